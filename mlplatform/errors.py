@@ -1,0 +1,49 @@
+"""The errors a person may meet. Each message says what was wrong, where, and what to do."""
+
+__all__ = [
+    "ArtifactError",
+    "ContractError",
+    "LakeBusyError",
+    "LakeError",
+    "LeakageError",
+    "PlatformError",
+    "SourceError",
+    "SpecError",
+    "TrainingError",
+]
+
+
+class PlatformError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class SpecError(PlatformError):
+    """A declaration (defs.yaml and its Python files) cannot be understood."""
+
+
+class SourceError(PlatformError):
+    """A source cannot be read as a whole: missing column, truncated file, nothing there."""
+
+
+class ContractError(PlatformError):
+    """More rows broke the data contract than the use case allows."""
+
+
+class LakeError(PlatformError):
+    """The lake refused a read or a write."""
+
+
+class LakeBusyError(LakeError):
+    """Another process held the write lock longer than the caller was ready to wait."""
+
+
+class LeakageError(PlatformError):
+    """A feature row could not be rebuilt from what was known at its own time."""
+
+
+class TrainingError(PlatformError):
+    """A model cannot be trained or compared on the rows that were given."""
+
+
+class ArtifactError(PlatformError):
+    """A packaged model is incomplete, was changed, or cannot be loaded."""

@@ -1,0 +1,86 @@
+"""Where state lives: one folder, named by MLPLATFORM_HOME, that git never sees."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Home"]
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths below the home folder. Nothing is created by asking for a path."""
+
+    root: Path
+
+    @classmethod
+    def current(cls) -> "Home":
+        """The home of this process: MLPLATFORM_HOME, else `.mlplatform` in the project (or working) folder."""
+        named = os.environ.get("MLPLATFORM_HOME")
+        return cls(Path(named).expanduser().resolve() if named else _project_folder() / ".mlplatform")
+
+    @property
+    def lake_catalog(self) -> Path:
+        return self.root / "lake" / "catalog.sqlite"
+
+    @property
+    def lake_data(self) -> Path:
+        return self.root / "lake" / "data"
+
+    @property
+    def extensions(self) -> Path:
+        """DuckDB's extension folder, filled from the pinned wheels."""
+        return self.root / "duckdb_extensions"
+
+    @property
+    def locks(self) -> Path:
+        return self.root / "locks"
+
+    @property
+    def dagster(self) -> Path:
+        return self.root / "dagster"
+
+    @property
+    def mlflow(self) -> Path:
+        return self.root / "mlflow"
+
+    @property
+    def mlflow_uri(self) -> str:
+        return f"sqlite:///{self.mlflow / 'mlflow.sqlite'}"
+
+    @property
+    def bentoml(self) -> Path:
+        return self.root / "bentoml"
+
+    @property
+    def reports(self) -> Path:
+        """HTML that people open; `mlplatform up` serves this folder."""
+        return self.root / "reports"
+
+    def deployment(self, use_case: str) -> Path:
+        """The pointer that a running service follows: which bento is live."""
+        return self.root / "deployments" / f"{use_case}.json"
+
+    def environment(self) -> dict[str, str]:
+        """Variables that make dagster, dbt, mlflow and bentoml, called by hand, use this home."""
+        return {
+            "MLPLATFORM_HOME": str(self.root),
+            "DAGSTER_HOME": str(self.dagster),
+            "BENTOML_HOME": str(self.bentoml),
+            "MLFLOW_TRACKING_URI": self.mlflow_uri,
+            # Usage reports of the libraries go nowhere.
+            "BENTOML_DO_NOT_TRACK": "True",
+            "DO_NOT_TRACK": "1",
+            "DAGSTER_DISABLE_TELEMETRY": "1",
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            # Off by default upstream: an untrusted model must never be unpickled.
+            "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        }
+
+
+def _project_folder() -> Path:
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / "workspace.yaml").exists() and (folder / "mlplatform").is_dir():
+            return folder
+    return Path.cwd()

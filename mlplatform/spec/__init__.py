@@ -1,0 +1,34 @@
+"""The declaration of a use case as frozen pydantic models. No Dagster here: stages, service and cli all read it."""
+
+from mlplatform.spec.monitoring import Drift, Policy
+from mlplatform.spec.source import FilesSource, PythonSource, Source
+from mlplatform.spec.training import (
+    Candidate,
+    Costs,
+    Gates,
+    LightGBMCandidate,
+    LogisticCandidate,
+    Split,
+    Training,
+    Tuning,
+)
+from mlplatform.spec.use_case import Contract, Leakage, UseCase
+
+__all__ = [
+    "Candidate",
+    "Contract",
+    "Costs",
+    "Drift",
+    "FilesSource",
+    "Gates",
+    "Leakage",
+    "LightGBMCandidate",
+    "LogisticCandidate",
+    "Policy",
+    "PythonSource",
+    "Source",
+    "Split",
+    "Training",
+    "Tuning",
+    "UseCase",
+]

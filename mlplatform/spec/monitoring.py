@@ -1,0 +1,45 @@
+"""When a model is watched and when it is trained again."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from mlplatform.spec._base import Declared
+
+__all__ = ["Drift", "Policy"]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Drift(Declared):
+    """One fixed test per column, corrected over the columns, and an effect size that must be reached too."""
+
+    window_days: PositiveInt = 7
+    numeric_test: Literal["ks"] = "ks"
+    categorical_test: Literal["chisquare"] = "chisquare"
+    correction: Literal["holm", "benjamini_hochberg"] = "holm"
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    min_rows: PositiveInt = 500
+    """Below this many rows in either sample there is no verdict."""
+    min_effect: Share = 0.1
+    """Distance (Kolmogorov-Smirnov, or total variation for categories) below which a difference is not drift."""
+    sample_rows: PositiveInt = 5000
+    """Rows of each sample that the tests and Evidently's page see."""
+
+
+class Policy(Declared):
+    """From evidence to a verdict. Drift alone never retrains unless it is heavy, lasting and there is news to learn."""
+
+    kind: Literal["drift", "never"] = "drift"
+    min_drift_importance: Share = 0.1
+    """Share of the model's importance that lies in drifted columns."""
+    windows: PositiveInt = 3
+    """M: how many of the latest windows are looked at."""
+    windows_required: PositiveInt = 2
+    """N: how many of them must be in drift, the latest among them."""
+    min_new_labelled_rows: Annotated[int, Field(ge=0)] = 1000
+    """Rows whose label became known since the champion's training set was frozen."""
+    cool_down_days: Annotated[float, Field(ge=0)] = 7
+    """Logical days between two retrainings."""
+    budget_seconds: PositiveFloat = 1800
+    """A retraining that is expected to take longer (as the last one did) is blocked, not started."""

@@ -1,0 +1,45 @@
+"""Where rows come from. One kind per way of reading; the implementations live in `mlplatform.ingest`."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt
+
+from mlplatform.spec._base import Declared
+
+__all__ = ["FilesSource", "PythonSource", "Source"]
+
+
+class _AnySource(Declared):
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    """Lower-case name; the rows land in the table `raw_<use case>.<name>`."""
+    key: Annotated[list[str], Field(min_length=1)]
+    """Columns that identify a row: a row that comes twice is stored once."""
+    time_column: str = "event_time"
+    """When the row happened (a timestamp without zone, UTC)."""
+    start: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    """First day to ingest; the daily partitions begin here."""
+    max_days_per_run: PositiveInt = 7
+    """How many new days the new-data sensor ingests in one run."""
+
+
+class PythonSource(_AnySource):
+    """A `Reader` class in a Python file beside defs.yaml (default `source.py`), built from `params`."""
+
+    kind: Literal["python"]
+    module: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")] = "source"
+    params: dict[str, Any] = {}
+
+
+class FilesSource(_AnySource):
+    """CSV or Parquet files, read by DuckDB."""
+
+    kind: Literal["files"]
+    path: str
+    """A path or glob; relative paths start at the working folder."""
+    format: Literal["csv", "parquet", "auto"] = "auto"
+    """`auto` goes by the ending of the path."""
+    columns: dict[str, str] = {}
+    """Rename: name in the contract -> name in the file. Columns not named keep their name."""
+
+
+Source = Annotated[PythonSource | FilesSource, Field(discriminator="kind")]

@@ -1,0 +1,112 @@
+"""How models are trained and compared: split, candidates, tuning, costs, gates."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from mlplatform.spec._base import Declared
+
+__all__ = ["Candidate", "Costs", "Gates", "LightGBMCandidate", "LogisticCandidate", "Split", "Training", "Tuning"]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Split(Declared):
+    """Time-ordered: train | gap | tune | gap | out-of-time test, all days counted back from `as_of`.
+
+    The gap is the label delay: a model that is scored on day d could have used only labels known by then.
+    The test window ends `label_delay_days` before `as_of`, so that all of its labels have arrived.
+    """
+
+    label_delay_days: Annotated[int, Field(ge=0)]
+    train_days: PositiveInt
+    tune_days: PositiveInt
+    test_days: PositiveInt
+    folds: Annotated[int, Field(ge=2, le=20)] = 3
+    """Time-ordered cross-validation folds inside the train window, for the search."""
+
+
+class Tuning(Declared):
+    """The budget of the search; whichever of the two ends first."""
+
+    trials: Annotated[int, Field(ge=0)] = 20
+    seconds: PositiveFloat = 120
+    seed: int = 7
+
+
+class _AnyCandidate(Declared):
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    tuning: Tuning = Tuning()
+    calibration: Literal["sigmoid", "isotonic", "none"] = "sigmoid"
+    seed: int = 7
+
+
+class LightGBMCandidate(_AnyCandidate):
+    """Gradient-boosted trees; stored as LightGBM text."""
+
+    kind: Literal["lightgbm"]
+    params: dict[str, float | int | str | bool] = {}
+    """Fixed parameters; the search leaves them alone."""
+    rounds: PositiveInt = 500
+    early_stopping_rounds: PositiveInt = 30
+
+
+class LogisticCandidate(_AnyCandidate):
+    """Median imputation, standardisation, L2 logistic regression; stored as ONNX."""
+
+    kind: Literal["logistic"]
+
+
+Candidate = Annotated[LightGBMCandidate | LogisticCandidate, Field(discriminator="kind")]
+
+
+class Costs(Declared):
+    """What a wrong decision costs, in any one unit; the threshold follows from the ratio (Elkan, 2001)."""
+
+    false_positive: PositiveFloat
+    false_negative: PositiveFloat
+
+
+class Gates(Declared):
+    """What a model must show on the out-of-time test rows before it may serve."""
+
+    metric: Literal["average_precision", "auc"] = "average_precision"
+    floor: Share
+    """The metric must reach this."""
+    incumbent: Literal["better", "not_worse"] = "not_worse"
+    """`better`: the interval of the paired difference lies above 0. `not_worse`: above -`margin`."""
+    margin: Share = 0.02
+    max_calibration_error: Share = 0.05
+    """Expected calibration error, 10 equal-mass bins."""
+    slices: list[str] = []
+    """Columns of the features; the metric is taken in each of their groups."""
+    slice_floor: Share = 0.0
+    slice_min_positives: PositiveInt = 30
+    """Smaller groups are shown, not judged."""
+    max_latency_ms: PositiveFloat = 20
+    """Median time of scoring one row, without the network."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    bootstrap_samples: PositiveInt = 200
+
+
+class _Unique(Declared):
+    candidates: Annotated[list[Candidate], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> "_Unique":
+        names = [c.name for c in self.candidates]
+        if len(names) != len(set(names)):
+            raise ValueError(f"two candidates share a name: {', '.join(names)}; give each its own")
+        return self
+
+
+class Training(_Unique):
+    """Everything between the training set and the champion."""
+
+    label: str = "label"
+    features: Annotated[list[str], Field(min_length=1)]
+    """Feature columns the models see, in this order."""
+    categorical: list[str] = []
+    split: Split
+    costs: Costs
+    gates: Gates

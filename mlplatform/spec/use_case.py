@@ -1,0 +1,57 @@
+"""The declaration of one use case, as a person writes it in defs.yaml."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from mlplatform.spec._base import Declared
+from mlplatform.spec.monitoring import Drift, Policy
+from mlplatform.spec.source import Source
+from mlplatform.spec.training import Training
+
+__all__ = ["Contract", "Leakage", "UseCase"]
+
+
+class Contract(Declared):
+    """The Pandera models beside defs.yaml and how much of a batch may break them."""
+
+    module: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")] = "contract"
+    """Python file beside defs.yaml; holds one model per source (named like it) and `Features`."""
+    max_bad_share: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """A batch with a larger share of bad rows stops the run."""
+
+
+class Leakage(Declared):
+    """The check that rebuilds sampled feature rows on history cut off at their own time."""
+
+    rows: Annotated[int, Field(ge=1)] = 20
+    seed: int = 7
+    lookback_days: Annotated[int, Field(ge=1)] = 45
+    """How far back any feature looks; older history is not loaded for a rebuild."""
+
+
+class UseCase(Declared):
+    """One use case: where its rows come from, what is learned, what must hold, when to learn again."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    description: str
+    owners: list[str] = []
+    """Dagster owners: an e-mail address or `team:name`."""
+    task: Literal["binary"]
+    sources: Annotated[list[Source], Field(min_length=1)]
+    entity_keys: Annotated[list[str], Field(min_length=1)]
+    """Columns of the spine that identify an example."""
+    event_time: str = "event_time"
+    label_known_at: str = "label_known_at"
+    contract: Contract = Contract()
+    leakage: Leakage = Leakage()
+    training: Training
+    drift: Drift = Drift()
+    policy: Policy = Policy()
+
+    @model_validator(mode="after")
+    def _source_names_are_unique(self) -> "UseCase":
+        names = [s.name for s in self.sources]
+        if len(names) != len(set(names)):
+            raise ValueError(f"two sources share a name: {', '.join(names)}; give each its own")
+        return self
