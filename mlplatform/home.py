@@ -21,10 +21,12 @@ class Home:
 
     @property
     def lake_catalog(self) -> Path:
+        """The SQLite file that lists DuckLake's tables, files and snapshots."""
         return self.root / "lake" / "catalog.sqlite"
 
     @property
     def lake_data(self) -> Path:
+        """DuckLake's Parquet files."""
         return self.root / "lake" / "data"
 
     @property
@@ -34,22 +36,27 @@ class Home:
 
     @property
     def locks(self) -> Path:
+        """Lock files of the processes that share this home."""
         return self.root / "locks"
 
     @property
     def dagster(self) -> Path:
+        """DAGSTER_HOME: runs, events and schedules."""
         return self.root / "dagster"
 
     @property
     def mlflow(self) -> Path:
+        """MLflow's database and artifacts."""
         return self.root / "mlflow"
 
     @property
     def mlflow_uri(self) -> str:
+        """Where MLflow keeps runs and registered models."""
         return f"sqlite:///{self.mlflow / 'mlflow.sqlite'}"
 
     @property
     def bentoml(self) -> Path:
+        """BENTOML_HOME: the Bento store."""
         return self.root / "bentoml"
 
     @property

@@ -1,0 +1,1 @@
+"""The Dagster component that turns a declaration into the asset graph."""

@@ -1,0 +1,1 @@
+"""The kinds of sources, each read into Arrow. No Dagster here."""

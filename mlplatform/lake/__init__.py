@@ -1,0 +1,1 @@
+"""DuckLake: connections, transactions, snapshots, maintenance. No Dagster here."""

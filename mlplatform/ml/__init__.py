@@ -1,0 +1,1 @@
+"""Splits, metrics, tuning, trainers, calibration, explanations, drift, gates, decisions. No Dagster, no MLflow here."""

@@ -1,0 +1,1 @@
+"""The Bento service and its ASGI app. Imports only ml, lake and contracts."""
