@@ -1,1 +1,1 @@
-"""Pandera contracts: rows that pass, rows that do not and why, and the same rules as JSON for the service. No Dagster here."""
+"""Pandera contracts: rows that pass, rows that do not and why, and the same rules as JSON. No Dagster here."""
