@@ -1,5 +1,6 @@
 """The declaration of a use case as frozen pydantic models. No Dagster here: stages, service and cli all read it."""
 
+from mlplatform.spec._base import Declared
 from mlplatform.spec.monitoring import Drift, Policy
 from mlplatform.spec.source import FilesSource, PythonSource, Source
 from mlplatform.spec.training import (
@@ -18,6 +19,7 @@ __all__ = [
     "Candidate",
     "Contract",
     "Costs",
+    "Declared",
     "Drift",
     "FilesSource",
     "Gates",
