@@ -1,6 +1,7 @@
 """The declaration of a use case as frozen pydantic models. No Dagster here: stages, service and cli all read it."""
 
 from mlplatform.spec._base import Declared
+from mlplatform.spec.load import Declaration, declared_use_cases, load_declaration
 from mlplatform.spec.monitoring import Drift, Policy
 from mlplatform.spec.source import FilesSource, PythonSource, Source
 from mlplatform.spec.training import (
@@ -19,6 +20,7 @@ __all__ = [
     "Candidate",
     "Contract",
     "Costs",
+    "Declaration",
     "Declared",
     "Drift",
     "FilesSource",
@@ -33,4 +35,6 @@ __all__ = [
     "Training",
     "Tuning",
     "UseCase",
+    "declared_use_cases",
+    "load_declaration",
 ]

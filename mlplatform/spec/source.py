@@ -18,6 +18,8 @@ class _AnySource(Declared):
     """When the row happened (a timestamp without zone, UTC)."""
     start: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
     """First day to ingest; the daily partitions begin here."""
+    end: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
+    """Last day to ingest; left out, the source goes on for ever."""
     max_days_per_run: PositiveInt = 7
     """How many new days the new-data sensor ingests in one run."""
 
