@@ -101,7 +101,9 @@ class Lake:
             value = work(con)
             con.execute("COMMIT")
             # A transaction that changed nothing makes no snapshot of its own.
-            newest = "coalesce((FROM ducklake_last_committed_snapshot('lake')), (FROM ducklake_current_snapshot('lake')))"
+            newest = (
+                "coalesce((FROM ducklake_last_committed_snapshot('lake')), (FROM ducklake_current_snapshot('lake')))"
+            )
             return Committed(value, _one(con, f"SELECT {newest}"))
 
     def _attach(self, con: duckdb.DuckDBPyConnection, options: str) -> None:

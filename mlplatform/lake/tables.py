@@ -1,0 +1,136 @@
+"""Writing whole tables and rows by column name, and describing what was written."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from mlplatform.errors import LakeError
+from mlplatform.lake.lake import Lake, table_exists
+
+__all__ = ["Rows", "TableInfo", "append_rows", "describe_table", "merge_rows", "replace_table"]
+
+Rows: TypeAlias = pa.Table | pd.DataFrame
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """A table as of one snapshot."""
+
+    name: str
+    rows: int
+    columns: dict[str, str]
+    """Column name -> SQL type, in order."""
+    bytes: int
+    """Size of its Parquet files; rows that are still inlined in the catalog count as none."""
+    snapshot: int
+
+
+def replace_table(con: duckdb.DuckDBPyConnection, table: str, rows: Rows) -> int:
+    """Make `schema.name` hold exactly `rows`; earlier snapshots keep what it held. Returns the number of rows.
+
+    A table of the same columns is emptied and filled, so that its identity (and its history) goes on.
+    """
+    _create_schema(con, table)
+    con.register("_incoming", rows)
+    try:
+        if table_exists(con, table) and _columns(con, table) == _columns(con, "_incoming"):
+            con.execute(f"TRUNCATE {table}")
+            con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM _incoming")
+        else:
+            con.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT * FROM _incoming")
+    finally:
+        con.unregister("_incoming")
+    return len(rows)
+
+
+def append_rows(con: duckdb.DuckDBPyConnection, table: str, rows: Rows) -> int:
+    """Add `rows`, matched by column name. Returns the number of rows.
+
+    Raises:
+        LakeError: `rows` has a column that the table lacks.
+    """
+    return _with_target(con, table, rows, f"INSERT INTO {table} BY NAME SELECT * FROM _incoming")
+
+
+def merge_rows(con: duckdb.DuckDBPyConnection, table: str, rows: Rows, key: list[str]) -> int:
+    """Upsert by `key`: new rows are added, changed rows replaced, equal rows left alone. Returns rows touched.
+
+    `key` must be unique in `rows`. The column `_loaded_at` says when a row came; it alone is no change.
+    """
+    names = _names(rows)
+    on = " AND ".join(f"t.{_q(k)} = s.{_q(k)}" for k in key)
+    values = [n for n in names if n not in key]
+    changed = " OR ".join(f"t.{_q(n)} IS DISTINCT FROM s.{_q(n)}" for n in values if n != "_loaded_at") or "false"
+    assign = ", ".join(f"{_q(n)} = s.{_q(n)}" for n in values)
+    update = f"WHEN MATCHED AND ({changed}) THEN UPDATE SET {assign} " if values else ""
+    columns = ", ".join(map(_q, names))
+    incoming = ", ".join(f"s.{_q(n)}" for n in names)
+    return _with_target(
+        con,
+        table,
+        rows,
+        f"MERGE INTO {table} AS t USING _incoming AS s ON {on} {update}"
+        f"WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({incoming})",
+    )
+
+
+def describe_table(lake: Lake, table: str, snapshot: int | None = None) -> TableInfo:
+    """Rows, columns and bytes of `schema.name` as of `snapshot` (default: now).
+
+    Raises:
+        LakeError: there is no such table.
+    """
+    schema, name = table.split(".")
+    with lake.read(snapshot) as con:
+        if not table_exists(con, table):
+            raise LakeError(f"the lake has no table {table}" + (f" at snapshot {snapshot}" if snapshot else ""))
+        version = snapshot if snapshot is not None else _scalar(con, "FROM ducklake_current_snapshot('lake')")
+        files = f"ducklake_list_files('lake', '{name}', schema => '{schema}', snapshot_version => {version})"
+        return TableInfo(
+            name=table,
+            rows=_scalar(con, f"SELECT count(*) FROM {table}"),
+            columns=_columns(con, table),
+            bytes=_scalar(con, f"SELECT coalesce(sum(data_file_size_bytes), 0)::BIGINT FROM {files}"),
+            snapshot=version,
+        )
+
+
+def _with_target(con: duckdb.DuckDBPyConnection, table: str, rows: Rows, sql: str) -> int:
+    """Run `sql` with the rows as `_incoming` and a target that has at least the columns it needs."""
+    _create_schema(con, table)
+    con.register("_incoming", rows)
+    try:
+        if not table_exists(con, table):
+            con.execute(f"CREATE TABLE {table} AS SELECT * FROM _incoming LIMIT 0")
+        missing = [n for n in _names(rows) if n not in _columns(con, table)]
+        if missing:
+            raise LakeError(
+                f"{table} has no column {', '.join(missing)}; it has {', '.join(_columns(con, table))}. "
+                f"Add it (ALTER TABLE {table} ADD COLUMN ...) or leave it out of the source"
+            )
+        return int((con.execute(sql).fetchone() or (0,))[0])
+    finally:
+        con.unregister("_incoming")
+
+
+def _create_schema(con: duckdb.DuckDBPyConnection, table: str) -> None:
+    con.execute(f"CREATE SCHEMA IF NOT EXISTS {table.split('.')[0]}")
+
+
+def _columns(con: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
+    return {name: kind for name, kind, *_ in con.execute(f"DESCRIBE {relation}").fetchall()}
+
+
+def _names(rows: Rows) -> list[str]:
+    return list(rows.column_names if isinstance(rows, pa.Table) else rows.columns)
+
+
+def _scalar(con: duckdb.DuckDBPyConnection, sql: str) -> int:
+    return int((con.execute(sql).fetchone() or (0,))[0])
+
+
+def _q(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
