@@ -15,7 +15,7 @@ import duckdb
 
 from mlplatform.errors import LakeError
 from mlplatform.home import Home
-from mlplatform.lake.extensions import EXTENSIONS, extension_file
+from mlplatform.lake.engine import engine
 from mlplatform.lake.lock import WRITE_TIMEOUT_SECONDS, write_lock
 
 __all__ = ["Committed", "Lake"]
@@ -65,7 +65,7 @@ class Lake:
         if not self.catalog.exists():
             raise LakeError(f"there is no lake at {self.catalog}; run `make setup` or `mlplatform run`")
         version = "" if snapshot is None else f", SNAPSHOT_VERSION {int(snapshot)}"
-        with _connection() as con:
+        with engine() as con:
             try:
                 self._attach(con, f"READ_ONLY{version}")
             except duckdb.Error as error:
@@ -94,7 +94,7 @@ class Lake:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _transaction(self, work: Callable[[duckdb.DuckDBPyConnection], T], message: str) -> Committed[T]:
-        with _connection() as con:
+        with engine() as con:
             self._attach(con, f"DATA_PATH '{_quoted(self.data)}'")
             con.execute("BEGIN")
             con.execute("CALL lake.set_commit_message('mlplatform', ?)", [message])
@@ -136,20 +136,6 @@ def table_exists(con: duckdb.DuckDBPyConnection, table: str) -> bool:
             [schema, name],
         )
     )
-
-
-@contextmanager
-def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    con = duckdb.connect(
-        ":memory:",
-        config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"},
-    )
-    try:
-        for name in EXTENSIONS:
-            con.execute(f"LOAD '{_quoted(extension_file(name))}'")
-        yield con
-    finally:
-        con.close()
 
 
 def _one(con: duckdb.DuckDBPyConnection, sql: str, parameters: list[object] | None = None) -> int:
