@@ -1,0 +1,121 @@
+"""From a sealed bundle to a Bento in the store: self-contained source, pinned packages, no pickle, built in seconds."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlplatform.errors import ArtifactError
+from mlplatform.home import Home
+from mlplatform.serving.bundle import verify_bundle
+from mlplatform.serving.closure import source_closure
+
+__all__ = ["BuiltBento", "build_bento"]
+
+SERVICE_MODULE = "mlplatform.serving.service"
+CONTENT_LABEL = "content"
+
+
+@dataclass(frozen=True)
+class BuiltBento:
+    """A bento in the store. `bundle` is the folder that a pointer names."""
+
+    tag: str
+    path: Path
+    bundle: Path
+
+
+def build_bento(
+    bundle_folder: Path,
+    use_case: str,
+    version: str | int,
+    labels: Mapping[str, str] | None = None,
+    home: Home | None = None,
+) -> BuiltBento:
+    """Build `<use_case>:v<version>`; one that is there already with the same content is returned as it is.
+
+    Raises ArtifactError if the bundle is not whole or belongs to another use case or version.
+    """
+    manifest = verify_bundle(bundle_folder)
+    if (manifest.use_case, manifest.version) != (use_case, str(version)):
+        raise ArtifactError(
+            f"{bundle_folder} holds {manifest.use_case} version {manifest.version}, not {use_case} version {version}; "
+            "seal the bundle for the bento that is being built"
+        )
+    with _store(home or Home.current()) as store, tempfile.TemporaryDirectory(prefix="mlplatform-bento-") as folder:
+        context = Path(folder)
+        _fill(context, bundle_folder)
+        all_labels = {**(labels or {}), CONTENT_LABEL: _digest(context)}
+        found = _existing(store, f"{use_case}:v{version}", all_labels[CONTENT_LABEL])
+        bento = found or _build(context, use_case, f"v{version}", all_labels, store)
+        path = Path(bento.path)
+        return BuiltBento(str(bento.tag), path, path / "src" / "bundle")
+
+
+def _build(context: Path, use_case: str, version: str, labels: dict[str, str], store: Any) -> Any:
+    import bentoml
+
+    return bentoml.build(
+        f"{SERVICE_MODULE}:Scoring",
+        name=use_case,
+        version=version,
+        labels=labels,
+        description=f"Predictions for {use_case}. POST /predict; the page at / shows an example.",
+        include=["mlplatform/**", "bundle/**"],
+        build_ctx=str(context),
+        _bento_store=store,
+    )
+
+
+def _existing(store: Any, tag: str, content: str) -> Any:
+    """The bento of that tag if its content is the same; one with other content is removed."""
+    from bentoml.exceptions import NotFound
+
+    try:
+        bento = store.get(tag)
+    except NotFound:
+        return None
+    if bento.info.labels.get(CONTENT_LABEL) == content:
+        return bento
+    store.delete(tag)
+    return None
+
+
+def _fill(context: Path, bundle_folder: Path) -> None:
+    """The build context: `bundle/` and the part of the platform's source that the service imports."""
+    shutil.copytree(bundle_folder, context / "bundle")
+    for name, source in source_closure(SERVICE_MODULE).items():
+        target = context / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+
+def _digest(context: Path) -> str:
+    """SHA-256 over all paths and contents, cut to what a label can show."""
+    whole = hashlib.sha256()
+    for path in sorted(path for path in context.rglob("*") if path.is_file()):
+        whole.update(path.relative_to(context).as_posix().encode() + b"\0")
+        whole.update(hashlib.sha256(path.read_bytes()).digest())
+    return whole.hexdigest()[:16]
+
+
+@contextmanager
+def _store(home: Home) -> Iterator[Any]:
+    """BentoML's store below this home. Its own default is fixed at first use, which one process cannot undo."""
+    # Must be set before bentoml is imported: no usage reports, and no local paths among the requirements.
+    os.environ.update({"BENTOML_DO_NOT_TRACK": "True", "BENTOML_NO_LOCAL_URL": "1"})
+    from bentoml._internal.bento import BentoStore
+    from bentoml._internal.configuration.containers import BentoMLContainer
+
+    for folder in ("bentos", "models", "tmp"):
+        (home.bentoml / folder).mkdir(parents=True, exist_ok=True)
+    with (
+        BentoMLContainer.bentoml_home.patch(str(home.bentoml)),
+        BentoMLContainer.tmp_bento_store_dir.patch(str(home.bentoml / "tmp")),
+    ):
+        yield BentoStore(str(home.bentoml / "bentos"))

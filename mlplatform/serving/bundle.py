@@ -1,0 +1,144 @@
+"""The bundle: model, rules and reference sample as one folder, sealed by a manifest of SHA-256 hashes.
+
+Nothing of a bundle is parsed before every byte of it has been checked; only then do the model's own readers see it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlplatform.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from mlplatform.contracts.rules import Rule
+    from mlplatform.ml.model import Model
+
+__all__ = ["MANIFEST", "Bundle", "Manifest", "load_bundle", "read_manifest", "verify_bundle", "write_manifest"]
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+# Formats whose readers execute nothing. A pickle, an archive or a script has no place in a bundle.
+ALLOWED_SUFFIXES = frozenset({".json", ".md", ".onnx", ".parquet", ".sql", ".txt"})
+
+Fact = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle claims to be. `files`: relative path -> SHA-256 in hex; `facts`: provenance, e.g. the run id."""
+
+    use_case: str
+    version: str
+    files: Mapping[str, str]
+    facts: Mapping[str, Fact]
+
+    @property
+    def digest(self) -> str:
+        """One hash for the whole content: equal digests mean byte-equal files, name and version."""
+        listing = json.dumps([self.use_case, self.version, sorted(self.files.items())])
+        return hashlib.sha256(listing.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle, loaded."""
+
+    model: "Model"
+    rules: tuple["Rule", ...]
+    use_case: str
+    version: str
+    manifest: Manifest
+
+
+def write_manifest(
+    folder: Path, use_case: str, version: str | int, facts: Mapping[str, Fact] | None = None
+) -> Manifest:
+    """Seal the folder: hash each file below it and write manifest.json.
+
+    Raises ArtifactError if a file is a link or of a kind that a bundle may not hold.
+    """
+    files = {name: _sha256(folder / name) for name in _listing(folder)}
+    manifest = Manifest(use_case, str(version), files, dict(facts or {}))
+    document = {
+        "format": FORMAT,
+        "use_case": use_case,
+        "version": manifest.version,
+        "facts": manifest.facts,
+        "files": files,
+    }
+    (folder / MANIFEST).write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest as written, nothing checked against it yet. Raises ArtifactError if it is missing or malformed."""
+    path = folder / MANIFEST
+    try:
+        document = json.loads(path.read_bytes())
+        if document["format"] != FORMAT:
+            raise ArtifactError(f"{path}: format {document['format']}, this version reads {FORMAT}; build it again")
+        return Manifest(
+            str(document["use_case"]), str(document["version"]), dict(document["files"]), dict(document["facts"])
+        )
+    except FileNotFoundError:
+        raise ArtifactError(f"{folder}: no {MANIFEST}; this is not a sealed bundle, build it again") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path}: not a manifest ({error}); build the bundle again") from error
+
+
+def verify_bundle(folder: Path) -> Manifest:
+    """Compare every file with the manifest. Raises ArtifactError that names each missing, extra or changed file."""
+    manifest = read_manifest(folder)
+    present, listed = set(_listing(folder)), set(manifest.files)
+    problems = [f"missing {name}" for name in sorted(listed - present)]
+    problems += [f"not in the manifest: {name}" for name in sorted(present - listed)]
+    problems += [
+        f"changed {name}" for name in sorted(present & listed) if _sha256(folder / name) != manifest.files[name]
+    ]
+    if problems:
+        raise ArtifactError(f"{folder}: {'; '.join(problems)}. The bundle was altered after it was built; build again")
+    return manifest
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Verify, then load model and rules. Raises ArtifactError if the bundle is not whole or cannot be understood."""
+    manifest = verify_bundle(folder)
+    # Heavy (LightGBM, ONNX Runtime): only a process that serves or tests a model pays for it.
+    from mlplatform.ml.model import Model
+
+    return Bundle(Model.load(folder), _read_rules(folder), manifest.use_case, manifest.version, manifest)
+
+
+def _read_rules(folder: Path) -> tuple["Rule", ...]:
+    from mlplatform.contracts.rules import Rule
+
+    path = folder / "contract.json"
+    try:
+        return tuple(Rule.model_validate(item) for item in json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ArtifactError(f"{path}: not a list of rules ({error}); build the bundle again") from error
+
+
+def _listing(folder: Path) -> list[str]:
+    """Relative paths of all files but the manifest, sorted."""
+    if not folder.is_dir():
+        raise ArtifactError(f"{folder}: no such folder; build the bundle again")
+    names = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            raise ArtifactError(f"{path}: a bundle holds files, not links")
+        if path.is_dir() or name == MANIFEST:
+            continue
+        if path.suffix not in ALLOWED_SUFFIXES:
+            raise ArtifactError(f"{path}: a bundle may hold {', '.join(sorted(ALLOWED_SUFFIXES))} only")
+        names.append(name)
+    return names
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,76 @@
+"""How a running service takes up a new deployment: poll the pointer, load and warm up aside, swap in one step."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from mlplatform.errors import ArtifactError
+from mlplatform.serving.bundle import load_bundle
+from mlplatform.serving.pointer import Pointer, read_pointer
+from mlplatform.serving.scoring import Live, Slot
+
+__all__ = ["Follower", "load_live"]
+
+logger = logging.getLogger(__name__)
+
+
+def load_live(folder: Path, bento: str) -> Live:
+    """Verify, load and warm up a bundle. Raises ArtifactError if any of it fails."""
+    return Live.of(load_bundle(folder), bento)
+
+
+class Follower:
+    """Keeps a slot at what the pointer names. A bundle that cannot be loaded is refused, and the old one stays.
+
+    A refused deployment is not tried again until the pointer is written again: it is reported once and stays visible
+    in readiness, instead of filling the log each second.
+    """
+
+    def __init__(self, pointer_file: Path, slot: Slot, every_seconds: float = 1.0) -> None:
+        self._file = pointer_file
+        self._slot = slot
+        self._every = every_seconds
+        self._seen: tuple[int, int] | None = None
+        self._followed: Pointer | None = None
+
+    def check(self) -> None:
+        """One look at the pointer. Blocking (hashes and loads a model): call it outside of the event loop."""
+        stamp = self._stamp()
+        if stamp == self._seen:
+            return
+        self._seen = stamp
+        try:
+            pointer = read_pointer(self._file)
+            if pointer == self._followed:
+                return
+            self._slot.swap(_load(pointer))
+        except ArtifactError as error:
+            logger.error("Deployment refused, the model that was live stays: %s", error)  # noqa: TRY400 - expected
+            self._slot.refuse(str(error))
+            return
+        self._followed = pointer
+        logger.info("Serving %s, version %s", pointer.bento, pointer.version)
+
+    async def run(self) -> None:
+        """Check until cancelled."""
+        while True:
+            await asyncio.sleep(self._every)
+            await asyncio.to_thread(self.check)
+
+    def _stamp(self) -> tuple[int, int] | None:
+        """Changes whenever the pointer is replaced: each write makes a new file."""
+        try:
+            status = self._file.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+
+def _load(pointer: Pointer) -> Live:
+    live = load_live(Path(pointer.path), pointer.bento)
+    if (live.bundle.use_case, live.bundle.version) != (pointer.use_case, pointer.version):
+        raise ArtifactError(
+            f"{pointer.path} holds {live.bundle.use_case} version {live.bundle.version}, but the pointer names "
+            f"{pointer.use_case} version {pointer.version}; deploy again"
+        )
+    return live

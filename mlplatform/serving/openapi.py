@@ -1,0 +1,136 @@
+"""The OpenAPI 3.1 document of one live model, made from the rules that also check its requests."""
+
+from typing import TYPE_CHECKING, Any
+
+from mlplatform.serving.rows import describe_allowed
+from mlplatform.serving.scoring import REASONS, Live
+
+if TYPE_CHECKING:
+    from mlplatform.contracts.rules import Rule
+
+__all__ = ["document", "row_schema"]
+
+JSON_TYPES = {"float": "number", "integer": "integer", "boolean": "boolean", "string": "string"}
+
+
+def document(live: Live) -> dict[str, Any]:
+    """The whole document, ready for JSON."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": live.bundle.use_case,
+            "version": live.bundle.version,
+            "description": f"Predictions of {live.bento}. Decision threshold: {live.bundle.model.threshold:.6g}.",
+        },
+        "paths": {
+            "/predict": {"post": _predict(live)},
+            "/readyz": {"get": _probe("200 with the live model, 503 while there is none", "503")},
+            "/livez": {"get": _probe("200 while the process answers")},
+            "/metrics": {"get": _probe("Prometheus text")},
+        },
+        "components": {"schemas": _schemas(live)},
+    }
+
+
+def row_schema(rules: tuple["Rule", ...]) -> dict[str, Any]:
+    """JSON Schema (2020-12) of one row: every feature is required, null is a value, nothing else is allowed."""
+    return {
+        "type": "object",
+        "properties": {rule.name: _property(rule) for rule in rules},
+        "required": [rule.name for rule in rules],
+        "additionalProperties": False,
+    }
+
+
+def _property(rule: "Rule") -> dict[str, Any]:
+    kind = JSON_TYPES[rule.type]
+    schema: dict[str, Any] = {"type": [kind, "null"] if rule.nullable else kind}
+    if rule.categories:
+        schema["enum"] = [*rule.categories, *([None] if rule.nullable else [])]
+    if rule.minimum is not None:
+        schema["minimum"] = rule.minimum
+    if rule.maximum is not None:
+        schema["maximum"] = rule.maximum
+    schema["description"] = rule.description or describe_allowed(rule)
+    schema["examples"] = [rule.example]
+    return schema
+
+
+def _predict(live: Live) -> dict[str, Any]:
+    example = live.example()
+    return {
+        "operationId": "predict",
+        "summary": "Score one row or many",
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {"oneOf": [_ref("One"), _ref("Many")]},
+                    "examples": {
+                        "one": {"value": example},
+                        "many": {"value": {"rows": [example], "explain": False}},
+                    },
+                }
+            },
+        },
+        "responses": {
+            "200": _json("The predictions", {"oneOf": [_ref("OneAnswer"), _ref("ManyAnswer")]}),
+            "400": _json("Not JSON", _ref("Error")),
+            "413": _json("Too large", _ref("Error")),
+            "415": _json("Not application/json", _ref("Error")),
+            "422": _json("Rows that break the contract; every problem is named", _ref("Error")),
+            "503": _json("No model is loaded yet", _ref("Error")),
+        },
+    }
+
+
+def _schemas(live: Live) -> dict[str, Any]:
+    row = row_schema(live.reader.rules)
+    explain = {"type": "boolean", "default": True, "description": f"Name the {REASONS} features that weigh most."}
+    text = {"type": "string"}
+    names = ["use_case", "version", "bento"]
+    model = {"type": "object", "properties": dict.fromkeys(names, text), "required": names}
+    prediction = {
+        "score": {"type": "number", "minimum": 0, "maximum": 1, "description": "Calibrated probability."},
+        "decision": {"type": "boolean", "description": "True if the score reaches the threshold."},
+        "reasons": {"type": "array", "maxItems": REASONS, "items": _ref("Reason")},
+    }
+    answered = {"model": _ref("Model"), "request_id": text}
+    many = {"predictions": {"type": "array", "items": _object(prediction, ["score", "decision"])}}
+    rows = {"type": "array", "items": _ref("Row"), "minItems": 1}
+    return {
+        "Row": row,
+        "One": {**row, "properties": {**row["properties"], "explain": explain}},
+        "Many": {**_object({"rows": rows, "explain": explain}, ["rows"]), "additionalProperties": False},
+        "Reason": _object(
+            {"feature": text, "value": {}, "contribution": {"type": "number", "description": "In log-odds."}},
+            ["feature", "value", "contribution"],
+        ),
+        "Model": model,
+        "OneAnswer": _object({**prediction, **answered}, ["score", "decision", *answered]),
+        "ManyAnswer": _object({**many, **answered}, ["predictions", *answered]),
+        "Problem": _object(
+            {"row": {"type": "integer", "minimum": 0}, "field": text, "problem": text, "allowed": text},
+            ["row", "field", "problem", "allowed"],
+        ),
+        "Error": _object(
+            {"error": text, "request_id": text, "problems": {"type": "array", "items": _ref("Problem")}},
+            ["error", "request_id"],
+        ),
+    }
+
+
+def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _probe(summary: str, *failures: str) -> dict[str, Any]:
+    return {"summary": summary, "responses": {code: {"description": summary} for code in ("200", *failures)}}

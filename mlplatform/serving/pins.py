@@ -1,0 +1,20 @@
+"""The packages a served bento needs, pinned to the versions of the environment that builds it."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+__all__ = ["PACKAGES", "pinned_requirements"]
+
+PACKAGES = ("bentoml", "lightgbm", "numpy", "onnxruntime", "orjson", "pandas", "pydantic", "scipy", "starlette")
+"""Everything that the code in a bento imports to serve. No training, tracking or orchestration library."""
+
+
+def pinned_requirements() -> list[str]:
+    """`name==version` of each package that is installed here; in a slim image that may be fewer."""
+    return [f"{name}=={found}" for name in PACKAGES if (found := _installed(name))]
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,58 @@
+"""The pointer: a small file that says which bundle is live. Written whole or not at all; running services follow it."""
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mlplatform.errors import ArtifactError
+
+__all__ = ["Pointer", "read_pointer", "write_pointer"]
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """What is live. `path`: folder of the bundle; `bento`: its tag; `deployed_at`: ISO 8601, for people."""
+
+    use_case: str
+    bento: str
+    version: str
+    path: str
+    deployed_at: str
+
+
+def write_pointer(file: Path, pointer: Pointer) -> None:
+    """Replace the pointer in one step: a reader sees the old one or the new one, never a part, also after a crash."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    written = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+            json.dump(asdict(pointer), handle, indent=2)
+            handle.flush()
+            os.fsync(handle.fileno())
+        written.replace(file)
+    finally:
+        written.unlink(missing_ok=True)
+    _sync_folder(file.parent)
+
+
+def read_pointer(file: Path) -> Pointer:
+    """Raises ArtifactError if the file is missing or is not a pointer."""
+    try:
+        document = json.loads(file.read_bytes())
+        return Pointer(**{name: str(document[name]) for name in Pointer.__dataclass_fields__})
+    except FileNotFoundError:
+        raise ArtifactError(f"{file}: no such pointer; deploy the use case first") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{file}: not a pointer ({error}); deploy the use case again") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable (POSIX keeps it in the folder's own blocks)."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,107 @@
+"""What is served at one moment (`Live`), and the cell that a running service reads it from (`Slot`)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlplatform.errors import ArtifactError
+from mlplatform.serving.bundle import Bundle
+from mlplatform.serving.rows import RowReader
+
+__all__ = ["REASONS", "RESERVED", "Live", "Slot"]
+
+REASONS = 3
+"""Features named per prediction, by size of their contribution in log-odds."""
+RESERVED = ("rows", "explain")
+"""Keys of a request beside the features."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """One loaded bundle, ready to answer. Immutable, so a request that began with it ends with it."""
+
+    bundle: Bundle
+    bento: str
+    reader: RowReader
+
+    @classmethod
+    def of(cls, bundle: Bundle, bento: str) -> "Live":
+        """Compile the rules and answer one example, so that the first request finds everything warm.
+
+        Raises ArtifactError if contract and model do not fit together.
+        """
+        features = bundle.model.features
+        clash = [name for name in RESERVED if name in features]
+        if clash:
+            raise ArtifactError(f"features may not be called {', '.join(clash)}: requests use these keys; rename them")
+        live = cls(bundle, bento, RowReader(features, bundle.rules, bundle.model.encoding.categories))
+        live.predict([live.example()], explain=True)
+        return live
+
+    def example(self) -> dict[str, Any]:
+        """A request that passes the rules, made from their examples."""
+        return {rule.name: rule.example for rule in self.reader.rules}
+
+    def describe(self) -> dict[str, str]:
+        """What answered: goes into every response, readiness and metrics."""
+        return {"use_case": self.bundle.use_case, "version": self.bundle.version, "bento": self.bento}
+
+    def predict(self, rows: list[dict[str, Any]], explain: bool) -> list[dict[str, Any]]:
+        """Predictions for rows that are known to be good; raises ArtifactError if they are not."""
+        matrix, problems = self.reader.read(rows)
+        if problems:
+            raise ArtifactError(f"the contract's example breaks its own rule: {problems[0]}; correct the example")
+        return self.score(rows, matrix, explain)
+
+    def score(self, rows: list[dict[str, Any]], matrix: npt.NDArray[np.float64], explain: bool) -> list[dict[str, Any]]:
+        """`matrix`: float64[n, f] read from `rows`. One object per row: score, decision and, if asked, the reasons."""
+        model = self.bundle.model
+        threshold = model.threshold
+        predictions: list[dict[str, Any]] = [
+            {"score": score, "decision": score >= threshold} for score in model.predict(matrix).tolist()
+        ]
+        if explain:
+            reasons = self._reasons(rows, model.explain(matrix))
+            for prediction, why in zip(predictions, reasons, strict=True):
+                prediction["reasons"] = why
+        return predictions
+
+    def _reasons(
+        self, rows: list[dict[str, Any]], contributions: npt.NDArray[np.float64]
+    ) -> list[list[dict[str, Any]]]:
+        order = np.argsort(-np.abs(contributions), axis=1, kind="stable")[:, :REASONS].tolist()
+        features = self.bundle.model.features
+        return [
+            [
+                {"feature": features[column], "value": row[features[column]], "contribution": float(given[column])}
+                for column in columns
+            ]
+            for row, given, columns in zip(rows, contributions, order, strict=True)
+        ]
+
+
+class Slot:
+    """The one mutable cell of a service. `live` is replaced as a whole; `problem` says why a newer one is not live."""
+
+    def __init__(self, live: Live | None = None) -> None:
+        self._state: tuple[Live | None, str | None] = (live, None)
+
+    @property
+    def live(self) -> Live | None:
+        """What answers now; None before the first bundle is loaded."""
+        return self._state[0]
+
+    @property
+    def problem(self) -> str | None:
+        """Why the newest deployment is not live; None if it is."""
+        return self._state[1]
+
+    def swap(self, live: Live) -> None:
+        """From the next request on, this answers. Requests under way keep the one that they began with."""
+        self._state = (live, None)
+
+    def refuse(self, problem: str) -> None:
+        """Keep what is live and remember why the newer one is not."""
+        self._state = (self._state[0], problem)
