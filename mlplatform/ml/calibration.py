@@ -1,0 +1,84 @@
+"""From log-odds that a model gives to probabilities that come true. Stored as JSON, never pickled."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from mlplatform.errors import ArtifactError
+from mlplatform.ml.metrics import Floats, Labels
+
+__all__ = ["Calibration", "Isotonic", "Sigmoid", "calibration_from_json", "calibration_to_json", "fit_calibration"]
+
+
+@dataclass(frozen=True)
+class Sigmoid:
+    """Platt (1999) on the log-odds: probability = 1 / (1 + exp(-(slope * z + intercept))).
+
+    Slope 1 and intercept 0 is no calibration.
+    """
+
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    @classmethod
+    def fit(cls, log_odds: Floats, labels: Labels) -> Self:
+        """Fit by maximum likelihood on rows the model did not learn from."""
+        from sklearn.linear_model import LogisticRegression
+
+        fitted = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000).fit(log_odds.reshape(-1, 1), labels)
+        return cls(float(fitted.coef_[0, 0]), float(fitted.intercept_[0]))
+
+    def __call__(self, log_odds: Floats) -> Floats:
+        """Calibrated probabilities, [n]."""
+        from scipy.special import expit
+
+        probabilities: Floats = expit(self.slope * log_odds + self.intercept)
+        return probabilities
+
+
+@dataclass(frozen=True)
+class Isotonic:
+    """A rising step-free line through knots (log-odds, probability); flat outside of them."""
+
+    log_odds: tuple[float, ...]
+    probabilities: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, log_odds: Floats, labels: Labels) -> Self:
+        """Fit by pool-adjacent-violators on rows the model did not learn from."""
+        from sklearn.isotonic import IsotonicRegression
+
+        fitted = IsotonicRegression(out_of_bounds="clip").fit(log_odds, labels)
+        return cls(tuple(map(float, fitted.X_thresholds_)), tuple(map(float, fitted.y_thresholds_)))
+
+    def __call__(self, log_odds: Floats) -> Floats:
+        """Calibrated probabilities, [n]."""
+        return np.interp(log_odds, self.log_odds, self.probabilities)
+
+
+Calibration = Sigmoid | Isotonic
+
+
+def fit_calibration(kind: Literal["sigmoid", "isotonic", "none"], log_odds: Floats, labels: Labels) -> Calibration:
+    """The calibration a candidate asked for, learned from its tune rows."""
+    if kind == "none":
+        return Sigmoid()
+    return Sigmoid.fit(log_odds, labels) if kind == "sigmoid" else Isotonic.fit(log_odds, labels)
+
+
+def calibration_to_json(calibration: Calibration) -> dict[str, Any]:
+    """A JSON object with its `kind`."""
+    kind = "sigmoid" if isinstance(calibration, Sigmoid) else "isotonic"
+    return {"kind": kind, **asdict(calibration)}
+
+
+def calibration_from_json(stored: dict[str, Any]) -> Calibration:
+    """Back from `calibration_to_json`; raises ArtifactError on a kind this version does not know."""
+    match stored:
+        case {"kind": "sigmoid", "slope": slope, "intercept": intercept}:
+            return Sigmoid(float(slope), float(intercept))
+        case {"kind": "isotonic", "log_odds": log_odds, "probabilities": probabilities}:
+            return Isotonic(tuple(map(float, log_odds)), tuple(map(float, probabilities)))
+        case _:
+            raise ArtifactError(f"unknown calibration {stored!r}; retrain the model or use the version that wrote it")

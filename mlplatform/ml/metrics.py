@@ -1,0 +1,133 @@
+"""How good scores are: ranking, calibration and cost. Rows are given as arrays of labels and scores, both [n].
+
+The ranking metrics take weights, so that one sort of the scores serves every bootstrap sample
+(`mlplatform.ml.bootstrap`); the tests hold them equal to scikit-learn's.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mlplatform.spec.training import Costs
+
+__all__ = [
+    "Ranking",
+    "auc",
+    "average_precision",
+    "brier",
+    "card_precision_at_k",
+    "expected_calibration_error",
+    "expected_cost",
+    "rank",
+    "ranking_metric",
+]
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Rows sorted by falling score; rows of equal score share one threshold."""
+
+    order: npt.NDArray[np.intp]
+    positive: Floats
+    """Label of each sorted row as 0.0 or 1.0, [n]."""
+    last_of_tie: npt.NDArray[np.intp]
+    """Index of the last sorted row of each distinct score."""
+
+    def counts(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
+        """Weighted true and false positives at each distinct score, high scores first."""
+        weight = np.ones_like(self.positive) if weights is None else weights[self.order]
+        true = np.cumsum(weight * self.positive)[self.last_of_tie]
+        return true, np.cumsum(weight)[self.last_of_tie] - true
+
+
+def rank(labels: Labels, scores: Floats) -> Ranking:
+    """Sort once, score many times. `labels` 0/1 and `scores` of any scale, both [n]."""
+    order = np.argsort(-scores, kind="stable")
+    falling = scores[order]
+    last = np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)
+    return Ranking(order, (labels[order] == 1).astype(np.float64), last)
+
+
+def ranking_metric(name: str, ranking: Ranking, weights: Floats | None = None) -> float:
+    """`auc` or `average_precision` (the spec's names) of a ranking; NaN when one class has no weight."""
+    true, false = ranking.counts(weights)
+    if true[-1] <= 0 or false[-1] <= 0:
+        return float("nan")
+    return _area_under_roc(true, false) if name == "auc" else _average_precision(true, false)
+
+
+def auc(labels: Labels, scores: Floats) -> float:
+    """Area under the ROC curve."""
+    return ranking_metric("auc", rank(labels, scores))
+
+
+def average_precision(labels: Labels, scores: Floats) -> float:
+    """Precision averaged over the recall steps, without interpolation (scikit-learn's definition)."""
+    return ranking_metric("average_precision", rank(labels, scores))
+
+
+def brier(labels: Labels, probabilities: Floats) -> float:
+    """Mean squared distance between probability and label."""
+    return float(np.mean((probabilities - labels) ** 2))
+
+
+def expected_calibration_error(labels: Labels, probabilities: Floats, bins: int = 10) -> float:
+    """Mean over `bins` equal-mass bins of |mean probability - share of positives|, weighted by rows."""
+    order = np.argsort(probabilities, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    gaps = [abs(float(np.mean(probabilities[part])) - float(np.mean(labels[part]))) for part in parts]
+    return float(np.average(gaps, weights=[len(part) for part in parts]))
+
+
+def expected_cost(labels: Labels, probabilities: Floats, threshold: float, costs: Costs) -> float:
+    """Mean cost per row, in the unit of `costs`, of deciding `probability >= threshold`."""
+    decided = probabilities >= threshold
+    false_positives = np.sum(decided & (labels == 0))
+    false_negatives = np.sum(~decided & (labels == 1))
+    total = costs.false_positive * false_positives + costs.false_negative * false_negatives
+    return float(total / len(labels))
+
+
+def card_precision_at_k(
+    days: npt.ArrayLike,
+    customers: npt.ArrayLike,
+    labels: Labels,
+    scores: Floats,
+    k: int = 100,
+    *,
+    remove_detected: bool = True,
+) -> float:
+    """Share of compromised customers among the k alarmed ones of a day, mean over the days, in 0..1.
+
+    Fraud Detection Handbook, chapter 4.4: a customer's score is its highest of the day, a customer is
+    compromised when any of its transactions of the day is fraud, and customers found on an earlier day are
+    left out (their card is blocked). A day with fewer than k customers still divides by k.
+    """
+    rows = pd.DataFrame({"day": days, "customer": customers, "fraud": labels, "score": scores})
+    found: set[object] = set()
+    precisions = []
+    for _, day in rows.groupby("day", sort=True):
+        waiting = day[~day["customer"].isin(found)] if remove_detected else day
+        cards = waiting.groupby("customer")[["score", "fraud"]].max()
+        alarmed = cards.sort_values("score", ascending=False, kind="stable").head(k)
+        caught = alarmed.index[alarmed["fraud"] == 1]
+        found.update(caught)
+        precisions.append(len(caught) / k)
+    return float(np.mean(precisions))
+
+
+def _area_under_roc(true: Floats, false: Floats) -> float:
+    x = np.concatenate(([0.0], false)) / false[-1]
+    y = np.concatenate(([0.0], true)) / true[-1]
+    return float(np.trapezoid(y, x))
+
+
+def _average_precision(true: Floats, false: Floats) -> float:
+    alarms = true + false
+    precision = np.divide(true, alarms, out=np.zeros_like(true), where=alarms > 0)
+    return float(np.sum(np.diff(true, prepend=0.0) * precision) / true[-1])

@@ -1,0 +1,127 @@
+"""The model as it is stored, shipped and served: a folder of text and ONNX, read without unpickling anything."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from mlplatform.errors import ArtifactError
+from mlplatform.ml.calibration import Calibration, Sigmoid, calibration_from_json, calibration_to_json
+from mlplatform.ml.encoding import Encoding
+from mlplatform.ml.metrics import Floats
+from mlplatform.ml.trainer import Scorer
+
+__all__ = ["Model"]
+
+FILE = "model.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Model:
+    """Encoding, scorer, calibration and threshold as one. Rows are float64[n, f] in the order of `features`."""
+
+    encoding: Encoding
+    scorer: Scorer
+    calibration: Calibration
+    threshold: float
+    """Probability from which the decision is positive."""
+    learned_until: pd.Timestamp
+    """Event time from which on no row was used to train, tune or calibrate."""
+
+    @property
+    def kind(self) -> str:
+        """`lightgbm` or `logistic`."""
+        return self.scorer.kind
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the columns, in order."""
+        return self.encoding.features
+
+    @property
+    def categorical(self) -> tuple[str, ...]:
+        """Names of the columns that hold category codes."""
+        return tuple(self.encoding.categories)
+
+    def matrix(self, frame: pd.DataFrame) -> Floats:
+        """The rows of a frame with at least the columns `features`, as the other methods take them."""
+        return self.encoding.matrix(frame)
+
+    def predict(self, rows: Floats) -> Floats:
+        """Calibrated probability of the positive class, [n]. NaN is a missing value."""
+        return self.calibration(self.scorer.log_odds(rows))
+
+    def explain(self, rows: Floats) -> Floats:
+        """What each feature adds to the log-odds, float64[n, f].
+
+        With a sigmoid calibration the rows add up to the calibrated log-odds less a constant; with an isotonic
+        one, which is not linear, to the uncalibrated.
+        """
+        contributions = self.scorer.contributions(rows)
+        return contributions * self.calibration.slope if isinstance(self.calibration, Sigmoid) else contributions
+
+    def importance(self, rows: Floats) -> dict[str, float]:
+        """Mean absolute contribution of each feature over `rows`, largest first."""
+        means = np.abs(self.explain(rows)).mean(axis=0)
+        order = np.argsort(-means, kind="stable")
+        return {self.features[i]: float(means[i]) for i in order}
+
+    def save(self, folder: Path) -> None:
+        """Write model.json and the scorer's file below `folder`, which is made if missing."""
+        folder.mkdir(parents=True, exist_ok=True)
+        description = {
+            "format": FORMAT,
+            "kind": self.kind,
+            "features": list(self.features),
+            "categorical": list(self.categorical),
+            "categories": {name: list(values) for name, values in self.encoding.categories.items()},
+            "calibration": calibration_to_json(self.calibration),
+            "threshold": self.threshold,
+            "learned_until": self.learned_until.isoformat(),
+            **self.scorer.save(folder),
+        }
+        (folder / FILE).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote. Raises ArtifactError when it is incomplete or of another format."""
+        stored = _read(folder / FILE)
+        try:
+            return cls(
+                encoding=Encoding(
+                    tuple(stored["features"]), {name: tuple(v) for name, v in stored["categories"].items()}
+                ),
+                scorer=_loader(stored["kind"])(folder, stored),
+                calibration=calibration_from_json(stored["calibration"]),
+                threshold=float(stored["threshold"]),
+                learned_until=pd.Timestamp(stored["learned_until"]),
+            )
+        except KeyError as error:
+            raise ArtifactError(f"{folder / FILE} has no {error}; package the model again") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"cannot read {path}: {error}; package the model again") from error
+    if stored.get("format") != FORMAT:
+        raise ArtifactError(f"{path} has format {stored.get('format')}, this version reads {FORMAT}; package it again")
+    return stored
+
+
+def _loader(kind: str) -> Callable[[Path, Mapping[str, Any]], Scorer]:
+    if kind == "lightgbm":
+        from mlplatform.ml.trees import TreesScorer
+
+        return TreesScorer.load
+    if kind == "logistic":
+        from mlplatform.ml.linear import LinearScorer
+
+        return LinearScorer.load
+    raise ArtifactError(f"unknown kind of model {kind!r}; known: lightgbm, logistic")

@@ -1,0 +1,177 @@
+"""One candidate from rows to a calibrated model: split, search, fit, calibrate, judge."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+
+from mlplatform.errors import TrainingError
+from mlplatform.ml.bootstrap import Estimate, bootstrap_metric, estimate
+from mlplatform.ml.calibration import fit_calibration
+from mlplatform.ml.encoding import Encoding
+from mlplatform.ml.examples import Examples
+from mlplatform.ml.metrics import Floats, Labels, brier, expected_calibration_error, expected_cost
+from mlplatform.ml.model import Model
+from mlplatform.ml.splits import TimeSplit, require_both_classes, split_by_time, time_folds
+from mlplatform.ml.threshold import cost_threshold
+from mlplatform.ml.trainer import Params, Trainer, trainer_for
+from mlplatform.ml.tuning import Progress, Search, Trial, search
+from mlplatform.spec.training import Candidate, Gates, Training
+
+__all__ = ["Judged", "TrainedCandidate", "judge", "train_candidate"]
+
+IMPORTANCE_ROWS = 2000
+"""TreeSHAP costs 0.7 to 6 ms a row; the mean over 2,000 is stable to about 3 %."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Figures of one model on one set of rows; cost is per row, in the unit of the declared costs."""
+
+    rows: int
+    positives: int
+    auc: Estimate
+    average_precision: Estimate
+    brier: float
+    calibration_error: float
+    cost: float
+
+    def flat(self) -> dict[str, float]:
+        """Every figure under one name, for a tracker."""
+        ranked = {"auc": self.auc, "average_precision": self.average_precision}
+        edges = {f"{name}_{edge}": getattr(e, edge) for name, e in ranked.items() for edge in ("low", "high")}
+        values = {name: e.value for name, e in ranked.items()}
+        others = {"brier": self.brier, "calibration_error": self.calibration_error, "cost": self.cost}
+        return {**values, **edges, **others, "rows": float(self.rows), "positives": float(self.positives)}
+
+
+@dataclass(frozen=True)
+class TrainedCandidate:
+    """A model and everything a reader wants to know about how it came to be."""
+
+    name: str
+    model: Model
+    params: Params
+    trials: tuple[Trial, ...]
+    tune: Judged
+    """On the rows that stopped and calibrated the model: rather too good."""
+    test: Judged
+    boundaries: Mapping[str, str]
+    train_rows: int
+    seconds: float
+    importance: Mapping[str, float]
+    """Mean absolute contribution in log-odds, largest first."""
+
+
+def train_candidate(
+    frame: pd.DataFrame,
+    candidate: Candidate,
+    training: Training,
+    *,
+    event_time: str,
+    as_of: pd.Timestamp,
+    progress: Progress | None = None,
+) -> TrainedCandidate:
+    """Train one declared candidate on labelled rows (one per example, columns: features, label, event time).
+
+    The search sees the train window only, the final fit learns from it and stops early on the tune window,
+    which also calibrates. The test window is touched once, for the figures.
+    """
+    started = perf_counter()
+    frame, split = _rows_in_use(frame, event_time, training, as_of)
+    encoding, examples = _examples(frame, split, training)
+    _require_classes(examples.labels, split)
+    trainer = trainer_for(candidate, _code_counts(encoding), training.gates.metric)
+    found = _search(trainer, frame[event_time], examples, candidate, training, as_of, progress)
+    fitted = trainer.prepare(examples.at(split.train), examples.at(split.tune))(found.params)
+    tune = examples.at(split.tune)
+    calibration = fit_calibration(candidate.calibration, fitted.log_odds(tune.rows), tune.labels)
+    model = Model(encoding, fitted, calibration, cost_threshold(training.costs), split.tune_window.end)
+    return TrainedCandidate(
+        name=candidate.name,
+        model=model,
+        params=found.params,
+        trials=found.trials,
+        tune=judge(model, tune, training, candidate.seed),
+        test=judge(model, examples.at(split.test), training, candidate.seed),
+        boundaries=split.boundaries(),
+        train_rows=int(split.train.sum()),
+        importance=model.importance(_sample(tune.rows, candidate.seed)),
+        seconds=perf_counter() - started,
+    )
+
+
+def judge(model: Model, examples: Examples, training: Training, seed: int) -> Judged:
+    """Figures of a model on labelled rows, intervals by a stratified bootstrap."""
+    scores = model.predict(examples.rows)
+    labels = examples.labels
+    return Judged(
+        rows=len(examples),
+        positives=int(labels.sum()),
+        auc=_interval(labels, scores, "auc", training.gates, seed),
+        average_precision=_interval(labels, scores, "average_precision", training.gates, seed),
+        brier=brier(labels, scores),
+        calibration_error=expected_calibration_error(labels, scores),
+        cost=expected_cost(labels, scores, model.threshold, training.costs),
+    )
+
+
+def _rows_in_use(
+    frame: pd.DataFrame, event_time: str, training: Training, as_of: pd.Timestamp
+) -> tuple[pd.DataFrame, TimeSplit]:
+    """Rows of the three parts, in time order whatever order they came in, so that the same rows give one model."""
+    split = split_by_time(frame[event_time], training.split, as_of)
+    used = frame[split.train | split.tune | split.test].sort_values(event_time, kind="stable")
+    return used, split_by_time(used[event_time], training.split, as_of)
+
+
+def _examples(frame: pd.DataFrame, split: TimeSplit, training: Training) -> tuple[Encoding, Examples]:
+    if training.label not in frame.columns:
+        raise TrainingError(f"the training rows lack the label {training.label!r}; have {list(frame.columns)}")
+    encoding = Encoding.learn(frame[split.train], training.features, training.categorical)
+    labels = frame[training.label]
+    if not labels.isin([0, 1]).all():
+        raise TrainingError(f"{training.label!r} must be 0 or 1 in every row; drop rows whose label is not known yet")
+    return encoding, Examples(encoding.matrix(frame), labels.to_numpy(dtype=np.int64))
+
+
+def _require_classes(labels: Labels, split: TimeSplit) -> None:
+    require_both_classes(labels[split.train], "train", split.train_window)
+    require_both_classes(labels[split.tune], "tune", split.tune_window)
+    require_both_classes(labels[split.test], "test", split.test_window)
+
+
+def _code_counts(encoding: Encoding) -> dict[int, int]:
+    return {encoding.features.index(name): len(values) for name, values in encoding.categories.items()}
+
+
+def _search(
+    trainer: Trainer,
+    times: pd.Series,
+    examples: Examples,
+    candidate: Candidate,
+    training: Training,
+    as_of: pd.Timestamp,
+    progress: Progress | None,
+) -> Search:
+    if candidate.tuning.trials == 0:
+        return Search(trainer.defaults(), ())
+    folds = []
+    for fold in time_folds(times, training.split, as_of):
+        require_both_classes(examples.labels[fold.train], "fold's train", fold.train_window)
+        require_both_classes(examples.labels[fold.validation], "fold's validation", fold.validation_window)
+        folds.append((examples.at(fold.train), examples.at(fold.validation)))
+    return search(trainer, folds, candidate.tuning, training.gates.metric, progress)
+
+
+def _interval(labels: Labels, scores: Floats, metric: str, gates: Gates, seed: int) -> Estimate:
+    draws = bootstrap_metric(labels, {"model": scores}, metric, gates.bootstrap_samples, seed)["model"]
+    return estimate(draws, gates.confidence)
+
+
+def _sample(rows: Floats, seed: int) -> Floats:
+    kept = min(len(rows), IMPORTANCE_ROWS)
+    chosen = np.random.default_rng(seed).choice(len(rows), kept, replace=False)
+    return rows[np.sort(chosen)]

@@ -1,0 +1,65 @@
+"""What every kind of model offers: a search space, a fit, and a scorer that is stored without pickle."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from mlplatform.ml.examples import Examples
+from mlplatform.ml.metrics import Floats
+from mlplatform.spec.training import Candidate, LightGBMCandidate
+
+__all__ = ["Fit", "Params", "Scorer", "Trainer", "trainer_for"]
+
+Params = Mapping[str, float | int | str | bool]
+
+
+class Scorer(Protocol):
+    """A fitted model before calibration."""
+
+    kind: ClassVar[str]
+
+    def log_odds(self, rows: Floats) -> Floats:
+        """Uncalibrated log-odds of rows float64[n, f], [n]."""
+        ...
+
+    def contributions(self, rows: Floats) -> Floats:
+        """What each feature adds to the log-odds beside the model's average, float64[n, f]."""
+        ...
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write the model's file below `folder`; return what `load` needs beside it, as JSON."""
+        ...
+
+
+Fit = Callable[[Params], Scorer]
+
+
+class Trainer(Protocol):
+    """Learns one kind of model. All randomness comes from the candidate's seed."""
+
+    def suggest(self, trial: Any) -> Params:
+        """Draw one point of the search space from an Optuna trial."""
+        ...
+
+    def defaults(self) -> Params:
+        """The point of the search space that is tried first, and used when there is no search."""
+        ...
+
+    def prepare(self, train: Examples, tune: Examples) -> Fit:
+        """Do once what does not depend on the parameters; the result fits for given ones."""
+        ...
+
+
+def trainer_for(candidate: Candidate, categories: Mapping[int, int], metric: str) -> Trainer:
+    """The trainer of a declared candidate.
+
+    `categories` gives the number of codes of each categorical column by its position; `metric` is the gates'
+    metric, which early stopping follows.
+    """
+    if isinstance(candidate, LightGBMCandidate):
+        from mlplatform.ml.trees import TreesTrainer
+
+        return TreesTrainer(candidate, categories, metric)
+    from mlplatform.ml.linear import LinearTrainer
+
+    return LinearTrainer(candidate, categories)

@@ -1,0 +1,88 @@
+"""The search for parameters: Optuna's TPE over time-ordered folds."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from mlplatform.ml.examples import Examples
+from mlplatform.ml.metrics import rank, ranking_metric
+from mlplatform.ml.trainer import Fit, Params, Trainer
+from mlplatform.spec.training import Tuning
+
+__all__ = ["NEGATIVES_PER_POSITIVE", "Search", "Trial", "search"]
+
+NEGATIVES_PER_POSITIVE = 20
+"""The search learns from all positives and this many weighted negatives each: on 200,000 fraud rows a fold is
+fitted about four times faster. Validation rows and the final fit are whole."""
+
+Progress = Callable[[int, float], None]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point that was tried: its mean metric over the folds and how long that took."""
+
+    number: int
+    params: Params
+    value: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was tried, in order, and the best of it."""
+
+    params: Params
+    trials: tuple[Trial, ...]
+
+
+def search(
+    trainer: Trainer,
+    folds: Sequence[tuple[Examples, Examples]],
+    tuning: Tuning,
+    metric: str,
+    progress: Progress | None = None,
+) -> Search:
+    """Maximise the mean of `metric` over (train, validation) folds within the budget of `tuning`.
+
+    The trainer's defaults are tried first, so the result is never worse than them on the folds. The same seed
+    gives the same trials when the trial budget ends the search; when the time budget does, the number of
+    trials depends on the machine, the trials themselves do not.
+    """
+    if tuning.trials == 0:
+        return Search(trainer.defaults(), ())
+    import optuna
+
+    fits = [_prepare(trainer, train, validation, tuning.seed) for train, validation in folds]
+    trials: list[Trial] = []
+
+    def objective(trial: Any) -> float:
+        started = perf_counter()
+        params = trainer.suggest(trial)
+        value = float(np.mean([_score(fit, params, rows, metric) for fit, rows in fits]))
+        trials.append(Trial(trial.number, params, value, perf_counter() - started))
+        if progress is not None:
+            progress(trial.number, value)
+        return value
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=tuning.seed))
+        study.enqueue_trial(dict(trainer.defaults()))
+        study.optimize(objective, n_trials=tuning.trials, timeout=tuning.seconds)
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    best = max(trials, key=lambda trial: (trial.value, -trial.number))
+    return Search(best.params, tuple(trials))
+
+
+def _prepare(trainer: Trainer, train: Examples, validation: Examples, seed: int) -> tuple[Fit, Examples]:
+    return trainer.prepare(train.thinned(NEGATIVES_PER_POSITIVE, seed), validation), validation
+
+
+def _score(fit: Fit, params: Params, rows: Examples, metric: str) -> float:
+    return ranking_metric(metric, rank(rows.labels, fit(params).log_odds(rows.rows)))
