@@ -1,0 +1,77 @@
+"""Turns values as they arrived (text of a CSV, types of a Parquet file) into the types of a contract, as DuckDB SQL.
+
+A value that cannot be turned becomes NULL here and is named by `check_rows`; nothing is rounded or guessed on the way.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+__all__ = ["ColumnType", "Kind", "cast_sql", "given_sql", "quote", "timestamp_sql"]
+
+Kind = Literal["float", "integer", "boolean", "string", "timestamp"]
+
+_PLAIN = r"\d{4}-\d{2}-\d{2}([ T][\d:.]+)?"  # a date, or a date and time, without zone
+
+
+@dataclass(frozen=True)
+class ColumnType:
+    """The type of a contract's column: its kind, and DuckDB's name for the exact width."""
+
+    kind: Kind
+    sql: str
+
+
+def quote(name: str) -> str:
+    """A column's name as an SQL identifier."""
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def given_sql(column: str, arrives_as: pa.DataType) -> str:
+    """SQL: was there a value? An empty or blank text is none, nor is a floating NaN."""
+    if _is_text(arrives_as):
+        return f"nullif(trim({column}), '') IS NOT NULL"
+    if pa.types.is_floating(arrives_as):
+        return f"({column} IS NOT NULL AND NOT isnan({column}))"
+    return f"{column} IS NOT NULL"
+
+
+def cast_sql(column: str, arrives_as: pa.DataType, to: ColumnType) -> str:
+    """SQL: the value in the contract's type, NULL where it is missing or cannot be turned."""
+    if to.kind == "string":
+        return f"CAST({column} AS VARCHAR)"
+    if to.kind == "timestamp":
+        return timestamp_sql(column, arrives_as)
+    if not (pa.types.is_integer(arrives_as) or pa.types.is_floating(arrives_as) or pa.types.is_boolean(arrives_as)):
+        column = f"nullif(trim(CAST({column} AS VARCHAR)), '')"
+    cast = f"TRY_CAST({column} AS {to.sql})"
+    if to.kind == "float":
+        return f"CASE WHEN isfinite({cast}) THEN {cast} END"
+    if to.kind == "integer":
+        # TRY_CAST rounds: 1.5 would silently become 2.
+        return f"CASE WHEN TRY_CAST({column} AS DOUBLE) = {cast} THEN {cast} END"
+    return cast
+
+
+def timestamp_sql(column: str, arrives_as: pa.DataType) -> str:
+    """SQL: a UTC timestamp without zone; the connection's TimeZone must be UTC.
+
+    Text without a zone is UTC. Other text goes through TIMESTAMPTZ, because a cast straight to TIMESTAMP ignores an
+    offset such as +02:00; doing so for all of it would take three times as long. Years outside 1-9999 (and DuckDB's
+    `infinity`) are no timestamps that Python can hold.
+    """
+    if pa.types.is_timestamp(arrives_as) or pa.types.is_date(arrives_as):
+        return f"CAST({column} AS TIMESTAMP)"
+    text = f"trim(CAST({column} AS VARCHAR))"
+    zoned = f"TRY_CAST({text} AS TIMESTAMPTZ)"
+    inside = f"{zoned} BETWEEN TIMESTAMPTZ '0001-01-02' AND TIMESTAMPTZ '9999-12-30'"
+    return (
+        f"CASE WHEN regexp_full_match({text}, '{_PLAIN}') THEN TRY_CAST({text} AS TIMESTAMP) "
+        f"WHEN {inside} THEN CAST({zoned} AS TIMESTAMP) END"
+    )
+
+
+def _is_text(arrives_as: pa.DataType) -> bool:
+    return any(is_one(arrives_as) for is_one in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))

@@ -1,0 +1,170 @@
+"""Splits a batch into the rows that keep a contract and those that do not, with the reasons. No row is lost."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlplatform.contracts.arrow import Cast, as_arrow, as_frame, cast_table
+from mlplatform.contracts.casting import Kind
+from mlplatform.contracts.failures import MISSING, Failure, reasons, requirement, summary
+from mlplatform.contracts.types import column_type
+from mlplatform.errors import ContractError, SpecError
+
+__all__ = ["Checked", "check_rows"]
+
+_IS_NO: dict[Kind, str] = {
+    "integer": "is not a whole number",
+    "float": "is not a finite number",
+    "boolean": "is neither true nor false",
+    "string": "is not text",
+    "timestamp": "is not a timestamp (YYYY-MM-DD hh:mm:ss, UTC unless it names an offset)",
+}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A checked batch; `len(good) + len(bad)` is the number of rows that came."""
+
+    good: pa.Table
+    """Rows that keep the contract: its columns, in its types and order; an absent optional column is all NULL."""
+    bad: pa.Table
+    """The other rows as they arrived, all columns, and `_reason`: everything that is wrong with the row."""
+    cases: pd.DataFrame
+    """One line per broken rule: column, check, rows, example."""
+
+    @property
+    def bad_share(self) -> float:
+        """Share of bad rows, 0 for an empty batch."""
+        rows = len(self.good) + len(self.bad)
+        return len(self.bad) / rows if rows else 0.0
+
+    def require(self, max_bad_share: float, batch: str) -> None:
+        """Raises ContractError when a larger share than `max_bad_share` is bad; the message lists the broken rules."""
+        if self.bad_share <= max_bad_share:
+            return
+        worst = "; ".join(
+            f"{c.column} {c.check}: {c.rows} rows, e.g. '{c.example}'" for c in self.cases[:5].itertuples()
+        )
+        raise ContractError(
+            f"{batch}: {len(self.bad)} of {len(self.bad) + len(self.good)} rows ({self.bad_share:.1%}) break the contract, "
+            f"more than the allowed {max_bad_share:.1%}. {worst}. Look at the quarantine table, correct the source (or the "
+            "contract), and ingest the batch again."
+        )
+
+
+def check_rows(
+    schema: type[Any],
+    rows: pa.Table | pd.DataFrame,
+    *,
+    key: Sequence[str] = (),
+    time_column: str | None = None,
+    before: datetime | None = None,
+) -> Checked:
+    """Check a batch against a pandera `DataFrameModel`.
+
+    Args:
+        schema: the model; its types are cast to, its checks and nullability hold per row.
+        rows: the batch as it arrived; text is fine for every type.
+        key: columns that identify a row. Of rows with one key the first good one stays, the others are bad.
+        time_column: when the row happened; with `key` never missing, whatever the model says.
+        before: a row of this time (UTC, no zone) or later is bad: the end of the batch's last day.
+
+    Raises:
+        ContractError: a column is missing, or a check judges the batch as a whole and fails.
+        SpecError: the model lacks a key column, or has a type that rows cannot have.
+    """
+    contract = schema.to_schema()
+    table = as_arrow(rows)
+    needed = [*key, *([time_column] if time_column else [])]
+    _require_columns(contract, table, needed)
+    types = {name: column_type(name, column.dtype) for name, column in contract.columns.items()}
+    cast = cast_table(table, types)
+    failures = [Failure(name, _IS_NO[types[name].kind], at) for name, at in cast.refused.items()]
+    failures += _broken_rules(contract, cast, set(table.column_names), needed)
+    if time_column and before is not None:
+        failures.append(_too_late(cast.values, time_column, before))
+    failures += _repeated(cast.values, failures, [key, *_unique(contract)])
+    return _split(table, cast.values, failures)
+
+
+def _require_columns(contract: Any, table: pa.Table, needed: Sequence[str]) -> None:
+    unknown = [name for name in needed if name not in contract.columns]
+    if unknown:
+        raise SpecError(f"the contract {contract.name} lacks the column {', '.join(unknown)}; add it to the model.")
+    required = [name for name, column in contract.columns.items() if column.required or name in needed]
+    missing = [name for name in required if name not in table.column_names]
+    if missing:
+        raise ContractError(
+            f"{contract.name}: column {', '.join(missing)} is missing; the source has {', '.join(table.column_names)}. "
+            "Rename it under `columns:` of the source (contract name: name in the file), or add it to the source."
+        )
+
+
+def _broken_rules(contract: Any, cast: Cast, present: set[str], needed: Sequence[str]) -> Iterator[Failure]:
+    """What pandera finds, as failures. A value that was refused is not also reported as missing."""
+    import pandera.pandas as pandera
+
+    columns = {
+        # The values were cast already, without rounding: no type and no coercion here.
+        name: pandera.Column(None, checks=c.checks, nullable=c.nullable and name not in needed)
+        for name, c in contract.columns.items()
+        if name in present
+    }
+    rules = pandera.DataFrameSchema(columns, checks=contract.checks, name=contract.name)
+    try:
+        rules.validate(as_frame(cast.values.select(list(columns))), lazy=True)
+    except pandera.errors.SchemaErrors as found:
+        for error in found.schema_errors:
+            yield _as_failure(error, contract, cast)
+
+
+def _as_failure(error: Any, contract: Any, cast: Cast) -> Failure:
+    column = error.schema.name if error.schema.name in contract.columns else ""
+    check = MISSING if error.check == "not_nullable" else requirement(error.check)
+    at = error.failure_cases["index"] if "index" in error.failure_cases else pd.Series([None])
+    if at.isna().any():
+        raise ContractError(f"{contract.name}, {column or 'all columns'}: the batch as a whole {check}.")
+    positions = np.unique(at.to_numpy(dtype=np.int64))
+    if check == MISSING:
+        positions = np.setdiff1d(positions, cast.refused[column])
+    return Failure(column, check, positions)
+
+
+def _too_late(values: pa.Table, time_column: str, before: datetime) -> Failure:
+    late = pc.greater_equal(values[time_column], pa.scalar(before, values[time_column].type))
+    return Failure(time_column, f"is in the future: its batch ends before {before}", np.flatnonzero(_mask(late)))
+
+
+def _unique(contract: Any) -> list[list[str]]:
+    together = [list(contract.unique)] if contract.unique else []
+    return [[name] for name, column in contract.columns.items() if column.unique] + together
+
+
+def _repeated(values: pa.Table, failures: Sequence[Failure], keys: Sequence[Sequence[str]]) -> Iterator[Failure]:
+    """Rows that repeat the key of an earlier row that is good in every other way."""
+    good = np.ones(len(values), dtype=bool)
+    for failure in failures:
+        good[failure.rows] = False
+    for key in filter(None, keys):
+        at = np.flatnonzero(good)
+        again = at[as_frame(values.select(list(key)).take(pa.array(at))).duplicated().to_numpy()]
+        good[again] = False
+        yield Failure(key[0] if len(key) == 1 else "", f"repeats the {' + '.join(key)} of an earlier row", again)
+
+
+def _split(table: pa.Table, values: pa.Table, failures: Sequence[Failure]) -> Checked:
+    why = reasons(failures, table)
+    bad = np.zeros(len(table), dtype=bool)
+    bad[why.index.to_numpy()] = True
+    rejected = table.filter(pa.array(bad)).append_column("_reason", pa.array(why.to_list(), pa.string()))
+    return Checked(values.filter(pa.array(~bad)), rejected, summary(failures, table))
+
+
+def _mask(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return np.asarray(pc.fill_null(column, fill_value=False).to_numpy())
