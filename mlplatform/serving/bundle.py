@@ -16,9 +16,19 @@ if TYPE_CHECKING:
     from mlplatform.contracts.rules import Rule
     from mlplatform.ml.model import Model
 
-__all__ = ["MANIFEST", "Bundle", "Manifest", "load_bundle", "read_manifest", "verify_bundle", "write_manifest"]
+__all__ = [
+    "CONTRACT",
+    "MANIFEST",
+    "Bundle",
+    "Manifest",
+    "load_bundle",
+    "read_manifest",
+    "verify_bundle",
+    "write_manifest",
+]
 
 MANIFEST = "manifest.json"
+CONTRACT = "contract.json"
 FORMAT = 1
 # Formats whose readers execute nothing. A pickle, an archive or a script has no place in a bundle.
 ALLOWED_SUFFIXES = frozenset({".json", ".md", ".onnx", ".parquet", ".sql", ".txt"})
@@ -113,12 +123,12 @@ def load_bundle(folder: Path) -> Bundle:
 
 
 def _read_rules(folder: Path) -> tuple["Rule", ...]:
-    from mlplatform.contracts.rules import Rule
+    from mlplatform.contracts.rules import load_rules
 
-    path = folder / "contract.json"
+    path = folder / CONTRACT
     try:
-        return tuple(Rule.model_validate(item) for item in json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError) as error:
+        return tuple(load_rules(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:  # pydantic's ValidationError is a ValueError
         raise ArtifactError(f"{path}: not a list of rules ({error}); build the bundle again") from error
 
 

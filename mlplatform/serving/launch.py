@@ -14,7 +14,7 @@ import httpx
 from mlplatform.errors import PlatformError
 from mlplatform.home import Home
 
-__all__ = ["HOST", "ServiceError", "Served", "serve_command", "serve_environment", "start_service", "stop_service"]
+__all__ = ["HOST", "Served", "ServiceError", "serve_command", "serve_environment", "start_service", "stop_service"]
 
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.1

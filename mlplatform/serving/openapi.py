@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from mlplatform.serving.rows import describe_allowed
+from mlplatform.serving.rows import describe_allowed, example_value
 from mlplatform.serving.scoring import REASONS, Live
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _property(rule: "Rule") -> dict[str, Any]:
     if rule.maximum is not None:
         schema["maximum"] = rule.maximum
     schema["description"] = rule.description or describe_allowed(rule)
-    schema["examples"] = [rule.example]
+    schema["examples"] = [example_value(rule)]
     return schema
 
 

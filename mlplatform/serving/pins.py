@@ -4,8 +4,18 @@ from importlib.metadata import PackageNotFoundError, version
 
 __all__ = ["PACKAGES", "pinned_requirements"]
 
-PACKAGES = ("bentoml", "lightgbm", "numpy", "onnxruntime", "orjson", "pandas", "pydantic", "scipy", "starlette")
-"""Everything that the code in a bento imports to serve. No training, tracking or orchestration library."""
+PACKAGES = (
+    "lightgbm",
+    "numpy",
+    "onnxruntime",
+    "orjson",
+    "pandas",
+    "pyarrow",
+    "pydantic",
+    "scipy",
+    "starlette",
+)
+"""What the code in a bento imports to serve, beside BentoML, which adds itself. No training library."""
 
 
 def pinned_requirements() -> list[str]:

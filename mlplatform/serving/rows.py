@@ -19,7 +19,7 @@ from mlplatform.errors import ArtifactError
 if TYPE_CHECKING:
     from mlplatform.contracts.rules import Rule
 
-__all__ = ["MAX_PROBLEMS", "Column", "Problem", "RowReader", "describe_allowed"]
+__all__ = ["MAX_PROBLEMS", "Column", "Problem", "RowReader", "describe_allowed", "example_value"]
 
 # Numbers beyond this have no float64; JSON allows them.
 LARGEST = sys.float_info.max
@@ -44,12 +44,13 @@ class Column:
     """One compiled rule. `accepts`: the exact Python types of a good value; `low`, `high`: inclusive.
 
     `listed`: the categories of the contract; `codes`: category as text -> the number the model learned for it.
-    A column with either has an empty range, so that every value of it goes through `convert`.
+    `plain`: types whose values go to the model as they are if they are in range; none for a column with categories.
     """
 
     name: str
     kind: str
     accepts: tuple[type, ...]
+    plain: tuple[type, ...]
     low: float
     high: float
     nullable: bool
@@ -61,7 +62,9 @@ class Column:
         """For whatever the fast test refused: the number the model sees (NaN = unknown to it), or what is wrong."""
         if value is None:
             return math.nan if self.nullable else "is null"
-        if self.kind == "integer" and type(value) is float and value.is_integer():
+        if self.kind == "integer" and type(value) is float:
+            if not value.is_integer():
+                return "is not a whole number"
             value = int(value)  # 3.0 is an integer in JSON Schema too
         if type(value) not in self.accepts:
             return f"is {_kind_of(value)}"
@@ -121,7 +124,7 @@ class RowReader:
         for column in self.columns:
             value = row.get(column.name, _ABSENT)
             # NaN fails both comparisons.
-            if type(value) in column.accepts and column.low <= value <= column.high:
+            if type(value) in column.plain and column.low <= value <= column.high:
                 values.append(value)
                 present += 1
             elif value is _ABSENT:
@@ -153,9 +156,23 @@ def _compile(rule: "Rule", categories: Sequence[str] | None) -> Column:
     codes = None if categories is None else {text: float(code) for code, text in enumerate(categories)}
     low = -LARGEST if rule.minimum is None else float(rule.minimum)
     high = LARGEST if rule.maximum is None else float(rule.maximum)
-    if listed is not None or codes is not None:
-        low, high = math.inf, -math.inf
-    return Column(rule.name, rule.type, accepts, low, high, rule.nullable, listed, codes, describe_allowed(rule))
+    plain = accepts if listed is None and codes is None else ()
+    allowed = describe_allowed(rule)
+    return Column(rule.name, rule.type, accepts, plain, low, high, rule.nullable, listed, codes, allowed)
+
+
+def example_value(rule: "Rule") -> Any:
+    """The contract's example, else some value that the rule allows."""
+    if rule.example is not None or rule.nullable:
+        return rule.example
+    if rule.categories:
+        return rule.categories[0]
+    if rule.type in ("boolean", "string"):
+        return False if rule.type == "boolean" else "example"
+    low = -math.inf if rule.minimum is None else rule.minimum
+    high = math.inf if rule.maximum is None else rule.maximum
+    nearest = min(max(0.0, low), high)
+    return math.ceil(nearest) if rule.type == "integer" else nearest
 
 
 def describe_allowed(rule: "Rule") -> str:
@@ -165,12 +182,20 @@ def describe_allowed(rule: "Rule") -> str:
     if rule.categories:
         parts = ["one of " + ", ".join(str(category) for category in rule.categories)]
     if rule.minimum is not None:
-        parts.append(f"at least {rule.minimum:.12g}")
+        parts.append(_bound("at least", "more than", rule.minimum, math.inf))
     if rule.maximum is not None:
-        parts.append(f"at most {rule.maximum:.12g}")
+        parts.append(_bound("at most", "less than", rule.maximum, -math.inf))
     if rule.nullable:
         parts.append("or null")
     return ", ".join(parts)
+
+
+def _bound(inclusive: str, exclusive: str, bound: float, inwards: float) -> str:
+    """An exclusive bound is stored as the next float inside of it; show the one that a person wrote."""
+    written = round(bound, 9)
+    if written != bound and math.nextafter(written, inwards) == bound:
+        return f"{exclusive} {written:.12g}"
+    return f"{inclusive} {bound:.12g}"
 
 
 def _kind_of(value: Any) -> str:

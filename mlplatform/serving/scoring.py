@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from mlplatform.errors import ArtifactError
 from mlplatform.serving.bundle import Bundle
-from mlplatform.serving.rows import RowReader
+from mlplatform.serving.rows import RowReader, example_value
 
 __all__ = ["REASONS", "RESERVED", "Live", "Slot"]
 
@@ -42,7 +42,7 @@ class Live:
 
     def example(self) -> dict[str, Any]:
         """A request that passes the rules, made from their examples."""
-        return {rule.name: rule.example for rule in self.reader.rules}
+        return {rule.name: example_value(rule) for rule in self.reader.rules}
 
     def describe(self) -> dict[str, str]:
         """What answered: goes into every response, readiness and metrics."""
