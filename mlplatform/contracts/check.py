@@ -49,12 +49,13 @@ class Checked:
         if self.bad_share <= max_bad_share:
             return
         worst = "; ".join(
-            f"{c.column} {c.check}: {c.rows} rows, e.g. '{c.example}'" for c in self.cases[:5].itertuples()
+            f"{case.column} {case.check} ({case.rows} rows, e.g. '{case.example}')"
+            for case in self.cases[:5].itertuples()
         )
         raise ContractError(
-            f"{batch}: {len(self.bad)} of {len(self.bad) + len(self.good)} rows ({self.bad_share:.1%}) break the contract, "
-            f"more than the allowed {max_bad_share:.1%}. {worst}. Look at the quarantine table, correct the source (or the "
-            "contract), and ingest the batch again."
+            f"{batch}: {len(self.bad)} of {len(self.bad) + len(self.good)} rows ({self.bad_share:.1%}) break the "
+            f"contract, more than the allowed {max_bad_share:.1%}. {worst}. Look at the quarantine table, correct the "
+            "source (or the contract), and ingest the batch again."
         )
 
 

@@ -1,0 +1,183 @@
+"""CSV and Parquet files as a source."""
+
+import glob
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlplatform.contracts.casting import quote, timestamp_sql
+from mlplatform.errors import SourceError
+from mlplatform.ingest.scan import scan_sql, source_errors
+from mlplatform.spec import FilesSource
+
+__all__ = ["FilesReader"]
+
+# Local times run up to 14 hours ahead of UTC, in which a file's own time is known.
+_CLOCK_SLACK = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class _Extent:
+    """What a first pass over the files tells."""
+
+    first: date
+    last: date
+    strays: pa.Table
+    """Rows without a usable time: `position` in the files, the `day` they are counted to."""
+
+
+class FilesReader:
+    """All rows of the files that match `path`, under the contract's column names; columns not named come along.
+
+    A row whose time cannot be read, or lies behind the moment its file was written, belongs to the day of the usable
+    row before it: it comes with that day's batch, once, for the contract to refuse it. A reader looks at its files
+    once; open another to see what has changed since.
+    """
+
+    def __init__(self, spec: FilesSource) -> None:
+        self.spec = spec
+
+    def available(self) -> tuple[date, date] | None:
+        """First day with rows, and the day behind the last; None while the files hold no row."""
+        extent = self._extent
+        return (extent.first, extent.last + timedelta(days=1)) if extent else None
+
+    def read(self, start: date, end: date) -> pa.Table:
+        """Rows of the days in [start, end), in the files' order; CSV values are text, Parquet values as typed there."""
+        bounds = {"start": _midnight(start), "end": _midnight(end), "latest": self._latest}
+        inside = "_time >= $start AND _time < $end AND _time <= $latest"
+        strays = self._strays(start, end)
+        with self._rows() as con:
+            if strays is None:
+                query = f"SELECT * EXCLUDE (_time) FROM rows WHERE {inside}"
+            else:
+                con.register("strays", strays)
+                inside = f"({inside}) OR _position IN (SELECT position FROM strays)"
+                query = f"SELECT * EXCLUDE (_time, _position) FROM numbered WHERE {inside} ORDER BY _position"
+            return con.execute(query, bounds).to_arrow_table()
+
+    def fingerprint(self) -> str:
+        """Hash of the files' names, sizes and times of change."""
+        states = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in self._files]
+        return hashlib.sha256(repr(states).encode()).hexdigest()[:16]
+
+    @cached_property
+    def _files(self) -> list[Path]:
+        found = glob.glob(str(Path(self.spec.path).expanduser()), recursive=True)  # noqa: PTH207 (Path.glob refuses absolute patterns)
+        files = sorted(Path(path).resolve() for path in found if Path(path).is_file())
+        if not files:
+            raise SourceError(
+                f"source `{self.spec.name}`: no file matches {self.spec.path} (looked in {Path.cwd()}). Correct `path`."
+            )
+        return files
+
+    @cached_property
+    def _latest(self) -> datetime:
+        """No row can be later than the newest file."""
+        newest = max(file.stat().st_mtime for file in self._files)
+        return datetime.fromtimestamp(newest, UTC).replace(tzinfo=None) + _CLOCK_SLACK
+
+    @cached_property
+    def _in_file(self) -> dict[str, str]:
+        """Contract name -> name in the file, for every column the declaration speaks of."""
+        return {name: name for name in (*self.spec.key, self.spec.time_column)} | self.spec.columns
+
+    @cached_property
+    def _extent(self) -> _Extent | None:
+        bounds = {"latest": self._latest}
+        with self._rows() as con:
+            first, last, rows, usable = _row(con, _EXTENT, bounds)
+            if rows and not usable:
+                example = _row(con, f"SELECT any_value({quote(self.spec.time_column)})::VARCHAR FROM rows", {})[0]
+                raise SourceError(self._no_time(example))
+            if not rows:
+                return None
+            strays = con.execute(_STRAYS, bounds | {"first": first}).to_arrow_table() if usable < rows else _NO_STRAYS
+            return _Extent(first, last, strays)
+
+    def _strays(self, start: date, end: date) -> pa.Table | None:
+        extent = self._extent
+        if extent is None or not len(extent.strays):
+            return None
+        day = extent.strays["day"]
+        return extent.strays.filter(pc.and_(pc.greater_equal(day, start), pc.less(day, end)))
+
+    @contextmanager
+    def _rows(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection with the views `rows` (contract names, `_time`: NULL if unreadable) and `numbered`."""
+        with (
+            duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as con,
+            source_errors(self._files),
+        ):
+            con.execute("SET TimeZone = 'UTC'")
+            scan = scan_sql(self._files, self._format, list(self._in_file.values()))
+            schema = con.execute(f"SELECT * FROM ({scan}) LIMIT 0").to_arrow_table().schema
+            self._require(schema)
+            con.execute(f"CREATE TEMP VIEW rows AS {self._renamed(scan, schema)}")
+            con.execute("CREATE TEMP VIEW numbered AS SELECT *, row_number() OVER () AS _position FROM rows")
+            yield con
+
+    @property
+    def _format(self) -> str:
+        if self.spec.format != "auto":
+            return self.spec.format
+        return "parquet" if self._files[0].suffix.lower() in {".parquet", ".pq"} else "csv"
+
+    def _renamed(self, scan: str, schema: pa.Schema) -> str:
+        taken = {name.lower() for name in (*self._in_file.values(), *self._in_file)}
+        others = [quote(name) for name in schema.names if name.lower() not in taken]
+        named = [f"{quote(given)} AS {quote(name)}" for name, given in self._in_file.items()]
+        clock = self._in_file[self.spec.time_column]
+        moment = timestamp_sql(quote(clock), schema.field(clock).type)
+        return f"SELECT {', '.join([*named, *others])}, {moment} AS _time FROM ({scan})"
+
+    def _require(self, schema: pa.Schema) -> None:
+        for name, given in self._in_file.items():
+            if given in schema.names:
+                continue
+            close = get_close_matches(given, schema.names, n=1)
+            hint = f" Did you mean `{close[0]}`?" if close else ""
+            raise SourceError(
+                f"source `{self.spec.name}`: {self._files[0]} has no column `{given}`; it has "
+                f"{', '.join(schema.names)}.{hint} Say what the file calls it under `columns:` of the source: "
+                f"`{name}: <name in the file>`."
+            )
+
+    def _no_time(self, example: str) -> str:
+        return (
+            f"source `{self.spec.name}`: no value of `{self._in_file[self.spec.time_column]}` in {self._files[0]} is a "
+            f"usable time, e.g. '{example}'. Write times as YYYY-MM-DD hh:mm:ss (UTC, or with an offset), none of them "
+            f"later than the file itself ({self._latest:%Y-%m-%d})."
+        )
+
+
+_EXTENT = """
+SELECT min(_time) FILTER (_time <= $latest)::DATE, max(_time) FILTER (_time <= $latest)::DATE,
+       count(*), count(*) FILTER (_time <= $latest)
+FROM rows
+"""
+_STRAYS = """
+SELECT _position AS position,
+       coalesce(last_value(usable IGNORE NULLS) OVER (ORDER BY _position), $first)::DATE AS day
+FROM (SELECT _position, CASE WHEN _time <= $latest THEN _time END AS usable FROM numbered)
+QUALIFY usable IS NULL
+"""
+_NO_STRAYS = pa.table({"position": pa.array([], pa.int64()), "day": pa.array([], pa.date32())})
+
+
+def _row(con: duckdb.DuckDBPyConnection, query: str, bounds: dict[str, Any]) -> tuple[Any, ...]:
+    return con.execute(query, bounds).fetchall()[0]
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time())
