@@ -13,7 +13,7 @@ from mlplatform.errors import ArtifactError
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.linear_form import LinearForm, to_onnx
 from mlplatform.ml.metrics import Floats
-from mlplatform.ml.trainer import Fit, Params
+from mlplatform.ml.trainer import Fit, Params, Scorer
 from mlplatform.spec.training import LogisticCandidate
 
 __all__ = ["LinearScorer", "LinearTrainer"]
@@ -81,11 +81,11 @@ class LinearTrainer:
         """scikit-learn's own."""
         return {"C": 1.0, "balanced": False}
 
-    def prepare(self, train: Examples, tune: Examples) -> Fit:
-        """Impute and standardise once. `tune` is unused: there is no early stopping."""
+    def prepare(self, train: Examples, tune: Examples, threads: int) -> Fit:
+        """Impute and standardise once. Nothing stops early, so `tune` is unused; `threads` too."""
         from sklearn.linear_model import LogisticRegression
 
-        del tune
+        del tune, threads
         form = self._empty_form(train.rows)
         design = form.design(train.rows)
         mean = np.average(design, axis=0, weights=train.weights)
@@ -93,7 +93,7 @@ class LinearTrainer:
         scale[scale == 0] = 1.0  # a constant column says nothing and must not divide by zero
         standard = (design - mean) / scale
 
-        def fit(params: Params) -> LinearScorer:
+        def fit(params: Params) -> Scorer:
             balance = "balanced" if params["balanced"] else None
             model = LogisticRegression(C=params["C"], class_weight=balance, max_iter=500)
             model.fit(standard, train.labels, sample_weight=train.weights)

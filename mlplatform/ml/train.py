@@ -10,6 +10,7 @@ import pandas as pd
 from mlplatform.errors import TrainingError
 from mlplatform.ml.bootstrap import Estimate, bootstrap_metric, estimate
 from mlplatform.ml.calibration import fit_calibration
+from mlplatform.ml.cores import spare_threads
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.metrics import Floats, Labels, brier, expected_calibration_error, expected_cost
@@ -85,8 +86,8 @@ def train_candidate(
     _require_classes(examples.labels, split)
     trainer = trainer_for(candidate, _code_counts(encoding), training.gates.metric)
     found = _search(trainer, frame[event_time], examples, candidate, training, as_of, progress)
-    fitted = trainer.prepare(examples.at(split.train), examples.at(split.tune))(found.params)
     tune = examples.at(split.tune)
+    fitted = trainer.prepare(examples.at(split.train), tune, spare_threads())(found.params)
     calibration = fit_calibration(candidate.calibration, fitted.log_odds(tune.rows), tune.labels)
     model = Model(encoding, fitted, calibration, cost_threshold(training.costs), split.tune_window.end)
     return TrainedCandidate(

@@ -45,8 +45,8 @@ class Trainer(Protocol):
         """The point of the search space that is tried first, and used when there is no search."""
         ...
 
-    def prepare(self, train: Examples, tune: Examples) -> Fit:
-        """Do once what does not depend on the parameters; the result fits for given ones."""
+    def prepare(self, train: Examples, tune: Examples, threads: int) -> Fit:
+        """Do once what does not depend on the parameters; the result fits for given ones, on `threads` threads."""
         ...
 
 

@@ -1,0 +1,187 @@
+"""Champion and challengers on the same rows that none of them has seen, and the verdict."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+
+from mlplatform.errors import TrainingError
+from mlplatform.ml.bootstrap import Estimate, bootstrap_metric, difference, estimate
+from mlplatform.ml.gates import GateResult, SliceResult, apply_gates
+from mlplatform.ml.metrics import (
+    Floats,
+    Labels,
+    average_precision,
+    brier,
+    expected_calibration_error,
+    expected_cost,
+    rank,
+    ranking_metric,
+)
+from mlplatform.ml.metrics import auc as area_under_roc
+from mlplatform.ml.model import Model
+from mlplatform.spec.training import Costs, Gates
+
+__all__ = ["Comparison", "Contender", "compare", "single_row_latency_ms"]
+
+LATENCY_ROWS = 200
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One model on the test rows. `gain` and `gates` are empty for the incumbent."""
+
+    name: str
+    metric: Estimate
+    """The gates' metric with its interval."""
+    auc: float
+    average_precision: float
+    brier: float
+    calibration_error: float
+    cost: float
+    """Mean per row at the model's own threshold, in the unit of the declared costs."""
+    latency_ms: float
+    slices: tuple[SliceResult, ...]
+    gain: Estimate | None
+    """Paired difference to the incumbent."""
+    gates: tuple[GateResult, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether it may serve: every gate passed."""
+        return all(gate.passed for gate in self.gates)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All contenders on the same rows; `winner` is None when the incumbent stays (or nobody may serve)."""
+
+    metric: str
+    rows: int
+    positives: int
+    incumbent: Contender | None
+    challengers: tuple[Contender, ...]
+    """Best first."""
+    winner: str | None
+    verdict: str
+
+
+def compare(
+    challengers: Mapping[str, Model],
+    incumbent: tuple[str, Model] | None,
+    test: pd.DataFrame,
+    *,
+    label: str,
+    event_time: str,
+    gates: Gates,
+    costs: Costs,
+    seed: int = 0,
+) -> Comparison:
+    """Judge every model on the same labelled rows and pick the best challenger that passes all gates.
+
+    `incumbent` is (name, model). `test` holds features, label (0/1), event time and the slice columns. Raises
+    TrainingError when a model has learned from rows as late as the first test row: its figures would flatter it.
+    """
+    models = dict(challengers) | ({incumbent[0]: incumbent[1]} if incumbent else {})
+    if len(models) != len(challengers) + (incumbent is not None):
+        raise TrainingError(f"a challenger has the incumbent's name {incumbent[0] if incumbent else ''!r}; rename it")
+    _require_unseen(models, test[event_time].min())
+    labels = test[label].to_numpy(dtype=np.int64)
+    scores = {name: model.predict(model.matrix(test)) for name, model in models.items()}
+    draws = bootstrap_metric(labels, scores, gates.metric, gates.bootstrap_samples, seed)
+
+    def contender(name: str, against: str | None) -> Contender:
+        gain = difference(draws[name], draws[against], gates.confidence) if against else None
+        metric = estimate(draws[name], gates.confidence)
+        return _contender(name, models[name], test, labels, scores[name], metric, gain, gates, costs)
+
+    against = incumbent[0] if incumbent else None
+    judged = [contender(name, against) for name in challengers]
+    ranked = tuple(sorted(judged, key=lambda each: -each.metric.value))
+    current = contender(against, None) if against else None
+    winner = next((each for each in ranked if each.passed), None)
+    return Comparison(
+        metric=gates.metric,
+        rows=len(test),
+        positives=int(labels.sum()),
+        incumbent=current,
+        challengers=ranked,
+        winner=winner.name if winner else None,
+        verdict=_verdict(winner, current, ranked, gates),
+    )
+
+
+def single_row_latency_ms(model: Model, rows: Floats) -> float:
+    """Median milliseconds to score one row, over the first 200 of `rows` float64[n, f]; no network, no features."""
+    model.predict(rows[:1])
+    times = []
+    for start in range(min(len(rows), LATENCY_ROWS)):
+        started = perf_counter()
+        model.predict(rows[start : start + 1])
+        times.append(perf_counter() - started)
+    return float(np.median(times)) * 1000
+
+
+def _require_unseen(models: Mapping[str, Model], first: pd.Timestamp) -> None:
+    seen = {name: model.learned_until for name, model in models.items() if model.learned_until > first}
+    if seen:
+        until = ", ".join(f"{name} learned until {when}" for name, when in seen.items())
+        raise TrainingError(f"the test rows begin at {first}, but {until}; compare on later rows (a later as_of)")
+
+
+def _contender(
+    name: str,
+    model: Model,
+    test: pd.DataFrame,
+    labels: Labels,
+    scores: Floats,
+    metric: Estimate,
+    gain: Estimate | None,
+    gates: Gates,
+    costs: Costs,
+) -> Contender:
+    error = expected_calibration_error(labels, scores)
+    latency = single_row_latency_ms(model, model.matrix(test.head(LATENCY_ROWS)))
+    slices = _slices(test, labels, scores, gates)
+    return Contender(
+        name=name,
+        metric=metric,
+        auc=area_under_roc(labels, scores),
+        average_precision=average_precision(labels, scores),
+        brier=brier(labels, scores),
+        calibration_error=error,
+        cost=expected_cost(labels, scores, model.threshold, costs),
+        latency_ms=latency,
+        slices=slices,
+        gain=gain,
+        gates=apply_gates(
+            gates, metric=metric.value, calibration_error=error, latency_ms=latency, slices=slices, gain=gain
+        ),
+    )
+
+
+def _slices(test: pd.DataFrame, labels: Labels, scores: Floats, gates: Gates) -> tuple[SliceResult, ...]:
+    missing = [column for column in gates.slices if column not in test.columns]
+    if missing:
+        raise TrainingError(f"the test rows lack the slice columns {missing}; have {list(test.columns)}")
+    results = []
+    for column in gates.slices:
+        for group, rows in test.groupby(column, dropna=False).indices.items():
+            value = ranking_metric(gates.metric, rank(labels[rows], scores[rows]))
+            results.append(SliceResult(column, str(group), len(rows), int(labels[rows].sum()), value))
+    return tuple(results)
+
+
+def _verdict(winner: Contender | None, incumbent: Contender | None, ranked: Sequence[Contender], gates: Gates) -> str:
+    if winner is not None:
+        against = f", {winner.gain} against {incumbent.name}" if incumbent else ", the first champion"
+        return f"promoted candidate {winner.name}: {gates.metric} {winner.metric}{against}"
+    kept = f"kept incumbent {incumbent.name}" if incumbent else "promoted nobody"
+    return f"{kept}: {'; '.join(_refusal(each) for each in ranked) or 'there was no challenger'}"
+
+
+def _refusal(contender: Contender) -> str:
+    failed = [f"{g.name} {g.value:.3g} (limit {g.limit:g}: {g.detail})" for g in contender.gates if not g.passed]
+    return f"{contender.name} failed {', '.join(failed)}"
