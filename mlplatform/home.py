@@ -60,6 +60,11 @@ class Home:
         return self.root / "bentoml"
 
     @property
+    def dbt(self) -> Path:
+        """dbt's target (the manifest, compiled SQL) and logs."""
+        return self.root / "dbt"
+
+    @property
     def reports(self) -> Path:
         """HTML that people open; `mlplatform up` serves this folder."""
         return self.root / "reports"

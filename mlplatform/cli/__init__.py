@@ -1,1 +1,5 @@
 """The mlplatform command."""
+
+from mlplatform.cli.main import main
+
+__all__ = ["main"]

@@ -25,6 +25,11 @@ class Split(Declared):
     folds: Annotated[int, Field(ge=2, le=20)] = 3
     """Time-ordered cross-validation folds inside the train window, for the search."""
 
+    @property
+    def span_days(self) -> int:
+        """Days from the first training row to `as_of`: three parts and three gaps."""
+        return self.train_days + self.tune_days + self.test_days + 3 * self.label_delay_days
+
 
 class Tuning(Declared):
     """The budget of the search; whichever of the two ends first."""

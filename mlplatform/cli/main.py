@@ -1,0 +1,154 @@
+"""The commands, and the one place where an error becomes a message and an exit code."""
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from mlplatform.errors import PlatformError
+from mlplatform.home import Home
+
+__all__ = ["main"]
+
+Command = Callable[..., int | None]
+
+
+def _reported(command: Command) -> Callable[..., None]:
+    """Expected errors end with their message, not with a traceback; the code says whether it went well."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            code = command(*args, **kwargs)
+        except PlatformError as error:
+            click.secho(f"{type(error).__name__}: {error}", fg="red", err=True)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            sys.exit(130)
+        sys.exit(code or 0)
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mlplatform")
+def main() -> None:
+    """Machine-learning use cases, declared in one folder each, from raw events to a watched service."""
+
+
+@main.command()
+@_reported
+def setup() -> int:
+    """Prepare the home: settings, DuckDB extensions, the lake and dbt's manifest."""
+    from mlplatform.cli.setup import prepare_home
+    from mlplatform.resources.dbt import manifest
+
+    home = Home.current()
+    prepare_home(home)
+    manifest(home)
+    click.echo(f"home ready: {home.root}")
+    return 0
+
+
+@main.command()
+@_reported
+def env() -> int:
+    """Print the variables that make dagster, dbt, mlflow and bentoml use this home: eval "$(mlplatform env)"."""
+    import shlex
+
+    from mlplatform.resources.dbt import dbt_environment
+
+    for name, value in dbt_environment(Home.current()).items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+@main.command()
+@click.argument("use_case")
+@click.option("--select", default=None, help="Dagster asset selection, e.g. 'key:fraud/champion+'; default: everything.")
+@click.option("--until", default=None, metavar="YYYY-MM-DD", help="Last day to ingest; default: all the source has.")
+@_reported
+def run(use_case: str, select: str | None, until: str | None) -> int:
+    """Materialise a use case in this process, with live progress."""
+    from mlplatform.cli.run import run_use_case
+
+    return 0 if run_use_case(use_case, select, until) else 1
+
+
+@main.command()
+@click.argument("use_case")
+@click.option("--port", default=3003, show_default=True)
+@_reported
+def serve(use_case: str, port: int) -> int:
+    """Serve the deployed bento on 127.0.0.1; new deployments are followed without a restart."""
+    from mlplatform.cli.serve import serve_use_case
+
+    return serve_use_case(use_case, port)
+
+
+@main.command()
+@click.argument("use_case")
+@click.option("--json", "body", required=True, help="One row of features, or {\"rows\": [...]}; - reads standard input.")
+@click.option("--url", default="http://127.0.0.1:3003", show_default=True)
+@_reported
+def predict(use_case: str, body: str, url: str) -> int:
+    """Ask the running service for a prediction."""
+    from mlplatform.cli.serve import ask
+
+    answer = ask(use_case, url, sys.stdin.read() if body == "-" else body)
+    click.echo(json.dumps(answer.body, indent=2))
+    return 0 if answer.ok else 1
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@_reported
+def status(as_json: bool) -> int:
+    """What is in the lake, which model is live, what the last decision was."""
+    from mlplatform.cli.status import print_status
+
+    print_status(as_json)
+    return 0
+
+
+@main.command()
+@_reported
+def doctor() -> int:
+    """Check the installation, the home, the ports and the lake, and say what to do about what is wrong."""
+    from mlplatform.cli.doctor import examine
+
+    return 0 if examine() else 1
+
+
+@main.command()
+@click.option("--port", default=3000, show_default=True, help="Dagster; MLflow, reports and services follow at +1, +2, +3.")
+@_reported
+def up(port: int) -> int:
+    """Start Dagster (UI, daemon, sensors), MLflow, the reports and every deployed service; Ctrl-C ends them all."""
+    from mlplatform.cli.up import run_everything
+
+    return run_everything(port)
+
+
+@main.command()
+@click.argument("use_case", default="fraud")
+@_reported
+def demo(use_case: str) -> int:
+    """Run a whole use case, serve it, score real requests and say where to look."""
+    from mlplatform.cli.demo import show
+
+    return show(use_case)
+
+
+@main.command()
+@click.option("--keep-days", default=30, show_default=True, help="Snapshots younger than this stay.")
+@_reported
+def maintain(keep_days: int) -> int:
+    """Compact the lake and expire old snapshots, but none that a registered model was trained on."""
+    from mlplatform.cli.maintain import maintain_lake
+
+    maintain_lake(keep_days)
+    return 0

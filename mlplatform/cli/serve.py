@@ -1,0 +1,87 @@
+"""`mlplatform serve` and `predict`: the live bento as a process, and one request to it."""
+
+import json
+import signal
+import time
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import click
+import httpx
+
+from mlplatform.cli.setup import use_home
+from mlplatform.errors import PlatformError
+from mlplatform.home import Home
+from mlplatform.serving.launch import Served, is_running, start_service, stop_service
+from mlplatform.serving.pointer import read_pointer
+from mlplatform.spec import load_declaration
+
+__all__ = ["Answer", "ask", "serve_use_case", "start_live"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the service said."""
+
+    status: int
+    body: Any
+
+    @property
+    def ok(self) -> bool:
+        """Whether the request was served."""
+        return self.status == httpx.codes.OK
+
+
+def start_live(name: str, port: int, home: Home) -> Served:
+    """Start the service of what is deployed; it follows later deployments.
+
+    Raises:
+        PlatformError: nothing is deployed, the port is taken, or the service did not become ready.
+    """
+    load_declaration(name)
+    pointer_file = home.deployment(name)
+    if not pointer_file.exists():
+        raise PlatformError(f"nothing is deployed for {name} yet; run `mlplatform run {name}` first")
+    return start_service(read_pointer(pointer_file).bento, port, home, pointer_file)
+
+
+def serve_use_case(name: str, port: int) -> int:
+    """Run the service until Ctrl-C or SIGTERM; 1 when it ends by itself."""
+    home = Home.current()
+    use_home(home)
+    served = start_live(name, port, home)
+    click.echo(f"{name} answers at {served.url} (log {served.log}); Ctrl-C ends it")
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        while is_running(served.pid):
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        stop_service(served.pid)
+    click.secho(f"the service ended by itself; see {served.log}", fg="red", err=True)
+    return 1
+
+
+def ask(name: str, url: str, body: str) -> Answer:
+    """Send one prediction request.
+
+    Raises:
+        PlatformError: the body is no JSON, or nobody answers at `url`.
+    """
+    load_declaration(name)
+    try:
+        json.loads(body)
+    except ValueError as error:
+        raise PlatformError(f"--json is not JSON: {error}") from error
+    headers = {"content-type": "application/json"}
+    try:
+        reply = httpx.post(f"{url}/predict", content=body, headers=headers, timeout=30, trust_env=False)
+    except httpx.TransportError as error:
+        raise PlatformError(f"nobody answers at {url} ({error}); start the service: mlplatform serve {name}") from error
+    return Answer(reply.status_code, reply.json())
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,79 @@
+"""`mlplatform status`: per use case, what is in the lake, what is live, what was decided."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import click
+
+from mlplatform.cli.setup import use_home
+from mlplatform.home import Home
+from mlplatform.lake.lake import Lake, table_exists
+from mlplatform.spec import Declaration, declared_use_cases, load_declaration
+
+__all__ = ["Status", "print_status", "read_status"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """One use case, as of now."""
+
+    use_case: str
+    rows: dict[str, int]
+    """Table -> rows, for the tables that exist."""
+    newest_event: str | None
+    live: dict[str, Any] | None
+    decision: dict[str, Any] | None
+
+
+def print_status(as_json: bool) -> None:
+    """All use cases, as a table or as JSON."""
+    home = Home.current()
+    use_home(home)
+    found = [read_status(load_declaration(name), home) for name in declared_use_cases()]
+    if as_json:
+        click.echo(json.dumps({"home": str(home.root), "use_cases": [asdict(s) for s in found]}, indent=2))
+        return
+    click.echo(f"home {home.root}")
+    for status in found:
+        _print(status)
+
+
+def read_status(uc: Declaration, home: Home) -> Status:
+    """Reads the lake and the pointer; writes nothing."""
+    lake, name = Lake.at(home), uc.spec.name
+    live = home.deployment(name)
+    if not lake.catalog.exists():
+        return Status(name, {}, None, None, None)
+    tables = [f"raw_{name}.{s.name}" for s in uc.spec.sources]
+    tables += [f"{name}.{t}" for t in ("quarantine", "spine", "features", "training_set", "deployment")]
+    with lake.read() as con:
+        rows = {t: con.execute(f"SELECT count(*) FROM {t}").fetchall()[0][0] for t in tables if table_exists(con, t)}
+        newest = None
+        if f"{name}.spine" in rows:
+            newest = con.execute(f"SELECT max({uc.spec.event_time}) FROM {name}.spine").fetchall()[0][0]
+        decision = None
+        if table_exists(con, f"{name}.retrain_decision"):
+            latest = con.execute(f"FROM {name}.retrain_decision ORDER BY as_of DESC, decided_at DESC LIMIT 1")
+            decision = (latest.df().to_dict("records") or [None])[0]
+    return Status(
+        use_case=name,
+        rows=rows,
+        newest_event=str(newest) if newest else None,
+        live=json.loads(live.read_text()) if live.exists() else None,
+        decision={k: str(v) for k, v in decision.items()} if decision else None,
+    )
+
+
+def _print(status: Status) -> None:
+    click.secho(f"\n{status.use_case}", bold=True)
+    for table, rows in status.rows.items():
+        click.echo(f"  {table:<32}{rows:>12,} rows")
+    if not status.rows:
+        click.echo(f"  nothing yet; run `mlplatform run {status.use_case}`")
+    if status.newest_event:
+        click.echo(f"  newest event                    {status.newest_event:>20}")
+    if status.live:
+        click.echo(f"  live                            {status.live['bento']} since {status.live['deployed_at']}")
+    if status.decision:
+        click.echo(f"  decision                        {status.decision['verdict']}: {status.decision['reason']}")

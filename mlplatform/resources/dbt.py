@@ -1,0 +1,84 @@
+"""dbt: where the project lies, its manifest, and the resource that runs it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from mlplatform.errors import PlatformError
+from mlplatform.home import Home
+from mlplatform.lake.extensions import copy_extensions
+from mlplatform.lake.lake import Lake
+
+__all__ = ["DBT_PROJECT", "dbt_environment", "dbt_resource", "manifest"]
+
+_PACKAGE = Path(__file__).parent.parent
+# A wheel carries the project inside the package; a checkout has it at the top.
+DBT_PROJECT = next(
+    (p for p in (_PACKAGE / "_dbt_project", _PACKAGE.parent / "dbt_project") if p.is_dir()), _PACKAGE / "_dbt_project"
+)
+
+
+def dbt_environment(home: Home) -> dict[str, str]:
+    """What dbt needs to find the lake and to keep its own files below the home."""
+    return {
+        **home.environment(),
+        "DBT_PROJECT_DIR": str(DBT_PROJECT),
+        "DBT_PROFILES_DIR": str(DBT_PROJECT),
+        "DBT_TARGET_PATH": str(home.dbt / "target"),
+        "DBT_LOG_PATH": str(home.dbt / "logs"),
+    }
+
+
+def dbt_resource() -> Any:
+    """Dagster's dbt resource on this home."""
+    from dagster_dbt import DbtCliResource
+
+    home = Home.current()
+    os.environ.update(dbt_environment(home))
+    return DbtCliResource(
+        project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=_dbt_executable()
+    )
+
+
+def manifest(home: Home) -> Path:
+    """dbt's manifest, parsed again when a file of the project is newer (some seconds).
+
+    Raises:
+        PlatformError: dbt cannot parse the project; the message is dbt's own.
+    """
+    path = home.dbt / "target" / "manifest.json"
+    if _is_current(path):
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.parent / "parse.lock"):
+        if not _is_current(path):
+            _parse(home)
+    return path
+
+
+def _is_current(path: Path) -> bool:
+    if not path.exists():
+        return False
+    sources = (p for kind in ("*.sql", "*.yml", "*.md") for p in DBT_PROJECT.rglob(kind))
+    return all(source.stat().st_mtime <= path.stat().st_mtime for source in sources)
+
+
+def _parse(home: Home) -> None:
+    copy_extensions(home.extensions)
+    Lake.at(home).create()
+    command = [_dbt_executable(), "parse", "--no-use-colors"]
+    done = subprocess.run(
+        command, env=os.environ | dbt_environment(home), cwd=DBT_PROJECT, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise PlatformError(f"dbt cannot parse {DBT_PROJECT}:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
+
+
+def _dbt_executable() -> str:
+    """The dbt of this very environment, also when its folder is not on the PATH."""
+    beside = Path(sys.executable).parent / "dbt"
+    return str(beside) if beside.exists() else "dbt"

@@ -1,0 +1,89 @@
+"""The lake as a Dagster resource, and the IO manager that keeps assets in it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from mlplatform.home import Home
+from mlplatform.lake.lake import Lake
+from mlplatform.lake.tables import TableInfo, append_rows, describe_table, replace_table
+
+__all__ = ["SNAPSHOT", "LakeIOManager", "LakeResource", "recorded_metadata", "table_metadata", "table_of"]
+
+SNAPSHOT = "lake/snapshot"
+BYTES = "lake/bytes"
+WRITE = "lake/write"
+
+
+def table_of(key: dg.AssetKey) -> str:
+    """The table of an asset: [fraud, training_set] is kept in `fraud.training_set`."""
+    return ".".join(key.path)
+
+
+class LakeResource(dg.ConfigurableResource):
+    """Gives stages the lake of this process's home."""
+
+    def open(self) -> Lake:
+        """The lake; its catalog is created if there is none."""
+        lake = Lake.at(Home.current())
+        lake.create()
+        return lake
+
+
+class LakeIOManager(dg.ConfigurableIOManager):
+    """Writes what an asset returns (Arrow or pandas) to the table named like its key, in one transaction.
+
+    The definition metadata `lake/write: append` adds rows; the default replaces them. A reader gets a DataFrame as of
+    the snapshot that this run's materialisation recorded (else the latest one), whatever was written meanwhile.
+    """
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Write `obj` and record rows, columns, bytes and snapshot."""
+        lake, table = _lake(), table_of(context.asset_key)
+        write = append_rows if context.definition_metadata.get(WRITE) == "append" else replace_table
+        done = lake.commit(lambda con: write(con, table, obj), f"{table} by run {context.run_id}")
+        context.add_output_metadata(table_metadata(describe_table(lake, table, done.snapshot)))
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        """The table as a DataFrame."""
+        table = table_of(context.asset_key)
+        recorded = recorded_metadata(context.instance, context.asset_key, context.step_context.run_id)
+        with _lake().read(_snapshot(recorded)) as con:
+            return con.execute(f"FROM {table}").df()
+
+
+def table_metadata(info: TableInfo) -> dict[str, Any]:
+    """What Dagster shows of a table, under its well-known keys."""
+    columns = [dg.TableColumn(name, kind.lower()) for name, kind in info.columns.items()]
+    return {
+        "dagster/row_count": info.rows,
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "dagster/table_name": f"lake.{info.name}",
+        SNAPSHOT: info.snapshot,
+        BYTES: info.bytes,
+    }
+
+
+def recorded_metadata(instance: dg.DagsterInstance, key: dg.AssetKey, run_id: str) -> Mapping[str, Any]:
+    """Metadata values of the materialisation of `key` in this run, else of its latest; empty if there is none.
+
+    Two runs of one use case may overlap: a step must go on with what its own run made.
+    """
+    records = instance.fetch_materializations(key, limit=20).records
+    own = [record for record in records if record.run_id == run_id]
+    chosen = (own or list(records))[:1]
+    return {
+        name: value.value
+        for record in chosen
+        if (made := record.asset_materialization) is not None
+        for name, value in made.metadata.items()
+    }
+
+
+def _snapshot(recorded: Mapping[str, Any]) -> int | None:
+    return int(recorded[SNAPSHOT]) if SNAPSHOT in recorded else None
+
+
+def _lake() -> Lake:
+    return LakeResource().open()

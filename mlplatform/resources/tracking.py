@@ -1,0 +1,145 @@
+"""MLflow: one run per trained candidate, and the registry that knows the champion.
+
+`dagster_mlflow` opens one MLflow run per Dagster run, so that candidates would overwrite each other's metrics, and leaves
+it RUNNING without its hook. Here each candidate gets a run of its own, made first and handed to it by id, and it is
+closed here, whatever happens.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from mlplatform.errors import ArtifactError
+from mlplatform.home import Home
+
+__all__ = ["CHAMPION", "Registered", "Tracking"]
+
+CHAMPION = "champion"
+MODEL_FOLDER = "model"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version in the registry and the run that made it."""
+
+    use_case: str
+    version: int
+    run_id: str
+    tags: Mapping[str, str]
+
+
+class Tracking(dg.ConfigurableResource):
+    """A thin layer over `dagster_mlflow` and MLflow's client. MLflow is imported when it is first needed (5 s)."""
+
+    @contextmanager
+    def run(self, context: dg.AssetExecutionContext, use_case: str, name: str, tags: dict[str, str]) -> Iterator[Any]:
+        """An MLflow run for one candidate; gives the `dagster_mlflow` object, which has all of mlflow's functions."""
+        client = self.client()
+        experiment = _experiment(client, use_case)
+        run_id = client.create_run(experiment, run_name=name).info.run_id
+        mlflow = _dagster_mlflow(context, use_case, run_id, {**tags, "use_case": use_case, "candidate": name})
+        try:
+            yield mlflow
+        except BaseException:
+            mlflow.end_run("FAILED")
+            raise
+        mlflow.end_run("FINISHED")
+
+    def client(self) -> Any:
+        """MLflow's client on this home's database."""
+        home = Home.current()
+        home.mlflow.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+        import mlflow
+
+        mlflow.set_tracking_uri(home.mlflow_uri)
+        return mlflow.MlflowClient()
+
+    def model_folder(self, run_id: str) -> Path:
+        """Where the model artifacts of a run lie on this machine."""
+        from mlflow.artifacts import download_artifacts
+
+        client = self.client()
+        uri = f"{client.get_run(run_id).info.artifact_uri}/{MODEL_FOLDER}"
+        folder = Path(download_artifacts(artifact_uri=uri))
+        if not folder.is_dir():
+            raise ArtifactError(f"MLflow run {run_id} holds no model at {uri}; train the candidate again")
+        return folder
+
+    def champion(self, use_case: str) -> Registered | None:
+        """The version that carries the champion alias, if any."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self.client().get_model_version_by_alias(use_case, CHAMPION)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+        return Registered(use_case, int(found.version), found.run_id, dict(found.tags))
+
+    def promote(self, use_case: str, run_id: str, tags: Mapping[str, str]) -> Registered:
+        """Register the model of a run as a new version and move the champion alias to it."""
+        client = self.client()
+        _ensure_registered(client, use_case)
+        source = f"{client.get_run(run_id).info.artifact_uri}/{MODEL_FOLDER}"
+        made = client.create_model_version(use_case, source, run_id, tags=dict(tags))
+        client.set_registered_model_alias(use_case, CHAMPION, made.version)
+        return Registered(use_case, int(made.version), run_id, dict(tags))
+
+    def training_snapshots(self) -> set[int]:
+        """Lake snapshots that registered models were trained on: they must never expire."""
+        versions = self.client().search_model_versions()
+        return {int(v.tags["training_snapshot"]) for v in versions if "training_snapshot" in v.tags}
+
+
+@dataclass(frozen=True)
+class _RunContext:
+    """The part of Dagster's init context that `dagster_mlflow` reads, taken from the running asset."""
+
+    log: Any
+    dagster_run: dg.DagsterRun
+    run_id: str
+    resource_config: Mapping[str, Any]
+
+
+def _dagster_mlflow(context: dg.AssetExecutionContext, use_case: str, run_id: str, tags: dict[str, str]) -> Any:
+    # Importing it copies every attribute of mlflow: 7 s, so only where a run is opened.
+    from dagster_mlflow.resources import MlFlow
+
+    config = {
+        "experiment_name": use_case,
+        "mlflow_tracking_uri": Home.current().mlflow_uri,
+        "mlflow_run_id": run_id,
+        "extra_tags": tags,
+    }
+    return MlFlow(_RunContext(context.log, context.run, context.run_id, config))
+
+
+def _experiment(client: Any, name: str) -> str:
+    """The experiment's id; made with its artifacts below the home (MLflow's default is the working folder)."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=(Home.current().mlflow / "artifacts").as_uri()))
+        except MlflowException:
+            # Another run was first.
+            found = client.get_experiment_by_name(name)
+    return str(found.experiment_id)
+
+
+def _ensure_registered(client: Any, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise

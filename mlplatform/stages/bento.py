@@ -1,0 +1,93 @@
+"""`bento`: the champion packaged with its contract, feature SQL, reference sample and a manifest of hashes."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from mlplatform.resources.lake import LakeResource
+from mlplatform.resources.tracking import Registered, Tracking
+from mlplatform.spec import Declaration
+from mlplatform.stages.candidate import TRAINED_ON
+from mlplatform.stages.naming import asset_attributes, asset_key
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlplatform.serving.build import BuiltBento
+
+__all__ = ["IMPORTANCE_FILE", "REFERENCE_FILE", "bento_asset"]
+
+REFERENCE_FILE = "reference.parquet"
+IMPORTANCE_FILE = "importance.json"
+CONTRACT_FILE = "contract.json"
+
+_DESCRIPTION = "The champion as a Bento: model, contract, reference sample, importance, and a manifest of SHA-256 hashes."
+
+
+def bento_asset(uc: Declaration) -> dg.AssetsDefinition:
+    """Package whatever version carries the champion alias; packaging it again gives the same bento."""
+
+    @dg.asset(
+        **asset_attributes(uc, "bento", _DESCRIPTION, {"bentoml"}, "serving"), deps=[asset_key(uc, "champion")]
+    )
+    def bento(context: dg.AssetExecutionContext, lake: LakeResource, tracking: Tracking) -> dg.MaterializeResult:
+        champion = tracking.champion(uc.spec.name)
+        if champion is None:
+            raise dg.Failure(f"{uc.spec.name} has no champion yet: no candidate has passed the gates")
+        built = _build(uc, champion, tracking, _reference(uc, lake, champion))
+        context.log.info(f"{built.tag} at {built.path}")
+        return dg.MaterializeResult(
+            metadata={
+                "bento": built.tag,
+                "model_version": champion.version,
+                "path": dg.MetadataValue.path(str(built.path)),
+                "bytes": sum(p.stat().st_size for p in built.path.rglob("*") if p.is_file()),
+                "serve": f"mlplatform serve {uc.spec.name}",
+                "files": dg.MetadataValue.json(_manifest_files(built)),
+            }
+        )
+
+    return bento
+
+
+def _build(uc: Declaration, champion: Registered, tracking: Tracking, reference: "pd.DataFrame") -> "BuiltBento":
+    from mlplatform.contracts.load import load_contract
+    from mlplatform.contracts.rules import describe, dump_rules
+    from mlplatform.serving.build import build_bento
+    from mlplatform.serving.bundle import write_manifest
+
+    features = set(uc.spec.training.features)
+    rules = describe(load_contract(uc.folder, uc.spec.contract.module, "features"))
+    with tempfile.TemporaryDirectory(prefix="mlplatform-bundle-") as made:
+        bundle = Path(made) / "bundle"
+        shutil.copytree(tracking.model_folder(champion.run_id), bundle)
+        (bundle / CONTRACT_FILE).write_text(dump_rules([r for r in rules if r.name in features]), encoding="utf-8")
+        reference.to_parquet(bundle / REFERENCE_FILE, index=False)
+        facts = {"mlflow_run_id": champion.run_id, TRAINED_ON: champion.tags[TRAINED_ON]}
+        write_manifest(bundle, uc.spec.name, champion.version, facts)
+        return build_bento(bundle, uc.spec.name, champion.version, {"use_case": uc.spec.name})
+
+
+def _reference(uc: Declaration, lake: LakeResource, champion: Registered) -> "pd.DataFrame":
+    """Training rows of the champion's own snapshot that drift is measured against."""
+    columns = ", ".join(dict.fromkeys(uc.spec.training.features))
+    with lake.open().read(int(champion.tags[TRAINED_ON])) as con:
+        con.execute("SET threads = 1")  # a repeatable sample needs one thread
+        return con.execute(
+            f"SELECT {columns} FROM (SELECT * FROM {uc.spec.name}.training_set WHERE part IN ('train', 'tune') ORDER BY ALL) "
+            f"USING SAMPLE reservoir({uc.spec.drift.sample_rows} ROWS) REPEATABLE ({_SAMPLE_SEED})"
+        ).df()
+
+
+_SAMPLE_SEED = 7
+
+
+def _manifest_files(built: "BuiltBento") -> dict[str, Any]:
+    from mlplatform.serving.bundle import MANIFEST
+
+    files: dict[str, Any] = json.loads((built.bundle / MANIFEST).read_text())["files"]
+    return files

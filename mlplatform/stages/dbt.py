@@ -1,0 +1,52 @@
+"""dbt's part of the graph: staging, spine and features of one use case, in one dbt invocation per run."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from mlplatform.home import Home
+from mlplatform.lake.lake import Lake
+from mlplatform.lake.tables import describe_table
+from mlplatform.resources.dbt import manifest
+from mlplatform.resources.lake import LakeResource, table_metadata, table_of
+from mlplatform.spec import Declaration
+
+__all__ = ["dbt_assets"]
+
+
+def dbt_assets(uc: Declaration) -> dg.AssetsDefinition:
+    """The models below dbt_project/models/<use case>, their tests as asset checks."""
+    # Importing it loads dbt's own classes (2.5 s): only where definitions are really built.
+    from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings
+    from dagster_dbt import dbt_assets as dbt_assets_of
+
+    class Translator(DagsterDbtTranslator):
+        def get_asset_spec(self, manifest: Any, unique_id: str, project: Any) -> dg.AssetSpec:
+            spec = super().get_asset_spec(manifest, unique_id, project)
+            if unique_id.startswith("source."):
+                return spec
+            return spec.replace_attributes(
+                group_name=uc.spec.name, owners=uc.spec.owners, kinds={"dbt", "duckdb"}, tags={"area": "data"}
+            )
+
+    @dbt_assets_of(
+        manifest=manifest(Home.current()),
+        select=f"path:models/{uc.spec.name}",
+        name=f"{uc.spec.name}_dbt",
+        dagster_dbt_translator=Translator(DagsterDbtTranslatorSettings(enable_asset_checks=True)),
+    )
+    def models(context: dg.AssetExecutionContext, dbt: dg.ResourceParam[Any], lake: LakeResource) -> Iterator[Any]:
+        opened = lake.open()
+        for event in dbt.cli(["build"], context=context).stream():
+            yield _with_table(event, context, opened)
+
+    return models
+
+
+def _with_table(event: Any, context: dg.AssetExecutionContext, lake: Lake) -> Any:
+    """Add what the lake knows of a finished model's table: rows, columns, bytes, snapshot."""
+    if not isinstance(event, dg.Output):
+        return event
+    key = context.asset_key_for_output(event.output_name)
+    return event.with_metadata({**event.metadata, **table_metadata(describe_table(lake, table_of(key)))})

@@ -1,0 +1,67 @@
+"""The jobs of a use case: everything, the data half, the model half."""
+
+from datetime import date, timedelta
+
+import dagster as dg
+
+from mlplatform.spec import Declaration
+from mlplatform.stages.naming import asset_key
+
+__all__ = [
+    "everything_job",
+    "ingest_job",
+    "jobs",
+    "range_tags",
+    "training_job",
+    "use_case_tags",
+]
+
+MODEL_HALF = ("training_set", "champion", "bento", "deployment")
+
+_RANGE_START = "dagster/asset_partition_range_start"
+_RANGE_END = "dagster/asset_partition_range_end"
+
+
+def everything_job(uc: Declaration) -> str:
+    """Name of the job that materialises the whole graph."""
+    return f"{uc.spec.name}_everything"
+
+
+def ingest_job(uc: Declaration) -> str:
+    """Name of the job from new data to reports and decision."""
+    return f"{uc.spec.name}_ingest_to_decision"
+
+
+def training_job(uc: Declaration) -> str:
+    """Name of the job from training set to deployment."""
+    return f"{uc.spec.name}_train_to_deployment"
+
+
+def use_case_tags(uc: Declaration) -> dict[str, str]:
+    """Runs of one use case wait for each other in the queue (see dagster.yaml)."""
+    return {"mlplatform/use_case": uc.spec.name}
+
+
+def range_tags(start: date, end: date) -> dict[str, str]:
+    """Tags of a single run over the daily partitions from `start` to the day before `end`."""
+    last = end - timedelta(days=1)
+    return {_RANGE_START: start.isoformat(), _RANGE_END: last.isoformat()}
+
+
+def jobs(uc: Declaration) -> list[dg.UnresolvedAssetJobDefinition]:
+    """The three jobs; sensors start the last two."""
+    group = dg.AssetSelection.groups(uc.spec.name)
+    model = _keys(uc, *MODEL_HALF, *(f"candidate_{c.name}" for c in uc.spec.training.candidates))
+    described = {
+        everything_job(uc): ("From raw data to the retrain decision.", group),
+        ingest_job(uc): ("New data, features, drift report and retrain decision; no training.", group - model),
+        training_job(uc): ("Training set, candidates, champion, bento, deployment.", model),
+    }
+    return [
+        dg.define_asset_job(name, selection, description=text, tags=use_case_tags(uc))
+        for name, (text, selection) in described.items()
+    ]
+
+
+def _keys(uc: Declaration, *stages: str) -> dg.AssetSelection:
+    return dg.AssetSelection.assets(*(asset_key(uc, stage) for stage in stages))

@@ -1,0 +1,130 @@
+"""`training_set`: labelled features that keep the contract, frozen: the snapshot, the split and a hash of the content."""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from mlplatform.lake.lake import Lake
+from mlplatform.resources.lake import LakeResource
+from mlplatform.spec import Declaration
+from mlplatform.stages.clock import as_of_run
+from mlplatform.stages.contract import CONTRACT_CHECK, Tally, quarantine
+from mlplatform.stages.naming import asset_attributes, asset_key, check_result, check_spec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["AS_OF", "training_set_asset"]
+
+AS_OF = "as_of"
+"""Metadata key: the moment the training set was frozen at."""
+
+
+def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
+    """Labelled rows of the split's span; rows that break the `Features` contract go to quarantine."""
+
+    @dg.asset(
+        **asset_attributes(uc, "training_set", _DESCRIPTION, {"duckdb", "pandera"}, "model"),
+        deps=[asset_key(uc, "features"), asset_key(uc, "spine")],
+        io_manager_key="lake_io",
+        check_specs=[check_spec(uc, "training_set", CONTRACT_CHECK, "Features keep their Pandera contract.")],
+    )
+    def training_set(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[Any]:
+        opened = lake.open()
+        moment = as_of_run(context, uc, opened)
+        snapshot = opened.snapshot()
+        labelled = _labelled_rows(uc, opened, snapshot, moment)
+        good, tally = _checked(uc, opened, labelled, f"training set as of {moment:%Y-%m-%d}")
+        passed = tally.bad <= uc.spec.contract.max_bad_share * (tally.good + tally.bad)
+        frozen = _with_parts(uc, good, moment)
+        digest = _content_hash(frozen)
+        yield dg.MaterializeResult(
+            value=frozen,
+            metadata={
+                AS_OF: moment.isoformat(),
+                "features_snapshot": snapshot,
+                "content_sha256": digest,
+                "parts": dg.MetadataValue.table(_parts(uc, frozen)),
+            },
+            data_version=dg.DataVersion(digest[:16]),
+            check_results=[check_result(CONTRACT_CHECK, passed=passed, metadata=tally.evidence(uc))],
+        )
+
+    return training_set
+
+
+_DESCRIPTION = "Labelled features that passed the contract, frozen at `as_of`: split into train, tune and test by time."
+
+
+def _labelled_rows(uc: Declaration, lake: Lake, snapshot: int, as_of: "pd.Timestamp") -> "pd.DataFrame":
+    import pandas as pd
+
+    spec, split = uc.spec, uc.spec.training.split
+    keys = ", ".join(spec.entity_keys)
+    wanted = dict.fromkeys([*spec.training.features, *spec.training.gates.slices])
+    columns = ", ".join(f"f.{name}" for name in [*spec.entity_keys, spec.event_time, *wanted])
+    with lake.read(snapshot) as con:
+        frame = con.execute(
+            f"SELECT {columns}, s.{spec.training.label}, s.{spec.label_known_at} "
+            f"FROM {spec.name}.features AS f JOIN {spec.name}.spine AS s USING ({keys}) "
+            f"WHERE f.{spec.event_time} >= $start AND f.{spec.event_time} < $end "
+            f"AND s.{spec.training.label} IS NOT NULL AND s.{spec.label_known_at} <= $as_of "
+            f"ORDER BY f.{spec.event_time}, {', '.join(f'f.{k}' for k in spec.entity_keys)}",
+            {
+                "start": (as_of - pd.Timedelta(days=split.span_days)).to_pydatetime(),
+                "end": (as_of - pd.Timedelta(days=split.label_delay_days)).to_pydatetime(),
+                "as_of": as_of.to_pydatetime(),
+            },
+        ).df()
+    return frame
+
+
+def _checked(uc: Declaration, lake: Lake, rows: "pd.DataFrame", batch: str) -> tuple["pd.DataFrame", Tally]:
+    from mlplatform.contracts.check import check_rows
+    from mlplatform.contracts.load import load_contract
+
+    spec = uc.spec
+    checked = check_rows(load_contract(uc.folder, spec.contract.module, "features"), rows, key=spec.entity_keys)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    if len(checked.bad):
+        lake.commit(lambda con: quarantine(con, uc, checked, batch, "features", now), f"quarantine {batch}")
+    good = checked.good.to_pandas()
+    # The contract speaks of features; what it does not name (labels, keys) is taken along by key.
+    rest = [name for name in rows.columns if name not in good.columns or name in spec.entity_keys]
+    return good.merge(rows[rest], on=spec.entity_keys, validate="one_to_one"), Tally().plus(checked)
+
+
+def _with_parts(uc: Declaration, rows: "pd.DataFrame", as_of: "pd.Timestamp") -> "pd.DataFrame":
+    import numpy as np
+
+    from mlplatform.ml.splits import split_by_time
+
+    split = split_by_time(rows[uc.spec.event_time], uc.spec.training.split, as_of)
+    part = np.select([split.train, split.tune, split.test], ["train", "tune", "test"], "gap")
+    return rows.assign(part=part)
+
+
+def _content_hash(rows: "pd.DataFrame") -> str:
+    import pandas as pd
+
+    # hash_pandas_object is a fixed function of the values (its key is constant), so equal rows hash alike anywhere.
+    return hashlib.sha256(pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes()).hexdigest()
+
+
+def _parts(uc: Declaration, rows: "pd.DataFrame") -> list[dg.TableRecord]:
+    time, label = uc.spec.event_time, uc.spec.training.label
+    return [
+        dg.TableRecord(
+            {
+                "part": str(part),
+                "rows": len(group),
+                "positives": int(group[label].sum()),
+                "from": f"{group[time].min():%Y-%m-%d %H:%M}",
+                "to": f"{group[time].max():%Y-%m-%d %H:%M}",
+            }
+        )
+        for part, group in rows.groupby("part", sort=False)
+    ]
