@@ -30,7 +30,7 @@ class Follower:
         self._file = pointer_file
         self._slot = slot
         self._every = every_seconds
-        self._seen: tuple[int, int] | None = None
+        self._seen: tuple[int, int] | None = (0, 0)  # no file has this stamp: the first look is never skipped
         self._followed: Pointer | None = None
 
     def check(self) -> None:
@@ -41,7 +41,8 @@ class Follower:
         self._seen = stamp
         try:
             pointer = read_pointer(self._file)
-            if pointer == self._followed:
+            if pointer == self._followed and self._slot.live:
+                self._slot.swap(self._slot.live)  # back to what is live: nothing is refused any more
                 return
             self._slot.swap(_load(pointer))
         except ArtifactError as error:

@@ -14,7 +14,16 @@ import httpx
 from mlplatform.errors import PlatformError
 from mlplatform.home import Home
 
-__all__ = ["HOST", "Served", "ServiceError", "serve_command", "serve_environment", "start_service", "stop_service"]
+__all__ = [
+    "HOST",
+    "Served",
+    "ServiceError",
+    "is_running",
+    "serve_command",
+    "serve_environment",
+    "start_service",
+    "stop_service",
+]
 
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.1
@@ -75,6 +84,8 @@ def start_service(
     except BaseException:
         stop_service(process.pid)
         raise
+    # The service outlives this object on purpose; Popen would warn of that when it is collected.
+    process.returncode = 0
     return Served(process.pid, url, log)
 
 
@@ -82,7 +93,7 @@ def stop_service(pid: int, timeout_seconds: float = 20) -> None:
     """Ask the service to end, wait for it, and end what is left of its process group."""
     _signal(pid, signal.SIGTERM)
     end = time.monotonic() + timeout_seconds
-    while _alive(pid):
+    while is_running(pid):
         if time.monotonic() > end:
             _signal_group(pid)
             return
@@ -136,7 +147,7 @@ def _signal_group(pid: int) -> None:
         return
 
 
-def _alive(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     """Also reaps the process if it is ours, so that it does not count as alive when it is only unburied."""
     try:
         return os.waitpid(pid, os.WNOHANG) == (0, 0)

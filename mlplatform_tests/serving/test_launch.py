@@ -1,0 +1,133 @@
+"""One real `bentoml serve` process from start to stop; everything else about the service is tested in process."""
+
+import asyncio
+import os
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from mlplatform.home import Home
+from mlplatform.serving.build import build_bento
+from mlplatform.serving.launch import HOST, Served, ServiceError, serve_command, start_service, stop_service
+from mlplatform.serving.pointer import Pointer, write_pointer
+from mlplatform_tests.serving.conftest import GOOD, write_bundle
+
+# bentoml 1.4.40 is older than these deprecations of pydantic (at its import) and of importlib (at a build).
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:_bentoml_sdk.io_models"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:_bentoml_sdk.images"),
+]
+
+CLIENTS = 4
+REQUESTS_PER_VERSION = 300
+DEADLINE_SECONDS = 30
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def deploy(home: Home, folder: Path, version: str) -> None:
+    pointer = Pointer("fraud", f"fraud:v{version}", version, str(folder), "2018-08-01T00:00:00")
+    write_pointer(home.deployment("fraud"), pointer)
+
+
+@pytest.fixture(scope="module")
+def module_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return Home(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def served(module_home: Home) -> Iterator[Served]:
+    built = build_bento(write_bundle(module_home.root / "v1", "1"), "fraud", 1, home=module_home)
+    deploy(module_home, built.bundle, "1")
+    running = start_service(built.tag, free_port(), module_home, module_home.deployment("fraud"))
+    yield running
+    stop_service(running.pid)
+
+
+async def send_until(client: httpx.AsyncClient, last_version: str, seen: Counter[tuple[int, str]]) -> None:
+    """Send until the last version has answered often enough; every answer is counted by status and version."""
+    while seen[200, last_version] < REQUESTS_PER_VERSION:
+        response = await client.post("/predict", json=GOOD)
+        seen[response.status_code, response.json().get("model", {}).get("version", "none")] += 1
+
+
+@pytest.mark.slow
+async def test_a_hot_swap_under_load_fails_no_request(served: Served, module_home: Home) -> None:
+    second = write_bundle(module_home.root / "v2", "2")
+    seen: Counter[tuple[int, str]] = Counter()
+    async with httpx.AsyncClient(base_url=served.url, timeout=10, trust_env=False) as client:
+        load = asyncio.gather(*(send_until(client, "2", seen) for _ in range(CLIENTS)))
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while seen[200, "1"] < REQUESTS_PER_VERSION:
+                await asyncio.sleep(0.01)
+            deploy(module_home, second, "2")
+            await load
+
+    assert set(seen) == {(200, "1"), (200, "2")}
+    assert seen.total() >= 2 * REQUESTS_PER_VERSION
+
+
+@pytest.mark.slow
+async def test_a_broken_bundle_leaves_the_old_one_serving_and_shows_in_readiness(
+    served: Served, module_home: Home
+) -> None:
+    broken = write_bundle(module_home.root / "v3", "3")
+    (broken / "model.txt").write_text("tampered")
+    async with httpx.AsyncClient(base_url=served.url, timeout=10, trust_env=False) as client:
+        before = (await client.get("/readyz")).json()["model"]["version"]
+        deploy(module_home, broken, "3")
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while (await client.get("/readyz")).json()["status"] == "ready":
+                await asyncio.sleep(0.1)
+        ready = await client.get("/readyz")
+        answer = await client.post("/predict", json=GOOD)
+        metrics = (await client.get("/metrics")).text
+
+    assert ready.status_code == answer.status_code == 200
+    assert "changed model.txt" in ready.json()["problem"]
+    assert answer.json()["model"]["version"] == before != "3"
+    assert "mlplatform_deployment_refused 1" in metrics
+    assert "Deployment refused" in served.log.read_text()
+
+
+@pytest.mark.slow
+async def test_bentoml_s_own_routes_answer_beside_ours(served: Served) -> None:
+    async with httpx.AsyncClient(base_url=served.url, timeout=10, trust_env=False) as client:
+        codes = {path: (await client.get(path)).status_code for path in ("/livez", "/healthz", "/metrics", "/", "/x")}
+        metrics = (await client.get("/metrics")).text
+
+    assert codes == {"/livez": 200, "/healthz": 200, "/metrics": 200, "/": 200, "/x": 404}
+    assert "bentoml_service_request_total" in metrics
+
+
+@pytest.mark.slow
+def test_stopping_ends_every_process_and_frees_the_port(served: Served, module_home: Home) -> None:
+    stop_service(served.pid)
+
+    with pytest.raises(ProcessLookupError):
+        os.killpg(served.pid, 0)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{served.url}/livez", trust_env=False)
+
+
+def test_a_taken_port_is_an_error_that_names_it(home: Home) -> None:
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ServiceError, match=f"port {port} on 127.0.0.1 is taken"):
+            start_service("fraud:v1", port, home)
+
+
+def test_the_command_binds_loopback_only() -> None:
+    command = serve_command("fraud:v1", 3000)
+
+    assert command[command.index("--host") + 1] == "127.0.0.1"
