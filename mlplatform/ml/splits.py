@@ -135,4 +135,4 @@ def _as_datetimes(event_time: Times) -> npt.NDArray[np.datetime64]:
 
 
 def _span(times: npt.NDArray[np.datetime64]) -> str:
-    return f"{times.min()} to {times.max()}" if len(times) else "none"
+    return f"{pd.Timestamp(times.min())} to {pd.Timestamp(times.max())}" if len(times) else "none"

@@ -51,8 +51,8 @@ def search(
     """Maximise the mean of `metric` over (train, validation) folds within the budget of `tuning`.
 
     The trainer's defaults are tried first, so the result is never worse than them on the folds. The same seed
-    gives the same trials when the trial budget ends the search; when the time budget does, the number of
-    trials depends on the machine, the trials themselves do not.
+    gives the same trials when the trial budget ends the search; when the time budget does, after the
+    running trial, their number depends on the machine, the trials themselves do not.
     """
     if tuning.trials == 0:
         return Search(trainer.defaults(), ())
@@ -61,6 +61,7 @@ def search(
     # Folds run beside each other on one thread each: LightGBM lets go of the GIL, and threads that share
     # nothing do not wait for each other as OpenMP's do.
     fits = [_prepare(trainer, train, validation, tuning.seed) for train, validation in folds]
+    begun = perf_counter()
     trials: list[Trial] = []
 
     def objective(trial: Any) -> float:
@@ -71,6 +72,8 @@ def search(
         trials.append(Trial(trial.number, params, value, perf_counter() - started))
         if progress is not None:
             progress(trial.number, value)
+        if perf_counter() - begun >= tuning.seconds:
+            trial.study.stop()
         return value
 
     verbosity = optuna.logging.get_verbosity()
@@ -79,7 +82,7 @@ def search(
     try:
         study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=tuning.seed))
         study.enqueue_trial(dict(trainer.defaults()))
-        study.optimize(objective, n_trials=tuning.trials, timeout=tuning.seconds)
+        study.optimize(objective, n_trials=tuning.trials)
     finally:
         pool.shutdown()
         optuna.logging.set_verbosity(verbosity)

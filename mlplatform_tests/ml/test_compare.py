@@ -1,0 +1,172 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlplatform.errors import TrainingError
+from mlplatform.ml.bootstrap import Estimate
+from mlplatform.ml.calibration import Sigmoid
+from mlplatform.ml.compare import Comparison, compare
+from mlplatform.ml.gates import SliceResult, apply_gates
+from mlplatform.ml.model import Model
+from mlplatform.ml.train import TrainedCandidate
+from mlplatform.spec.training import Costs, Gates
+from mlplatform_tests.ml.data import AS_OF
+
+COSTS = Costs(false_positive=5, false_negative=100)
+
+
+@pytest.fixture(scope="session")
+def test_rows(rows: pd.DataFrame, trained_trees: TrainedCandidate) -> pd.DataFrame:
+    return rows[rows["event_time"] >= pd.Timestamp(trained_trees.boundaries["test_start"])]
+
+
+def judged(
+    challengers: dict[str, Model], incumbent: tuple[str, Model] | None, rows: pd.DataFrame, **gates: object
+) -> Comparison:
+    rules = Gates.model_validate({"floor": 0.1, "bootstrap_samples": 60, "max_latency_ms": 500} | gates)
+    return compare(
+        challengers, incumbent, rows, label="label", event_time="event_time", gates=rules, costs=COSTS, seed=1
+    )
+
+
+class Coin:
+    """A scorer that knows nothing."""
+
+    kind = "coin"
+
+    def log_odds(self, rows: np.ndarray) -> np.ndarray:
+        return np.random.default_rng(0).normal(size=len(rows))
+
+
+def blunt(model: Model) -> Model:
+    """The same model with its scorer replaced by chance."""
+    return replace(model, scorer=Coin())  # type: ignore[arg-type]
+
+
+def test_the_best_passing_challenger_wins_when_there_is_no_incumbent(
+    trained_trees: TrainedCandidate, trained_linear: TrainedCandidate, test_rows: pd.DataFrame
+) -> None:
+    found = judged({"trees": trained_trees.model, "linear": trained_linear.model}, None, test_rows)
+    best = max((trained_trees, trained_linear), key=lambda t: t.test.average_precision.value)
+    assert found.winner == found.challengers[0].name == best.name
+    assert found.verdict.startswith(f"promoted candidate {best.name}: average_precision 0.")
+    assert found.verdict.endswith("the first champion")
+
+
+def test_the_comparison_agrees_with_the_training_figures(trained: TrainedCandidate, test_rows: pd.DataFrame) -> None:
+    found = judged({trained.name: trained.model}, None, test_rows)
+    assert found.rows == trained.test.rows
+    assert found.challengers[0].average_precision == pytest.approx(trained.test.average_precision.value)
+    assert found.challengers[0].cost == pytest.approx(trained.test.cost)
+
+
+def test_a_challenger_by_chance_never_replaces_a_model(
+    trained_linear: TrainedCandidate, test_rows: pd.DataFrame
+) -> None:
+    model = trained_linear.model
+    found = judged({"chance": blunt(model)}, ("v3", model), test_rows, floor=0.0, max_calibration_error=1.0)
+    assert found.winner is None
+    assert found.verdict.startswith("kept incumbent v3: chance failed incumbent -0.")
+    assert found.challengers[0].gain is not None
+    assert found.challengers[0].gain.high < 0
+
+
+def test_an_equal_challenger_is_not_worse_but_not_better(
+    trained_linear: TrainedCandidate, test_rows: pd.DataFrame
+) -> None:
+    model = trained_linear.model
+    assert judged({"twin": model}, ("v1", model), test_rows, incumbent="not_worse").winner == "twin"
+    assert judged({"twin": model}, ("v1", model), test_rows, incumbent="better").winner is None
+
+
+def test_a_clearly_better_challenger_replaces_the_incumbent(
+    trained_linear: TrainedCandidate, test_rows: pd.DataFrame
+) -> None:
+    model = trained_linear.model
+    found = judged({"new": model}, ("v1", blunt(model)), test_rows, incumbent="better")
+    assert found.winner == "new"
+    assert "against v1" in found.verdict
+
+
+def test_the_second_best_wins_when_the_best_fails_a_gate(
+    trained_trees: TrainedCandidate, trained_linear: TrainedCandidate, test_rows: pd.DataFrame
+) -> None:
+    models = {"trees": trained_trees.model, "linear": trained_linear.model}
+    best, second = (each.name for each in judged(models, None, test_rows).challengers)
+    models[best] = replace(models[best], calibration=Sigmoid(1.0, 3.0))
+    found = judged(models, None, test_rows)
+    assert [each.name for each in found.challengers] == [best, second]
+    assert found.winner == second
+
+
+def test_when_all_fail_the_verdict_says_why(trained_linear: TrainedCandidate, test_rows: pd.DataFrame) -> None:
+    found = judged({"linear": trained_linear.model}, None, test_rows, floor=0.99)
+    assert found.winner is None
+    assert found.verdict.startswith("promoted nobody: linear failed metric_floor 0.")
+
+
+def test_a_model_that_has_seen_the_test_rows_is_an_error(
+    trained_linear: TrainedCandidate, test_rows: pd.DataFrame
+) -> None:
+    model = trained_linear.model
+    with pytest.raises(TrainingError, match="v3 learned until 2024-03-01"):
+        judged({"new": model}, ("v3", replace(model, learned_until=AS_OF)), test_rows)
+
+
+def test_a_challenger_named_like_the_incumbent_is_an_error(
+    trained_linear: TrainedCandidate, test_rows: pd.DataFrame
+) -> None:
+    with pytest.raises(TrainingError, match="rename it"):
+        judged({"v3": trained_linear.model}, ("v3", trained_linear.model), test_rows)
+
+
+def test_every_group_of_a_slice_is_measured(trained_linear: TrainedCandidate, test_rows: pd.DataFrame) -> None:
+    found = judged({"linear": trained_linear.model}, None, test_rows, slices=["night", "channel"])
+    slices = found.challengers[0].slices
+    assert [(part.column, part.group) for part in slices] == [
+        ("night", "False"),
+        ("night", "True"),
+        ("channel", "app"),
+        ("channel", "shop"),
+        ("channel", "web"),
+    ]
+    assert sum(part.positives for part in slices if part.column == "night") == found.positives
+
+
+def test_an_unknown_slice_is_an_error(trained_linear: TrainedCandidate, test_rows: pd.DataFrame) -> None:
+    with pytest.raises(TrainingError, match="colour"):
+        judged({"linear": trained_linear.model}, None, test_rows, slices=["colour"])
+
+
+shares = st.floats(0, 1)
+
+
+@given(shares, shares, st.floats(-1, 1), st.floats(0.1, 50), shares)
+@settings(max_examples=80, deadline=None)
+def test_a_gate_passes_exactly_when_its_value_is_on_the_right_side(
+    metric: float, error: float, low: float, latency: float, weakest: float
+) -> None:
+    gates = Gates(floor=0.5, slice_floor=0.3)
+    slices = [SliceResult("night", "True", 500, 40, weakest), SliceResult("night", "False", 500, 2, 0.0)]
+    results = {
+        gate.name: gate.passed
+        for gate in apply_gates(
+            gates,
+            metric=metric,
+            calibration_error=error,
+            latency_ms=latency,
+            slices=slices,
+            gain=Estimate(low, low, low),
+        )
+    }
+    assert results == {
+        "metric_floor": metric >= 0.5,
+        "incumbent": low > -0.02,
+        "calibration": error <= 0.05,
+        "slices": weakest >= 0.3,
+        "latency": latency <= 20,
+    }
