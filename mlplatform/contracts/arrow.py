@@ -51,27 +51,34 @@ def as_frame(table: pa.Table) -> pd.DataFrame:
 
 def cast_table(table: pa.Table, types: dict[str, ColumnType]) -> Cast:
     """`table` in the types of the contract. A column that is not there is NULL throughout; others are left out."""
-    inner = [_cast(table, name, to) for name, to in types.items()]
-    outer = [quote(name) for name in types]
-    outer += [f"{_given(name)} AND {quote(name)} IS NULL AS {_given(name)}" for name in types]
+    present = {name: to for name, to in types.items() if name in table.column_names}
+    values = [_value(table, name, to) for name, to in types.items()]
+    # The test for a blank text is dear: it is asked only where there is no value.
+    refused = [
+        f"CASE WHEN {_cast(name)} IS NULL THEN {given_sql(quote(name), table.schema.field(name).type)} ELSE false END"
+        for name in present
+    ]
     with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as con:
         con.execute("SET TimeZone = 'UTC'")
         con.register("incoming", table)
-        query = f"SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner)} FROM incoming)"
-        answer = con.execute(query).to_arrow_table()
-    refused = {name: np.flatnonzero(answer[len(types) + i].to_numpy()) for i, name in enumerate(types)}
-    return Cast(answer.select(list(types)), refused)
+        answers = ", ".join([*map(_cast, types), *refused])
+        query = f"SELECT {answers} FROM (SELECT *, {', '.join(values)} FROM incoming)"
+        columns = con.execute(query).to_arrow_table().columns
+    masks = zip(present, columns[len(types) :], strict=True)
+    return Cast(
+        pa.table(columns[: len(types)], names=list(types)),
+        {name: np.flatnonzero(mask.to_numpy()) for name, mask in masks},
+    )
 
 
-def _cast(table: pa.Table, name: str, to: ColumnType) -> str:
+def _value(table: pa.Table, name: str, to: ColumnType) -> str:
     if name not in table.column_names:
-        return f"CAST(NULL AS {to.sql}) AS {quote(name)}, false AS {_given(name)}"
-    column, arrives_as = quote(name), table.schema.field(name).type
-    return f"{cast_sql(column, arrives_as, to)} AS {column}, {given_sql(column, arrives_as)} AS {_given(name)}"
+        return f"CAST(NULL AS {to.sql}) AS {_cast(name)}"
+    return f"{cast_sql(quote(name), table.schema.field(name).type, to)} AS {_cast(name)}"
 
 
-def _given(name: str) -> str:
-    return quote(f"{name} (given)")
+def _cast(name: str) -> str:
+    return quote(f"{name} (cast)")
 
 
 def _column(values: "pd.Series[Any]") -> pa.Array:

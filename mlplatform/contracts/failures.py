@@ -75,5 +75,7 @@ def _values(failure: Failure, table: pa.Table, limit: int) -> list[str]:
     """The first values as they arrived, cut to a length that fits a table."""
     if failure.column not in table.column_names:
         return [""] * limit
-    values = table[failure.column].take(pa.array(failure.rows[:limit])).to_pylist()
-    return ["" if value is None else str(value)[:_LONGEST_VALUE] for value in values]
+    values = table[failure.column].take(pa.array(failure.rows[:limit]))
+    if pa.types.is_timestamp(values.type):
+        values = values.cast(pa.string())  # a year beyond 9999 is no datetime
+    return ["" if value is None else str(value)[:_LONGEST_VALUE] for value in values.to_pylist()]

@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlplatform.contracts.casting import quote, timestamp_sql
+from mlplatform.contracts.casting import EARLIEST, quote, timestamp_sql
 from mlplatform.errors import SourceError
 from mlplatform.ingest.scan import scan_sql, source_errors
 from mlplatform.spec import FilesSource
@@ -94,7 +94,7 @@ class FilesReader:
 
     @cached_property
     def _extent(self) -> _Extent | None:
-        bounds = {"latest": self._latest}
+        bounds = {"earliest": EARLIEST, "latest": self._latest}
         with self._rows() as con:
             first, last, rows, usable = _row(con, _EXTENT, bounds)
             if rows and not usable:
@@ -161,15 +161,15 @@ class FilesReader:
         )
 
 
-_EXTENT = """
-SELECT min(_time) FILTER (_time <= $latest)::DATE, max(_time) FILTER (_time <= $latest)::DATE,
-       count(*), count(*) FILTER (_time <= $latest)
+_USABLE = "_time BETWEEN $earliest AND $latest"
+_EXTENT = f"""
+SELECT min(_time) FILTER ({_USABLE})::DATE, max(_time) FILTER ({_USABLE})::DATE, count(*), count(*) FILTER ({_USABLE})
 FROM rows
 """
-_STRAYS = """
+_STRAYS = f"""
 SELECT _position AS position,
        coalesce(last_value(usable IGNORE NULLS) OVER (ORDER BY _position), $first)::DATE AS day
-FROM (SELECT _position, CASE WHEN _time <= $latest THEN _time END AS usable FROM numbered)
+FROM (SELECT _position, CASE WHEN {_USABLE} THEN _time END AS usable FROM numbered)
 QUALIFY usable IS NULL
 """
 _NO_STRAYS = pa.table({"position": pa.array([], pa.int64()), "day": pa.array([], pa.date32())})

@@ -29,7 +29,7 @@ def source_errors(files: Sequence[Path]) -> Iterator[None]:
         yield
     except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException):
         raise  # a wrong query is a bug here, not in the file
-    except duckdb.Error as error:  # a damaged Parquet file has no class of its own
+    except (duckdb.Error, UnicodeDecodeError) as error:  # a damaged Parquet file has no class of its own
         raise SourceError(_explain(str(error), files)) from error
 
 
