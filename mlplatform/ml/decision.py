@@ -81,18 +81,18 @@ def _judge(
     new_rows: int,
     acted: bool,
 ) -> Verdict:
-    for obstacle in (
-        _no_ground(policy, known, champion),
-        _too_little_drift(policy, known, in_drift),
-        _nothing_to_learn(policy, new_rows),
-    ):
-        if obstacle:
-            return "wait", obstacle
-    assert champion is not None  # _no_ground has answered otherwise
-    if acted:
-        return "wait", f"the window that ended {known[-1].end:%Y-%m-%d} has already led to a training"
-    if cooling := _cooling_down(policy, champion, as_of):
-        return "wait", cooling
+    if policy.kind == "never":
+        return "wait", "the policy is never to retrain"
+    if champion is None:
+        return "wait", "there is no champion yet: train one first"
+    if not known:
+        return "wait", "no window has been measured yet"
+    obstacle = _too_little_drift(policy, known, in_drift) or _nothing_to_learn(policy, new_rows)
+    if obstacle is None and acted:
+        obstacle = f"the window that ended {known[-1].end:%Y-%m-%d} has already led to a training"
+    obstacle = obstacle or _cooling_down(policy, champion, as_of)
+    if obstacle is not None:
+        return "wait", obstacle
     ground = f"{_share(known[-1])}, {sum(in_drift)} of {len(known)} windows in drift, {new_rows:,} new labelled rows"
     if champion.training_seconds > policy.budget_seconds:
         return "blocked", (
@@ -102,23 +102,14 @@ def _judge(
     return "retrain", ground
 
 
-def _no_ground(policy: Policy, known: Sequence[WindowEvidence], champion: Champion | None) -> str | None:
-    if policy.kind == "never":
-        return "the policy is never to retrain"
-    if champion is None:
-        return "there is no champion yet: train one first"
-    return None if known else "no window has been measured yet"
-
-
 def _too_little_drift(policy: Policy, known: Sequence[WindowEvidence], in_drift: Sequence[bool]) -> str | None:
     if not known[-1].enough_rows:
         return f"too few rows for a verdict in the window that ended {known[-1].end:%Y-%m-%d}"
     if not in_drift[-1]:
         return f"{_share(known[-1])}, below min_drift_importance {policy.min_drift_importance:.0%}"
     if sum(in_drift) < policy.windows_required:
-        return f"{_share(known[-1])}, but only {sum(in_drift)} of {len(known)} windows in drift, " + (
-            f"{policy.windows_required} are required"
-        )
+        count = f"only {sum(in_drift)} of {len(known)} windows in drift, {policy.windows_required} are required"
+        return f"{_share(known[-1])}, but {count}"
     return None
 
 

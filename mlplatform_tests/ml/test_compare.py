@@ -21,16 +21,15 @@ COSTS = Costs(false_positive=5, false_negative=100)
 
 @pytest.fixture(scope="session")
 def test_rows(rows: pd.DataFrame, trained_trees: TrainedCandidate) -> pd.DataFrame:
-    return rows[rows["event_time"] >= pd.Timestamp(trained_trees.boundaries["test_start"])]
+    start, end = (pd.Timestamp(trained_trees.boundaries[f"test_{edge}"]) for edge in ("start", "end"))
+    return rows[(rows["event_time"] >= start) & (rows["event_time"] < end)]
 
 
 def judged(
-    challengers: dict[str, Model], incumbent: tuple[str, Model] | None, rows: pd.DataFrame, **gates: object
+    challengers: dict[str, Model], current: tuple[str, Model] | None, rows: pd.DataFrame, **gates: object
 ) -> Comparison:
     rules = Gates.model_validate({"floor": 0.1, "bootstrap_samples": 60, "max_latency_ms": 500} | gates)
-    return compare(
-        challengers, incumbent, rows, label="label", event_time="event_time", gates=rules, costs=COSTS, seed=1
-    )
+    return compare(challengers, current, rows, label="label", event_time="event_time", gates=rules, costs=COSTS, seed=1)
 
 
 class Coin:

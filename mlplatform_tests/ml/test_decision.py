@@ -29,10 +29,13 @@ def champion(days_ago: float = 60, seconds: float = 100, version: str = "v3") ->
 DRIFTING = (window(2, 0.0), window(1, 0.5), window(0, 0.4))
 
 
+CHAMPION = champion()
+
+
 def decided(
     windows: tuple[WindowEvidence, ...] = DRIFTING,
     policy: Policy = POLICY,
-    current: Champion | None = champion(),
+    current: Champion | None = CHAMPION,
     new_rows: int = 5000,
     **more: object,
 ) -> Decision:
