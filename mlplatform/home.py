@@ -69,6 +69,11 @@ class Home:
         """HTML that people open; `mlplatform up` serves this folder."""
         return self.root / "reports"
 
+    @property
+    def reports_url(self) -> str:
+        """Where `mlplatform up` serves the reports; MLPLATFORM_REPORTS_URL says otherwise."""
+        return os.environ.get("MLPLATFORM_REPORTS_URL", "http://127.0.0.1:3002")
+
     def deployment(self, use_case: str) -> Path:
         """The pointer that a running service follows: which bento is live."""
         return self.root / "deployments" / f"{use_case}.json"

@@ -1,1 +1,30 @@
-"""One file per node of a use case's graph, same names; each exports a function that builds the asset."""
+"""One file per node of a use case's graph, same names; each exports a function that builds it."""
+
+from mlplatform.stages.bento import bento_asset
+from mlplatform.stages.candidate import candidate_asset
+from mlplatform.stages.champion import champion_asset
+from mlplatform.stages.dbt import dbt_assets
+from mlplatform.stages.deployment import deployment_asset
+from mlplatform.stages.drift_report import drift_report_asset
+from mlplatform.stages.jobs import jobs
+from mlplatform.stages.leakage import leakage_check
+from mlplatform.stages.raw import raw_asset
+from mlplatform.stages.retrain_decision import retrain_decision_asset
+from mlplatform.stages.sensors import new_data_sensor, retrain_sensor
+from mlplatform.stages.training_set import training_set_asset
+
+__all__ = [
+    "bento_asset",
+    "candidate_asset",
+    "champion_asset",
+    "dbt_assets",
+    "deployment_asset",
+    "drift_report_asset",
+    "jobs",
+    "leakage_check",
+    "new_data_sensor",
+    "raw_asset",
+    "retrain_decision_asset",
+    "retrain_sensor",
+    "training_set_asset",
+]

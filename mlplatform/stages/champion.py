@@ -1,0 +1,241 @@
+"""`champion`: all candidates and the incumbent on the same unseen rows, the gates, and the alias it moved (or why not)."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from filelock import FileLock
+
+from mlplatform.errors import TrainingError
+from mlplatform.home import Home
+from mlplatform.lake.tables import append_rows, describe_table
+from mlplatform.resources.lake import SNAPSHOT, LakeResource, recorded_metadata, table_metadata
+from mlplatform.resources.tracking import Registered, Tracking
+from mlplatform.spec import Declaration
+from mlplatform.stages.candidate import MLFLOW_RUN, TRAINED_ON, TRAINING_SECONDS, candidate_stage
+from mlplatform.stages.naming import asset_attributes, asset_key, check_result, check_spec
+from mlplatform.stages.pictures import picture
+from mlplatform.stages.training_set import AS_OF
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlplatform.ml.compare import Comparison, Contender
+    from mlplatform.ml.model import Model
+
+__all__ = ["GATES", "champion_asset", "champion_table"]
+
+GATES = {
+    "metric_floor": "The metric on out-of-time rows reaches the declared floor.",
+    "incumbent": "On the same rows, better or not worse than the incumbent (paired bootstrap interval).",
+    "calibration": "The expected calibration error stays below its limit.",
+    "slices": "The weakest slice with enough positives reaches its floor.",
+    "latency": "One row is scored fast enough.",
+}
+_DESCRIPTION = "The comparison of all candidates and the incumbent on rows none of them has seen, and the verdict."
+
+
+def champion_table(uc: Declaration) -> str:
+    """The lake table with one row per contender and comparison."""
+    return f"{uc.spec.name}.champion"
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What the candidate assets left behind."""
+
+    run_id: str
+    model: "Model"
+    seconds: float
+
+
+def champion_asset(uc: Declaration) -> dg.AssetsDefinition:
+    """Compare, judge, and move the alias to the best challenger that passes every gate."""
+    stages = [candidate_stage(candidate) for candidate in uc.spec.training.candidates]
+
+    @dg.asset(
+        **asset_attributes(uc, "champion", _DESCRIPTION, {"mlflow", "duckdb"}, "model"),
+        ins={"training_set": dg.AssetIn(asset_key(uc, "training_set"), input_manager_key="lake_io")},
+        deps=[asset_key(uc, stage) for stage in stages],
+        check_specs=[check_spec(uc, "champion", name, text) for name, text in GATES.items()],
+    )
+    def champion(
+        context: dg.AssetExecutionContext, training_set: "pd.DataFrame", lake: LakeResource, tracking: Tracking
+    ) -> Iterator[Any]:
+        frozen = recorded_metadata(context.instance, asset_key(uc, "training_set"), context.run_id)
+        trained = _trained_candidates(uc, context, tracking, int(frozen[SNAPSHOT]))
+        # Two comparisons at once could both beat the same incumbent, and the worse one could be last.
+        with FileLock(Home.current().locks / f"{uc.spec.name}-champion.lock"):
+            incumbent = tracking.champion(uc.spec.name)
+            comparison = _compare(uc, trained, incumbent, tracking, training_set)
+            promoted = _promote(uc, tracking, comparison, trained, incumbent, frozen)
+        context.log.info(promoted.verdict)
+        rows = _rows(comparison, trained, promoted, frozen)
+        done = lake.open().commit(lambda con: append_rows(con, champion_table(uc), rows), promoted.verdict)
+        table = describe_table(lake.open(), champion_table(uc), done.snapshot)
+        yield dg.MaterializeResult(
+            metadata={**table_metadata(table), **_metadata(comparison, promoted)},
+            check_results=_gate_results(comparison),
+        )
+
+    return champion
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """The version that carries the alias now, and why."""
+
+    version: int | None
+    moved: bool
+    verdict: str
+
+
+def _trained_candidates(
+    uc: Declaration, context: dg.AssetExecutionContext, tracking: Tracking, snapshot: int
+) -> dict[str, _Trained]:
+    from mlplatform.ml.model import Model
+
+    trained = {}
+    for candidate in uc.spec.training.candidates:
+        key = asset_key(uc, candidate_stage(candidate))
+        recorded = recorded_metadata(context.instance, key, context.run_id)
+        if str(recorded.get(TRAINED_ON)) != str(snapshot):
+            raise TrainingError(
+                f"{key.to_user_string()} was trained on snapshot {recorded.get(TRAINED_ON, 'none')}, the training set is "
+                f"snapshot {snapshot}; materialise the candidate again before the champion"
+            )
+        run_id = str(recorded[MLFLOW_RUN])
+        model = Model.load(tracking.model_folder(run_id))
+        trained[candidate.name] = _Trained(run_id, model, float(recorded[TRAINING_SECONDS]))
+    return trained
+
+
+def _compare(
+    uc: Declaration,
+    trained: Mapping[str, _Trained],
+    incumbent: Registered | None,
+    tracking: Tracking,
+    training_set: "pd.DataFrame",
+) -> "Comparison":
+    from mlplatform.ml.compare import compare
+    from mlplatform.ml.model import Model
+
+    training = uc.spec.training
+    current = (
+        (f"v{incumbent.version}", Model.load(tracking.model_folder(incumbent.run_id))) if incumbent is not None else None
+    )
+    return compare(
+        {name: each.model for name, each in trained.items()},
+        current,
+        training_set[training_set["part"] == "test"],
+        label=training.label,
+        event_time=uc.spec.event_time,
+        gates=training.gates,
+        costs=training.costs,
+    )
+
+
+def _promote(
+    uc: Declaration,
+    tracking: Tracking,
+    comparison: "Comparison",
+    trained: Mapping[str, _Trained],
+    incumbent: Registered | None,
+    frozen: Mapping[str, Any],
+) -> _Outcome:
+    if comparison.winner is None:
+        return _Outcome(incumbent.version if incumbent else None, moved=False, verdict=comparison.verdict)
+    winner = trained[comparison.winner]
+    if incumbent is not None and _same_model(tracking, winner.run_id, incumbent.run_id):
+        verdict = f"kept v{incumbent.version}: candidate {comparison.winner} is the same model, byte for byte"
+        return _Outcome(incumbent.version, moved=False, verdict=verdict)
+    tags = {
+        "candidate": comparison.winner,
+        TRAINED_ON: str(frozen[SNAPSHOT]),
+        AS_OF: str(frozen[AS_OF]),
+        "verdict": comparison.verdict,
+    }
+    registered = tracking.promote(uc.spec.name, winner.run_id, tags)
+    return _Outcome(registered.version, moved=True, verdict=f"v{registered.version}: {comparison.verdict}")
+
+
+def _same_model(tracking: Tracking, one: str, other: str) -> bool:
+    """Whether two runs hold equal files: training again on equal rows gives an equal model."""
+    folders = [tracking.model_folder(run_id) for run_id in (one, other)]
+    contents = [{p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} for folder in folders]
+    return contents[0] == contents[1]
+
+
+def _gate_results(comparison: "Comparison") -> list[dg.AssetCheckResult]:
+    """The gates of the winner, or, when nobody passed, of the best challenger."""
+    judged = next((c for c in comparison.challengers if c.name == comparison.winner), comparison.challengers[0])
+    return [
+        check_result(
+            gate.name,
+            gate.passed,
+            {"candidate": judged.name, "value": gate.value, "limit": gate.limit, "detail": gate.detail},
+        )
+        for gate in judged.gates
+    ]
+
+
+def _rows(
+    comparison: "Comparison", trained: Mapping[str, _Trained], outcome: _Outcome, frozen: Mapping[str, Any]
+) -> "pd.DataFrame":
+    import pandas as pd
+
+    contenders = [*comparison.challengers, *([comparison.incumbent] if comparison.incumbent else [])]
+    return pd.DataFrame(
+        [
+            {
+                "as_of": pd.Timestamp(frozen[AS_OF]),
+                "training_snapshot": int(frozen[SNAPSHOT]),
+                **_figures(each),
+                "role": "challenger" if each.name in trained else "incumbent",
+                "promoted": outcome.moved and each.name == comparison.winner,
+                "version_after": outcome.version or 0,
+                "training_seconds": trained[each.name].seconds if each.name in trained else 0.0,
+                "verdict": outcome.verdict,
+            }
+            for each in contenders
+        ]
+    )
+
+
+def _figures(contender: "Contender") -> dict[str, Any]:
+    return {
+        "contender": contender.name,
+        "metric": contender.metric.value,
+        "metric_low": contender.metric.low,
+        "metric_high": contender.metric.high,
+        "auc": contender.auc,
+        "average_precision": contender.average_precision,
+        "brier": contender.brier,
+        "calibration_error": contender.calibration_error,
+        "cost_per_row": contender.cost,
+        "latency_ms": contender.latency_ms,
+        "passed": contender.passed,
+    }
+
+
+def _metadata(comparison: "Comparison", outcome: _Outcome) -> dict[str, Any]:
+    from mlplatform.ml.plots import comparison_picture
+
+    contenders = [*comparison.challengers, *([comparison.incumbent] if comparison.incumbent else [])]
+    records = [dg.TableRecord(_rounded(_figures(each))) for each in contenders]
+    best = comparison.challengers[0]
+    return {
+        "verdict": outcome.verdict,
+        "model_version": outcome.version or 0,
+        "promoted": outcome.moved,
+        "comparison": dg.MetadataValue.table(records),
+        "test_rows": comparison.rows,
+        "test_positives": comparison.positives,
+        f"best_{comparison.metric}": best.metric.value,
+        "picture": picture(comparison_picture(comparison), "contenders on the same unseen rows"),
+    }
+
+
+def _rounded(figures: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(v, 4) if isinstance(v, float) else v for name, v in figures.items()}

@@ -1,0 +1,140 @@
+"""`retrain_decision`: retrain, wait or blocked, and the evidence, as one readable row per window."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from mlplatform.lake.lake import Lake, table_exists
+from mlplatform.lake.tables import describe_table, merge_rows
+from mlplatform.resources.lake import LakeResource, table_metadata
+from mlplatform.spec import Declaration
+from mlplatform.stages.champion import champion_table
+from mlplatform.stages.clock import as_of_run
+from mlplatform.stages.deployment import current_deployment
+from mlplatform.stages.drift_report import drift_table
+from mlplatform.stages.naming import asset_attributes, asset_key
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlplatform.ml.decision import Champion, Decision, WindowEvidence
+
+__all__ = ["DECISION_ID", "REASON", "VERDICT", "decision_table", "retrain_decision_asset"]
+
+VERDICT, REASON, DECISION_ID = "verdict", "reason", "decision_id"
+_DESCRIPTION = "Retrain, wait or blocked, with the numbers it was weighed on."
+
+
+def decision_table(uc: Declaration) -> str:
+    """The lake table with one row per decision."""
+    return f"{uc.spec.name}.retrain_decision"
+
+
+def retrain_decision_asset(uc: Declaration) -> dg.AssetsDefinition:
+    """Weigh the drift of the latest windows, new labels, cool-down and budget against the declared policy."""
+
+    @dg.asset(
+        **asset_attributes(uc, "retrain_decision", _DESCRIPTION, {"duckdb"}, "monitoring"),
+        deps=[asset_key(uc, "drift_report")],
+    )
+    def retrain_decision(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[Any]:
+        from mlplatform.ml.decision import decide
+
+        opened = lake.open()
+        moment = as_of_run(context, uc, opened)
+        champion = _champion(uc, opened)
+        decision = decide(
+            uc.spec.name,
+            _windows(uc, opened, champion),
+            uc.spec.policy,
+            as_of=moment,
+            champion=champion,
+            new_labelled_rows=_new_labelled_rows(uc, opened, champion, moment),
+        )
+        row = _row(decision, moment)
+        done = opened.commit(
+            lambda con: merge_rows(con, decision_table(uc), row, ["as_of", DECISION_ID]), f"decision {moment:%Y-%m-%d}"
+        )
+        context.log.info(f"{decision.verdict}: {decision.reason}")
+        yield dg.MaterializeResult(
+            metadata={
+                **table_metadata(describe_table(opened, decision_table(uc), done.snapshot)),
+                VERDICT: decision.verdict,
+                REASON: decision.reason,
+                DECISION_ID: decision.decision_id,
+                "as_of": moment.isoformat(),
+                "evidence": dg.MetadataValue.json(decision.evidence),
+            }
+        )
+
+    return retrain_decision
+
+
+def _champion(uc: Declaration, lake: Lake) -> "Champion | None":
+    """The live version; its cool-down counts from the latest comparison, promoted or refused."""
+    import pandas as pd
+
+    from mlplatform.ml.decision import Champion
+
+    live = current_deployment(uc)
+    with lake.read() as con:
+        if live is None or not table_exists(con, champion_table(uc)):
+            return None
+        row = con.execute(
+            "SELECT max(as_of), max_by(total, as_of) FROM "
+            f"(SELECT as_of, sum(training_seconds) AS total FROM {champion_table(uc)} GROUP BY as_of, training_snapshot)"
+        ).fetchone()
+    if row is None or row[0] is None:
+        return None
+    return Champion(live.version, pd.Timestamp(row[0]), float(row[1]))
+
+
+def _windows(uc: Declaration, lake: Lake, champion: "Champion | None") -> "list[WindowEvidence]":
+    import pandas as pd
+
+    from mlplatform.ml.decision import WindowEvidence
+
+    if champion is None:
+        return []
+    with lake.read() as con:
+        found = con.execute(
+            "SELECT window_start, window_end, bool_and(enough_rows), "
+            "coalesce(sum(importance) FILTER (drifted), 0), "
+            'coalesce(list("column" ORDER BY importance DESC) FILTER (drifted), []) '
+            f"FROM {drift_table(uc)} WHERE model_version = ? GROUP BY ALL ORDER BY window_end",
+            [int(champion.version)],
+        ).fetchall()
+    return [WindowEvidence(pd.Timestamp(a), pd.Timestamp(b), c, float(d), tuple(e)) for a, b, c, d, e in found]
+
+
+def _new_labelled_rows(uc: Declaration, lake: Lake, champion: "Champion | None", as_of: "pd.Timestamp") -> int:
+    if champion is None:
+        return 0
+    known = uc.spec.label_known_at
+    with lake.read() as con:
+        row = con.execute(
+            f"SELECT count(*) FROM {uc.spec.name}.spine "
+            f"WHERE {known} > ? AND {known} <= ? AND {uc.spec.training.label} IS NOT NULL",
+            [champion.trained_at.to_pydatetime(), as_of.to_pydatetime()],
+        ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _row(decision: "Decision", as_of: "pd.Timestamp") -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            {
+                "as_of": as_of,
+                DECISION_ID: decision.decision_id,
+                VERDICT: decision.verdict,
+                REASON: decision.reason,
+                "evidence": json.dumps(decision.evidence),
+                "decided_at": pd.Timestamp(datetime.now(UTC)).tz_localize(None),
+            }
+        ]
+    )
