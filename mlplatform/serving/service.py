@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -67,6 +68,7 @@ class Scoring:
     """POST /predict with features, get score, decision and reasons."""
 
     def __init__(self) -> None:
+        _hide_scikit_learn()
         pointer = os.environ.get(POINTER_VARIABLE)
         self._follower = Follower(Path(pointer), slot) if pointer else None
         self._following: asyncio.Task[None] | None = None
@@ -108,6 +110,14 @@ class Scoring:
 
 # The decorator turns the class into a bentoml Service, which type checkers cannot see.
 Scoring.add_asgi_middleware(ReadinessBody)  # type: ignore[attr-defined]
+
+
+def _hide_scikit_learn() -> None:
+    """LightGBM imports it if it is installed, for wrappers that are unused here: a third of the start (4.3 s for 6.5).
+
+    Only a worker comes here; a process that has it loaded already keeps it.
+    """
+    sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type]
 
 
 def _serve_own_bundle(required: bool) -> None:

@@ -1,0 +1,128 @@
+"""One row through our service, beside BentoML as documented, MLflow's scoring server and a bare FastAPI.
+
+Same LightGBM model, same row, loopback, one worker each, all started first and then measured in turn, so that a noisy
+machine is noisy for everyone. `python -m benchmarks.serving [--json] [--seconds 5]`
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+from benchmarks._serving_load import Measured
+from benchmarks._serving_model import write_everything
+from benchmarks._serving_stacks import Stack, started_stacks
+from mlplatform.home import Home
+
+OURS = "mlplatform"
+CONNECTIONS = (1, 16)
+WARM_UP_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the table. CPU is that of the server's processes, all of them."""
+
+    stack: str
+    connections: int
+    measured: Measured
+    cpu_ms: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    parser.add_argument("--seconds", type=float, default=5.0, help="per stack and number of connections")
+    given = parser.parse_args()
+    lines = list(run(given.seconds))
+    print(table(lines))
+    if given.json:
+        print(json.dumps(figures(lines)))
+
+
+def run(seconds: float) -> Iterator[Line]:
+    """Start everything, warm everything up, measure in turn."""
+    with tempfile.TemporaryDirectory(prefix="bench-serving-") as folder, ExitStack() as stack:
+        home = Home(Path(folder) / "home")
+        row = write_everything(Path(folder))
+        stacks = stack.enter_context(started_stacks(Path(folder), home, row))
+        for peer in stacks:
+            _load(peer, 1, WARM_UP_SECONDS)
+        for connections in CONNECTIONS:
+            for peer in stacks:
+                yield measure(peer, connections, seconds)
+
+
+def measure(peer: Stack, connections: int, seconds: float) -> Line:
+    with cpu_of(peer.pid) as spent:
+        measured = _load(peer, connections, seconds)
+    assert measured.failed == 0, f"{peer.name}: {measured.failed} requests failed"
+    return Line(peer.name, connections, measured, spent[0] / measured.requests * 1000)
+
+
+@contextmanager
+def cpu_of(pid: int) -> Iterator[list[float]]:
+    """Seconds of CPU that the process and its children spend inside of the block, as the one item of the list."""
+    spent: list[float] = []
+    before = _cpu_seconds(pid)
+    yield spent
+    spent.append(_cpu_seconds(pid) - before)
+
+
+def _cpu_seconds(pid: int) -> float:
+    leader = psutil.Process(pid)
+    times = [process.cpu_times() for process in (leader, *leader.children(recursive=True))]
+    return float(sum(time.user + time.system for time in times))
+
+
+def _load(peer: Stack, connections: int, seconds: float) -> Measured:
+    """The client is a process of its own: its garbage collector and event loop are not the server's."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks._serving_load"),
+            *("--port", str(peer.port), "--path", peer.path, "--body", str(peer.body)),
+            *("--connections", str(connections), "--seconds", str(seconds)),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return Measured(**json.loads(done.stdout))
+
+
+def table(lines: list[Line]) -> str:
+    head = f"{'stack':34} {'connections':>11} {'req/s':>8} {'p50 ms':>8} {'p99 ms':>8} {'CPU ms':>8}"
+    return "\n".join([head, "-" * len(head), *map(_text, lines)])
+
+
+def _text(line: Line) -> str:
+    at = line.measured
+    numbers = f"{at.per_second:8.0f} {at.p50_ms:8.2f} {at.p99_ms:8.2f} {line.cpu_ms:8.2f}"
+    return f"{line.stack:34} {line.connections:11} {numbers}"
+
+
+def figures(lines: list[Line]) -> dict[str, float]:
+    """Ratios of requests per second at 1 connection, ours without explanation (no peer explains); `_16` at 16."""
+    found: dict[str, float] = {}
+    for connections in CONNECTIONS:
+        suffix = "" if connections == 1 else f"_{connections}"
+        at = {line.stack: line.measured for line in lines if line.connections == connections}
+        ours = at[OURS]
+        for peer in ("bentoml", "mlflow", "fastapi"):
+            found[f"ratio_to_{peer}{suffix}"] = round(ours.per_second / at[peer].per_second, 2)
+        for name, measured in ((OURS, ours), (f"{OURS} explained", at[f"{OURS} explained"])):
+            prefix = "" if name == OURS else "explained_"
+            found[f"{prefix}p50_ms{suffix}"] = round(measured.p50_ms, 3)
+            found[f"{prefix}p99_ms{suffix}"] = round(measured.p99_ms, 3)
+    return found
+
+
+if __name__ == "__main__":
+    main()
