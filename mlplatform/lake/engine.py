@@ -4,6 +4,7 @@ Loading the two extensions costs 0.37 s of CPU (DuckDB checks the signature of 5
 transaction would spend most of its time there.
 """
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ _KEEP = 4
 
 _idle: list[duckdb.DuckDBPyConnection] = []
 _guard = threading.Lock()
+# Instances of the parent process, in a forked child: their threads are gone, so even closing one could hang.
+_abandoned: list[duckdb.DuckDBPyConnection] = []
 
 
 @contextmanager
@@ -26,6 +29,7 @@ def engine() -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to an in-memory DuckDB of its own, with nothing attached.
 
     The caller may attach databases, register objects and create temporary tables: none of it is seen by the next one.
+    `SET GLOBAL` is: do not use it.
     """
     instance = _take()
     connection = instance.cursor()
@@ -43,8 +47,7 @@ def _take() -> duckdb.DuckDBPyConnection:
     with _guard:
         if _idle:
             return _idle.pop()
-    config = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-    instance = duckdb.connect(":memory:", config=config)
+    instance = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
     for name in EXTENSIONS:
         path = str(extension_file(name)).replace("'", "''")
         instance.execute(f"LOAD '{path}'")
@@ -52,11 +55,34 @@ def _take() -> duckdb.DuckDBPyConnection:
 
 
 def _give_back(instance: duckdb.DuckDBPyConnection) -> None:
-    attached = "SELECT database_name FROM duckdb_databases() WHERE NOT internal AND database_name <> 'memory'"
-    for (name,) in instance.execute(attached).fetchall():
-        instance.execute(f'DETACH DATABASE IF EXISTS "{name}"')
+    if not _is_emptied(instance):
+        instance.close()
+        return
     with _guard:
         if len(_idle) < _KEEP:
             _idle.append(instance)
             return
     instance.close()
+
+
+def _is_emptied(instance: duckdb.DuckDBPyConnection) -> bool:
+    """Detach everything. False if that fails (a cursor is still open): by then the caller's work is committed, so an
+    error here would make it look undone, and a retry would do it twice.
+    """
+    attached = "SELECT database_name FROM duckdb_databases() WHERE NOT internal AND database_name <> 'memory'"
+    try:
+        for (name,) in instance.execute(attached).fetchall():
+            instance.execute(f'DETACH DATABASE IF EXISTS "{name}"')
+    except duckdb.Error:
+        return False
+    return True
+
+
+def _forget() -> None:
+    global _guard
+    _abandoned.extend(_idle)
+    _idle.clear()
+    _guard = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -51,26 +51,37 @@ class Lake:
         return cls(catalog=home.lake_catalog, data=home.lake_data, locks=home.locks)
 
     def create(self) -> None:
-        """Create the catalog if there is none; safe to call at every start."""
-        if not self.catalog.exists():
-            self.commit(lambda _: None, "create the lake")
+        """Create the catalog if there is none; safe to call at every start, by several processes at once."""
+        if self.catalog.exists():
+            return
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.catalog.parent.mkdir(parents=True, exist_ok=True)
+        with write_lock(self.locks, self.write_timeout):
+            if not self.catalog.exists():
+                self._create()
+
+    def _create(self) -> None:
+        """Made beside its place and then moved: a catalog that exists is complete, whoever looks or dies meanwhile."""
+        part = replace(self, catalog=self.catalog.with_name(f"{self.catalog.name}.new"))
+        for suffix in ("", "-wal", "-shm"):
+            part.catalog.with_name(part.catalog.name + suffix).unlink(missing_ok=True)
+        with part.attach():
+            pass
+        part.catalog.replace(self.catalog)
 
     @contextmanager
     def read(self, snapshot: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """A read-only connection with the lake as the current database, as of `snapshot` or now.
 
+        All queries inside see one snapshot, whatever is written meanwhile. An error in one of them ends the reading.
+
         Raises:
-            LakeError: there is no lake yet, or the snapshot is not in it.
+            LakeError: there is no lake yet, it is damaged, or the snapshot is not in it.
         """
         if not self.catalog.exists():
             raise LakeError(f"there is no lake at {self.catalog}; run `make setup` or `mlplatform run`")
-        version = "" if snapshot is None else f", SNAPSHOT_VERSION {int(snapshot)}"
-        with engine() as con:
-            try:
-                self._attach(con, f"READ_ONLY{version}")
-            except duckdb.Error as error:
-                at = "" if snapshot is None else f" at snapshot {snapshot}"
-                raise LakeError(f"the lake at {self.catalog} cannot be opened{at}: {error}") from error
+        with self.attach("READ_ONLY", snapshot) as con:
+            con.execute("BEGIN")
             yield con
 
     def commit(self, work: Callable[[duckdb.DuckDBPyConnection], T], message: str) -> Committed[T]:
@@ -80,38 +91,69 @@ class Lake:
 
         Raises:
             LakeBusyError: another process held the write lock for too long.
+            LakeError: the catalog is damaged, or other tools kept colliding with this commit.
         """
-        self.catalog.parent.mkdir(parents=True, exist_ok=True)
-        self.data.mkdir(parents=True, exist_ok=True)
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                with write_lock(self.locks, self.write_timeout):
-                    return self._transaction(work, message)
-            except duckdb.Error as error:
-                if attempt == _ATTEMPTS or not _is_transient(error):
-                    raise
-                time.sleep(min(2.0, 0.05 * 2**attempt) * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        self.create()
+        try:
+            return _with_patience(lambda: self._transaction(work, message))
+        except duckdb.Error as error:
+            if not _is_transient(error):
+                raise
+            raise LakeError(
+                f"{_ATTEMPTS} tries to commit to {self.catalog} ({message}) collided with writers that do not take "
+                f"the lake's lock; stop them or write through mlplatform: {error}"
+            ) from error
 
     def _transaction(self, work: Callable[[duckdb.DuckDBPyConnection], T], message: str) -> Committed[T]:
-        with engine() as con:
-            self._attach(con, f"DATA_PATH '{_quoted(self.data)}'")
+        with write_lock(self.locks, self.write_timeout), self.attach() as con:
             con.execute("BEGIN")
             con.execute("CALL lake.set_commit_message('mlplatform', ?)", [message])
             value = work(con)
             con.execute("COMMIT")
-            # A transaction that changed nothing makes no snapshot of its own.
-            newest = (
-                "coalesce((FROM ducklake_last_committed_snapshot('lake')), (FROM ducklake_current_snapshot('lake')))"
-            )
-            return Committed(value, _one(con, f"SELECT {newest}"))
+            return Committed(value, self._committed(con))
 
-    def _attach(self, con: duckdb.DuckDBPyConnection, options: str) -> None:
-        con.execute(
-            f"ATTACH 'ducklake:sqlite:{_quoted(self.catalog)}' AS lake "
-            f"({options}, META_JOURNAL_MODE 'WAL', META_BUSY_TIMEOUT 5000)"
+    def _committed(self, con: duckdb.DuckDBPyConnection) -> int:
+        """The snapshot that `con` just made; the newest one if its transaction changed nothing."""
+        try:
+            made = con.execute("FROM ducklake_last_committed_snapshot('lake')").fetchone()
+            return int(made[0]) if made and made[0] is not None else _one(con, "FROM ducklake_current_snapshot('lake')")
+        except duckdb.Error as error:
+            # As a duckdb.Error it could be taken for a collision, and the work done twice.
+            raise LakeError(f"the work was committed, but its snapshot cannot be read: {error}") from error
+
+    @contextmanager
+    def attach(self, mode: str = "", snapshot: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A bare connection with the lake attached, without lock, transaction or retry: for maintenance.
+
+        Raises:
+            LakeError: the catalog cannot be opened.
+        """
+        version = "" if snapshot is None else f"SNAPSHOT_VERSION {int(snapshot)}"
+        path = _quoted(self.catalog)
+        options = ", ".join(filter(None, [*self._options(), mode, version]))
+        with engine() as con:
+            try:
+                _with_patience(lambda: con.execute(f"ATTACH 'ducklake:sqlite:{path}' AS lake ({options})"))
+            except duckdb.Error as error:
+                raise self._not_opened(error, snapshot) from error
+            con.execute("USE lake")
+            yield con
+
+    def _options(self) -> list[str]:
+        # The catalog records where its data was; the override lets a home be moved, copied or mounted elsewhere.
+        data = f"DATA_PATH '{_quoted(self.data)}'"
+        return [data, "OVERRIDE_DATA_PATH true", "META_JOURNAL_MODE 'WAL'", "META_BUSY_TIMEOUT 5000"]
+
+    def _not_opened(self, error: duckdb.Error, snapshot: int | None) -> LakeError:
+        if "No snapshot found" in str(error):
+            return LakeError(
+                f"the lake at {self.catalog} has no snapshot {snapshot}: it never had it, or maintenance has expired "
+                "it (it keeps those that registered models were trained on); read a newer one"
+            )
+        return LakeError(
+            f"the lake at {self.catalog} cannot be opened: {error}. If the file is damaged, restore it together with "
+            f"{self.data} from a backup, or move both away and run `mlplatform run` to ingest anew"
         )
-        con.execute("USE lake")
 
     def snapshot(self) -> int:
         """The number of the newest snapshot."""
@@ -147,6 +189,18 @@ def _one(con: duckdb.DuckDBPyConnection, sql: str, parameters: list[object] | No
 
 def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
+
+
+def _with_patience(work: Callable[[], T]) -> T:
+    """Run `work` until it does not collide, at most `_ATTEMPTS` times (7 s of waiting in all); else its last error."""
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            return work()
+        except duckdb.Error as error:
+            if not _is_transient(error):
+                raise
+        time.sleep(min(2.0, 0.05 * 2**attempt) * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
+    return work()
 
 
 def _is_transient(error: duckdb.Error) -> bool:
