@@ -176,7 +176,7 @@ def _slices(test: pd.DataFrame, labels: Labels, scores: Floats, gates: Gates) ->
 
 def _verdict(winner: Contender | None, incumbent: Contender | None, ranked: Sequence[Contender], gates: Gates) -> str:
     if winner is not None:
-        against = f", {winner.gain} against {incumbent.name}" if incumbent else ", the first champion"
+        against = f", difference to {incumbent.name} {winner.gain}" if incumbent else ", the first champion"
         return f"promoted candidate {winner.name}: {gates.metric} {winner.metric}{against}"
     kept = f"kept incumbent {incumbent.name}" if incumbent else "promoted nobody"
     return f"{kept}: {'; '.join(_refusal(each) for each in ranked) or 'there was no challenger'}"

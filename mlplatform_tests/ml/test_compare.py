@@ -88,7 +88,7 @@ def test_a_clearly_better_challenger_replaces_the_incumbent(
     model = trained_linear.model
     found = judged({"new": model}, ("v1", blunt(model)), test_rows, incumbent="better")
     assert found.winner == "new"
-    assert "against v1" in found.verdict
+    assert "difference to v1 0." in found.verdict
 
 
 def test_the_second_best_wins_when_the_best_fails_a_gate(

@@ -1,0 +1,194 @@
+"""Plots of a model, of a comparison and of drift, each as the bytes of a PNG. Imported only where they are drawn."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.dates import date2num
+
+from mlplatform.ml.compare import Comparison, Contender
+from mlplatform.ml.decision import WindowEvidence
+from mlplatform.ml.drift import DriftResult
+from mlplatform.ml.figure import ACCENT, BASE, MUTED, TEXT, bars, new_figure, to_png
+from mlplatform.ml.metrics import Floats, Labels, average_precision, expected_calibration_error, rank
+
+__all__ = [
+    "plot_calibration",
+    "plot_comparison",
+    "plot_contributions",
+    "plot_drift_by_column",
+    "plot_drift_over_time",
+    "plot_importance",
+    "plot_precision_recall",
+]
+
+MOST_BARS = 15
+
+
+def plot_precision_recall(labels: Labels, probabilities: Floats, threshold: float) -> bytes:
+    """Precision against recall, with the point the cost threshold picks."""
+    true, false = rank(labels, probabilities).counts()
+    recall, precision = true / true[-1], true / (true + false)
+    title = f"Precision and recall · average precision {average_precision(labels, probabilities):.3f}"
+    figure, axes = new_figure(title)
+    axes.step(recall, precision, where="post", color=BASE, linewidth=1.8)
+    share = float(np.mean(labels))
+    axes.axhline(share, color=MUTED, linestyle=":", linewidth=1.2)
+    axes.text(0.01, share, f"chance {share:.2%}", verticalalignment="bottom", fontsize=TEXT - 1, color=MUTED)
+    decided = probabilities >= threshold
+    if decided.any():
+        caught = int(np.sum(labels[decided]))
+        point = caught / true[-1], caught / int(np.sum(decided))
+        note = f"cost threshold {threshold:.3f}: recall {point[0]:.2f}, precision {point[1]:.2f}"
+        axes.plot(*point, "o", color=ACCENT, markersize=8, clip_on=False, label=note)
+        axes.legend(fontsize=TEXT, frameon=False, loc="lower left", bbox_to_anchor=(-0.03, 1))
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.03))
+    return to_png(figure)
+
+
+def plot_calibration(labels: Labels, probabilities: Floats, bins: int = 10) -> bytes:
+    """Share of positives against mean probability in equal-mass bins, with 95 % intervals (Wilson, 1927).
+
+    Both axes are logarithmic: with rare positives all bins but one would lie in a corner.
+    """
+    order = np.argsort(probabilities, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    expected = np.asarray([probabilities[part].mean() for part in parts])
+    observed = np.asarray([labels[part].mean() for part in parts])
+    low, high = _wilson(observed, np.asarray([len(part) for part in parts]))
+    floor = max(1e-6, min(*expected, *low[observed > 0])) / 1.5
+    error = expected_calibration_error(labels, probabilities, bins)
+    figure, axes = new_figure(f"Calibration · expected error {error:.4f}")
+    axes.plot([floor, 1], [floor, 1], color=MUTED, linestyle="--", linewidth=1.2, label="perfect")
+    shown = np.maximum(observed, floor)
+    axes.errorbar(
+        np.maximum(expected, floor),
+        shown,
+        yerr=[shown - np.clip(low, floor, shown), np.maximum(high, shown) - shown],
+        fmt="o",
+        color=BASE,
+        capsize=2,
+        label="bin of equal mass, 95 % interval",
+    )
+    axes.set(xscale="log", yscale="log", xlim=(floor, 1.2), ylim=(floor, 1.2))
+    axes.set(xlabel="mean probability", ylabel="share of positives")
+    axes.legend(fontsize=TEXT - 1, frameon=False, loc="upper left")
+    return to_png(figure)
+
+
+def plot_importance(importance: Mapping[str, float]) -> bytes:
+    """Mean absolute contribution of the most important features."""
+    top = sorted(importance.items(), key=lambda item: -item[1])[:MOST_BARS]
+    figure, axes = new_figure("Importance", height=_height(len(top)))
+    bars(axes, [name for name, _ in top], [value for _, value in top], [BASE] * len(top))
+    axes.set_xlabel("mean |contribution| to the log-odds")
+    return to_png(figure)
+
+
+def plot_contributions(contributions: Floats, rows: Floats, features: Sequence[str], most: int = 10) -> bytes:
+    """A swarm of the contributions of each leading feature, coloured by the feature's value (rank).
+
+    Both arrays are float64[n, f]; at most 800 rows are drawn.
+    """
+    contributions, rows = contributions[:800], rows[:800]
+    top = np.argsort(-np.abs(contributions).mean(axis=0), kind="stable")[:most]
+    figure, axes = new_figure("What moves the score", height=_height(len(top)) + 0.3)
+    for place, column in zip(range(len(top), 0, -1), top, strict=True):
+        colours = pd.Series(rows[:, column]).rank(pct=True).fillna(0.5)
+        drawn = axes.scatter(
+            contributions[:, column],
+            place + _swarm(contributions[:, column]),
+            c=colours,
+            cmap="coolwarm",
+            vmin=0,
+            vmax=1,
+            s=5,
+            linewidths=0,
+        )
+    axes.axvline(0, color=MUTED, linewidth=1)
+    axes.set_yticks(range(len(top), 0, -1), [features[column] for column in top])
+    axes.set_xlabel("contribution to the log-odds")
+    scale = figure.colorbar(drawn, ax=axes, ticks=[0, 1], aspect=30, pad=0.02)
+    scale.ax.set_yticklabels(["low", "high"], fontsize=TEXT - 1)
+    scale.set_label("value of the feature", fontsize=TEXT - 1, labelpad=-14)
+    scale.outline.set_visible(False)
+    return to_png(figure)
+
+
+def plot_drift_by_column(result: DriftResult, min_effect: float) -> bytes:
+    """Distance of each column from the reference; drifted ones stand out."""
+    top = sorted(result.columns, key=lambda column: -column.effect)[:MOST_BARS]
+    title = f"Drift by column · {result.importance_share:.0%} of the importance"
+    figure, axes = new_figure(title, height=_height(len(top)))
+    names = [f"{column.column} ({column.importance:.0%})" for column in top]
+    bars(axes, names, [column.effect for column in top], [ACCENT if column.drifted else BASE for column in top])
+    axes.set_xlim(0, max(axes.get_xlim()[1], 1.3 * min_effect))
+    axes.axvline(min_effect, color=MUTED, linestyle="--", linewidth=1.2)
+    axes.set_xlabel("distance (dashed: least that counts)\nin brackets: share of the importance")
+    return to_png(figure)
+
+
+def plot_drift_over_time(windows: Sequence[WindowEvidence], min_drift_importance: float) -> bytes:
+    """Share of the importance in drift, window by window; hollow where there were too few rows."""
+    known = sorted(windows, key=lambda window: window.end)
+    figure, axes = new_figure("Drift over time", height=2.7)
+    times = [date2num(window.end.to_pydatetime()) for window in known]
+    shares = [window.importance_share for window in known]
+    axes.plot(times, shares, color=BASE, linewidth=1.4, zorder=1)
+    for time, window in zip(times, known, strict=True):
+        colour = ACCENT if window.importance_share >= min_drift_importance else BASE
+        face = colour if window.enough_rows else "white"
+        axes.scatter(time, window.importance_share, s=36, facecolor=face, edgecolor=colour, zorder=2)
+    axes.axhline(min_drift_importance, color=MUTED, linestyle="--", linewidth=1.2)
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_ylabel("share of importance in drift")
+    axes.set_xlabel("end of window; dashed: the policy's limit")
+    step = max(1, -(-len(known) // 6))
+    axes.set_xticks(times[::step], [f"{window.end:%d %b}" for window in known[::step]])
+    return to_png(figure)
+
+
+def plot_comparison(comparison: Comparison) -> bytes:
+    """The metric of every contender with its interval; the winner stands out."""
+    known = [*comparison.challengers, *([comparison.incumbent] if comparison.incumbent else [])]
+    title = f"{comparison.metric.replace('_', ' ').capitalize()} on {comparison.rows:,} unseen rows"
+    figure, axes = new_figure(title, height=1.2 + 0.42 * len(known))
+    for place, contender in zip(range(len(known), 0, -1), known, strict=True):
+        colour = ACCENT if contender.name == comparison.winner else BASE
+        metric = contender.metric
+        axes.plot([metric.low, metric.high], [place, place], color=colour, linewidth=2.5, solid_capstyle="round")
+        axes.plot(metric.value, place, "o", color=colour, markersize=7)
+        axes.text(metric.value, place + 0.2, str(metric), horizontalalignment="center", fontsize=TEXT)
+    axes.set_yticks(range(len(known), 0, -1), [_role(comparison, contender) for contender in known])
+    axes.set_ylim(0.4, len(known) + 0.8)
+    axes.margins(x=0.15)
+    axes.set_xlabel("value and bootstrap interval")
+    return to_png(figure)
+
+
+def _role(comparison: Comparison, contender: Contender) -> str:
+    if contender is comparison.incumbent:
+        return f"{contender.name}\nincumbent"
+    if contender.name == comparison.winner:
+        return f"{contender.name}\npromoted"
+    return f"{contender.name}\n{'passed' if contender.passed else 'refused'}"
+
+
+def _height(rows: int) -> float:
+    return 1.0 + 0.24 * rows
+
+
+def _swarm(values: Floats) -> Floats:
+    """Offsets that spread points of like value symmetrically around a line, within 0.4 of it."""
+    span = np.ptp(values) or 1.0
+    boxes = np.floor((values - values.min()) / span * 60).astype(int)
+    position = pd.Series(boxes).groupby(boxes).cumcount().to_numpy()
+    step = (position + 1) // 2 * np.where(position % 2 == 0, 1, -1)
+    offsets: Floats = step / max(1, np.abs(step).max()) * 0.4
+    return offsets
+
+
+def _wilson(share: Floats, rows: Floats, z: float = 1.96) -> tuple[Floats, Floats]:
+    centre = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
+    half = z / (1 + z**2 / rows) * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
+    return centre - half, centre + half

@@ -1,0 +1,77 @@
+from io import BytesIO
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mlplatform.ml import plots
+from mlplatform.ml.compare import compare
+from mlplatform.ml.decision import WindowEvidence
+from mlplatform.ml.drift import find_drift
+from mlplatform.ml.train import TrainedCandidate
+from mlplatform.spec.monitoring import Drift
+from mlplatform_tests.ml.data import FEATURES, training
+
+RANDOM = np.random.default_rng(0)
+PROBABILITIES = RANDOM.beta(0.3, 20, 5000)
+LABELS = (RANDOM.random(5000) < PROBABILITIES).astype(int)
+
+
+def assert_small_picture(png: bytes) -> None:
+    """Below the 60 kB that a Markdown metadata value takes well, and of the common width."""
+    picture = Image.open(BytesIO(png))
+    assert (picture.format, picture.width) == ("PNG", 650)
+    assert len(png) < 60_000
+    assert len(picture.convert("RGB").getcolors() or []) > 3
+
+
+def test_precision_and_recall() -> None:
+    assert_small_picture(plots.plot_precision_recall(LABELS, PROBABILITIES, 0.05))
+
+
+def test_precision_and_recall_when_the_threshold_picks_nothing() -> None:
+    assert_small_picture(plots.plot_precision_recall(LABELS, PROBABILITIES, 1.0))
+
+
+@pytest.mark.parametrize("probabilities", [PROBABILITIES, np.zeros(5000), np.full(5000, 0.01)])
+def test_calibration(probabilities: np.ndarray) -> None:
+    assert_small_picture(plots.plot_calibration(LABELS, probabilities))
+
+
+def test_importance_of_many_features() -> None:
+    assert_small_picture(plots.plot_importance({f"customer_amount_mean_{i}_days": 1 / (i + 1) for i in range(40)}))
+
+
+def test_contributions(trained: TrainedCandidate, rows: pd.DataFrame) -> None:
+    x = trained.model.matrix(rows)
+    assert_small_picture(plots.plot_contributions(trained.model.explain(x), x, FEATURES))
+
+
+def test_drift_by_column() -> None:
+    names = [f"c{i}" for i in range(20)]
+    old, new = (pd.DataFrame(RANDOM.normal(size=(800, 20)) + shift, columns=names) for shift in (0, 0.3))
+    assert_small_picture(plots.plot_drift_by_column(find_drift(old, new, Drift(), columns=names), 0.1))
+
+
+@pytest.mark.parametrize("weeks", [0, 1, 30])
+def test_drift_over_time(weeks: int) -> None:
+    ends = [pd.Timestamp("2024-01-07") + pd.Timedelta(weeks=week) for week in range(weeks)]
+    windows = [WindowEvidence(end - pd.Timedelta(weeks=1), end, i % 4 > 0, i / 30) for i, end in enumerate(ends)]
+    assert_small_picture(plots.plot_drift_over_time(windows, 0.1))
+
+
+def test_comparison(trained_trees: TrainedCandidate, trained_linear: TrainedCandidate, rows: pd.DataFrame) -> None:
+    test = rows[rows["event_time"] >= pd.Timestamp(trained_trees.boundaries["test_start"])]
+    challengers = {"trees": trained_trees.model, "linear": trained_linear.model}
+    settings = training(bootstrap_samples=20)
+    found = compare(
+        challengers,
+        ("v3", trained_linear.model),
+        test,
+        label="label",
+        event_time="event_time",
+        gates=settings.gates,
+        costs=settings.costs,
+    )
+    assert_small_picture(plots.plot_comparison(found))
