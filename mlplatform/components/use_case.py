@@ -41,6 +41,7 @@ class UseCase(dg.Component):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The graph in the order in which data flows."""
         uc = self.declaration
+        jobs = stages.jobs(uc)
         return dg.Definitions(
             assets=[
                 *(stages.raw_asset(uc, source) for source in uc.spec.sources),
@@ -54,6 +55,6 @@ class UseCase(dg.Component):
                 stages.retrain_decision_asset(uc),
             ],
             asset_checks=[stages.leakage_check(uc)],
-            jobs=stages.jobs(uc),
-            sensors=[stages.new_data_sensor(uc), stages.retrain_sensor(uc)],
+            jobs=list(jobs.values()),
+            sensors=[stages.new_data_sensor(uc, jobs), stages.retrain_sensor(uc, jobs)],
         )

@@ -19,21 +19,20 @@ if TYPE_CHECKING:
 
     from mlplatform.serving.build import BuiltBento
 
-__all__ = ["IMPORTANCE_FILE", "REFERENCE_FILE", "bento_asset"]
+__all__ = ["REFERENCE_FILE", "bento_asset"]
 
 REFERENCE_FILE = "reference.parquet"
-IMPORTANCE_FILE = "importance.json"
 CONTRACT_FILE = "contract.json"
 
-_DESCRIPTION = "The champion as a Bento: model, contract, reference sample, importance, and a manifest of SHA-256 hashes."
+_DESCRIPTION = (
+    "The champion as a Bento: model, contract, reference sample, importance, and a manifest of SHA-256 hashes."
+)
 
 
 def bento_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Package whatever version carries the champion alias; packaging it again gives the same bento."""
 
-    @dg.asset(
-        **asset_attributes(uc, "bento", _DESCRIPTION, {"bentoml"}, "serving"), deps=[asset_key(uc, "champion")]
-    )
+    @dg.asset(**asset_attributes(uc, "bento", _DESCRIPTION, {"bentoml"}, "serving"), deps=[asset_key(uc, "champion")])
     def bento(context: dg.AssetExecutionContext, lake: LakeResource, tracking: Tracking) -> dg.MaterializeResult:
         champion = tracking.champion(uc.spec.name)
         if champion is None:

@@ -1,6 +1,9 @@
 """`candidate_<name>`: one tuned, calibrated model, with an MLflow run of its own."""
 
+import json
+import math
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +21,14 @@ if TYPE_CHECKING:
 
     from mlplatform.ml.train import TrainedCandidate
 
-__all__ = ["MLFLOW_RUN", "TRAINED_ON", "candidate_asset", "candidate_stage"]
+__all__ = ["IMPORTANCE_FILE", "MLFLOW_RUN", "TRAINED_ON", "TRAINING_SECONDS", "candidate_asset", "candidate_stage"]
+
+IMPORTANCE_FILE = "importance.json"
+_EXPLAINED_ROWS = 800
 
 MLFLOW_RUN = "mlflow_run_id"
 TRAINED_ON = "training_snapshot"
+TRAINING_SECONDS = "training_seconds"
 
 
 def candidate_stage(candidate: Candidate) -> str:
@@ -37,9 +44,7 @@ def candidate_asset(uc: Declaration, candidate: Candidate) -> dg.AssetsDefinitio
         **asset_attributes(uc, candidate_stage(candidate), description, {candidate.kind, "mlflow"}, "model"),
         ins={"training_set": dg.AssetIn(asset_key(uc, "training_set"), input_manager_key="lake_io")},
     )
-    def trained(
-        context: dg.AssetExecutionContext, training_set: "pd.DataFrame", tracking: Tracking
-    ) -> dg.MaterializeResult:
+    def trained(context: dg.AssetExecutionContext, training_set: Any, tracking: Tracking) -> dg.MaterializeResult:
         import pandas as pd
 
         from mlplatform.ml.train import train_candidate
@@ -56,8 +61,63 @@ def candidate_asset(uc: Declaration, candidate: Candidate) -> dg.AssetsDefinitio
                 progress=lambda trial, value: context.log.info(f"trial {trial}: {value:.4f}"),
             )
             pictures = _pictures(uc, result, training_set)
-            _log(mlflow, uc, result, pictures, frozen)
+            _log(mlflow, result, pictures, frozen)
             run_id = mlflow.active_run().info.run_id
         return dg.MaterializeResult(metadata=_metadata(result, run_id, tags, pictures))
 
     return trained
+
+
+def _pictures(uc: Declaration, result: "TrainedCandidate", rows: "pd.DataFrame") -> dict[str, bytes]:
+    """PNGs by name, drawn on the out-of-time rows."""
+    import numpy as np
+
+    from mlplatform.ml import plots
+
+    test = rows[rows["part"] == "test"]
+    labels = test[uc.spec.training.label].to_numpy(dtype=np.int64)
+    matrix = result.model.matrix(test)
+    scores = result.model.predict(matrix)
+    shown = matrix[:_EXPLAINED_ROWS]
+    return {
+        "precision_recall": plots.plot_precision_recall(labels, scores, result.model.threshold),
+        "calibration": plots.plot_calibration(labels, scores),
+        "importance": plots.plot_importance(result.importance),
+        "contributions": plots.plot_contributions(result.model.explain(shown), shown, result.model.features),
+    }
+
+
+def _log(mlflow: Any, result: "TrainedCandidate", pictures: dict[str, bytes], frozen: Mapping[str, Any]) -> None:
+    """Everything about the run that a reader of MLflow looks for; the model as text or ONNX, never a pickle."""
+    mlflow.log_params(dict(result.params))
+    mlflow.log_params({"features": len(result.model.features), "train_rows": result.train_rows, **result.boundaries})
+    for part, judged in (("tune", result.tune), ("test", result.test)):
+        mlflow.log_metrics({f"{part}_{name}": value for name, value in judged.flat().items()})
+    for trial in result.trials:
+        mlflow.log_metric("trial_value", trial.value, step=trial.number)
+    mlflow.log_metric(TRAINING_SECONDS, result.seconds)
+    mlflow.log_dict({name: str(value) for name, value in frozen.items()}, "dataset.json")
+    with tempfile.TemporaryDirectory(prefix="mlplatform-model-") as made:
+        folder = Path(made)
+        result.model.save(folder / MODEL_FOLDER)
+        (folder / MODEL_FOLDER / IMPORTANCE_FILE).write_text(json.dumps(dict(result.importance)), encoding="utf-8")
+        for name, png in pictures.items():
+            (folder / f"{name}.png").write_bytes(png)
+        mlflow.log_artifacts(str(folder))
+
+
+def _metadata(
+    result: "TrainedCandidate", run_id: str, tags: Mapping[str, str], pictures: dict[str, bytes]
+) -> dict[str, Any]:
+    figures = {name: value for name, value in result.test.flat().items() if math.isfinite(value)}
+    return {
+        MLFLOW_RUN: run_id,
+        **tags,
+        TRAINING_SECONDS: result.seconds,
+        "trials": len(result.trials),
+        "params": dg.MetadataValue.json(dict(result.params)),
+        "boundaries": dg.MetadataValue.json(dict(result.boundaries)),
+        "threshold": result.model.threshold,
+        **{f"test_{name}": value for name, value in figures.items()},
+        **{name: picture(png, name.replace("_", " ")) for name, png in pictures.items()},
+    }

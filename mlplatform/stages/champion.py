@@ -61,7 +61,7 @@ def champion_asset(uc: Declaration) -> dg.AssetsDefinition:
         check_specs=[check_spec(uc, "champion", name, text) for name, text in GATES.items()],
     )
     def champion(
-        context: dg.AssetExecutionContext, training_set: "pd.DataFrame", lake: LakeResource, tracking: Tracking
+        context: dg.AssetExecutionContext, training_set: Any, lake: LakeResource, tracking: Tracking
     ) -> Iterator[Any]:
         frozen = recorded_metadata(context.instance, asset_key(uc, "training_set"), context.run_id)
         trained = _trained_candidates(uc, context, tracking, int(frozen[SNAPSHOT]))
@@ -123,7 +123,9 @@ def _compare(
 
     training = uc.spec.training
     current = (
-        (f"v{incumbent.version}", Model.load(tracking.model_folder(incumbent.run_id))) if incumbent is not None else None
+        (f"v{incumbent.version}", Model.load(tracking.model_folder(incumbent.run_id)))
+        if incumbent is not None
+        else None
     )
     return compare(
         {name: each.model for name, each in trained.items()},
@@ -220,7 +222,7 @@ def _figures(contender: "Contender") -> dict[str, Any]:
 
 
 def _metadata(comparison: "Comparison", outcome: _Outcome) -> dict[str, Any]:
-    from mlplatform.ml.plots import comparison_picture
+    from mlplatform.ml.plots import plot_comparison
 
     contenders = [*comparison.challengers, *([comparison.incumbent] if comparison.incumbent else [])]
     records = [dg.TableRecord(_rounded(_figures(each))) for each in contenders]
@@ -233,7 +235,7 @@ def _metadata(comparison: "Comparison", outcome: _Outcome) -> dict[str, Any]:
         "test_rows": comparison.rows,
         "test_positives": comparison.positives,
         f"best_{comparison.metric}": best.metric.value,
-        "picture": picture(comparison_picture(comparison), "contenders on the same unseen rows"),
+        "picture": picture(plot_comparison(comparison), "contenders on the same unseen rows"),
     }
 
 

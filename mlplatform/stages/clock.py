@@ -16,7 +16,9 @@ __all__ = ["AS_OF_TAG", "as_of_run", "newest_day_end"]
 AS_OF_TAG = "mlplatform/as_of"
 
 
-def as_of_run(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, uc: Declaration, lake: Lake) -> "pd.Timestamp":
+def as_of_run(
+    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, uc: Declaration, lake: Lake
+) -> "pd.Timestamp":
     """The run's tag `mlplatform/as_of`, else the end of the newest day in the spine."""
     import pandas as pd
 

@@ -59,4 +59,7 @@ class Tally:
             dg.TableRecord({"column": column, "check": check, "rows": count, "example": example})
             for column, check, count, example in self.cases
         ]
-        return numbers | {"failure_cases": dg.MetadataValue.table(records), "quarantine": f"lake.{quarantine_table(uc)}"}
+        return numbers | {
+            "failure_cases": dg.MetadataValue.table(records),
+            "quarantine": f"lake.{quarantine_table(uc)}",
+        }

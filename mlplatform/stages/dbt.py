@@ -32,7 +32,7 @@ def dbt_assets(uc: Declaration) -> dg.AssetsDefinition:
 
     @dbt_assets_of(
         manifest=manifest(Home.current()),
-        select=f"path:models/{uc.spec.name}",
+        select=f"fqn:*.{uc.spec.name}.*",
         name=f"{uc.spec.name}_dbt",
         dagster_dbt_translator=Translator(DagsterDbtTranslatorSettings(enable_asset_checks=True)),
     )

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["current_deployment", "deployment_asset", "deployment_table"]
 
-_DESCRIPTION = "Which bento is live, since when, and what was live before. Running services follow it without a restart."
+_DESCRIPTION = (
+    "Which bento is live, since when, and what was live before. Running services follow it without a restart."
+)
 
 
 def deployment_table(uc: Declaration) -> str:
@@ -76,9 +78,7 @@ def _pointer(uc: Declaration, packaged: Any) -> "Pointer":
     )
 
 
-def _remember(
-    uc: Declaration, lake: LakeResource, pointer: "Pointer", before: "Pointer | None", run_id: str
-) -> None:
+def _remember(uc: Declaration, lake: LakeResource, pointer: "Pointer", before: "Pointer | None", run_id: str) -> None:
     import pandas as pd
 
     row = pd.DataFrame(

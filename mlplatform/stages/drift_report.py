@@ -12,7 +12,8 @@ from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import describe_table, merge_rows
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.spec import Declaration
-from mlplatform.stages.bento import IMPORTANCE_FILE, REFERENCE_FILE
+from mlplatform.stages.bento import REFERENCE_FILE
+from mlplatform.stages.candidate import IMPORTANCE_FILE
 from mlplatform.stages.clock import as_of_run
 from mlplatform.stages.deployment import current_deployment
 from mlplatform.stages.naming import asset_attributes, asset_key
@@ -21,12 +22,13 @@ from mlplatform.stages.pictures import picture
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlplatform.ml.decision import WindowEvidence
     from mlplatform.ml.drift import DriftResult
     from mlplatform.serving.pointer import Pointer
 
-__all__ = ["WINDOW_KEY", "drift_report_asset", "drift_table"]
+__all__ = ["drift_report_asset", "drift_table", "drift_windows"]
 
-WINDOW_KEY = ["model_version", "window_end", "column"]
+_WINDOW_KEY = ["model_version", "window_end", "column"]
 _DESCRIPTION = "Each feature of the latest windows against the champion's training rows: one fixed test, corrected."
 
 
@@ -45,19 +47,23 @@ def drift_report_asset(uc: Declaration) -> dg.AssetsDefinition:
     def drift_report(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[Any]:
         live = current_deployment(uc)
         if live is None:
-            raise dg.Failure(f"nothing is deployed for {uc.spec.name}, so there is nothing to compare with; train first")
+            raise dg.Failure(
+                f"nothing is deployed for {uc.spec.name}, so there is nothing to compare with; train first"
+            )
         opened, reference = lake.open(), _Reference(live)
         moment = as_of_run(context, uc, opened)
         measured = {end: _measure(uc, opened, reference, end) for end in _window_ends(uc, moment)}
         rows = _rows(uc, live, measured)
-        done = opened.commit(lambda con: merge_rows(con, drift_table(uc), rows, WINDOW_KEY), f"drift {moment:%Y-%m-%d}")
+        done = opened.commit(
+            lambda con: merge_rows(con, drift_table(uc), rows, _WINDOW_KEY), f"drift {moment:%Y-%m-%d}"
+        )
         table = describe_table(opened, drift_table(uc), done.snapshot)
         latest = measured[moment]
         page = _write_page(uc, opened, reference, moment)
         context.log.info(f"{moment:%Y-%m-%d}: drift in {', '.join(latest.drifted) or 'no column'}")
-        history = _history(uc, opened, live)
+        windows = drift_windows(uc, opened, int(live.version))
         yield dg.MaterializeResult(
-            metadata={**table_metadata(table), **_page_links(page), **_metadata(latest, history, live)}
+            metadata={**table_metadata(table), **_page_links(page), **_metadata(uc, latest, windows, live)}
         )
 
     return drift_report
@@ -139,25 +145,31 @@ def _rows(uc: Declaration, live: "Pointer", measured: "dict[pd.Timestamp, DriftR
     )
 
 
-def _history(uc: Declaration, lake: Lake, live: "Pointer") -> "pd.DataFrame":
-    """Share of the importance in drifted columns, per window of the live version: window_end, importance_share."""
+def drift_windows(uc: Declaration, lake: Lake, model_version: int) -> "list[WindowEvidence]":
+    """The measured windows of one model version, oldest first."""
+    import pandas as pd
+
+    from mlplatform.ml.decision import WindowEvidence
+
     with lake.read() as con:
-        return con.execute(
-            "SELECT window_end, coalesce(sum(importance) FILTER (drifted), 0) AS importance_share "
-            f"FROM {drift_table(uc)} WHERE model_version = ? GROUP BY window_end ORDER BY window_end",
-            [int(live.version)],
-        ).df()
+        found = con.execute(
+            "SELECT window_start, window_end, bool_and(enough_rows), "
+            "coalesce(sum(importance) FILTER (drifted), 0), "
+            'coalesce(list("column" ORDER BY importance DESC) FILTER (drifted), []) '
+            f"FROM {drift_table(uc)} WHERE model_version = ? GROUP BY ALL ORDER BY window_end",
+            [model_version],
+        ).fetchall()
+    return [WindowEvidence(pd.Timestamp(a), pd.Timestamp(b), c, float(d), tuple(e)) for a, b, c, d, e in found]
 
 
 def _write_page(uc: Declaration, lake: Lake, reference: _Reference, as_of: "pd.Timestamp") -> Path:
-    from mlplatform.ml.evidently_report import write_drift_page
+    from mlplatform.ml.evidently_report import write_evidently_report
 
     path = Home.current().reports / uc.spec.name / f"drift-{as_of:%Y-%m-%d}.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
     current = _window_rows(uc, lake, as_of, uc.spec.drift.sample_rows)
     training = uc.spec.training
-    write_drift_page(
-        reference.rows, current, uc.spec.drift, path, columns=training.features, categorical=training.categorical
+    write_evidently_report(
+        path, reference.rows, current, uc.spec.drift, columns=training.features, categorical=training.categorical
     )
     return path
 
@@ -171,15 +183,18 @@ def _page_links(page: Path) -> dict[str, Any]:
     }
 
 
-def _metadata(latest: "DriftResult", history: "pd.DataFrame", live: "Pointer") -> dict[str, Any]:
-    from mlplatform.ml.plots import drift_history_picture, drift_picture
+def _metadata(
+    uc: Declaration, latest: "DriftResult", windows: "list[WindowEvidence]", live: "Pointer"
+) -> dict[str, Any]:
+    from mlplatform.ml.plots import plot_drift_by_column, plot_drift_over_time
 
+    spec = uc.spec
     return {
         "model_version": int(live.version),
         "drifted_columns": len(latest.drifted),
         "drifted": ", ".join(latest.drifted) or "none",
         "drifted_importance": latest.importance_share,
         "enough_rows": latest.enough_rows,
-        "columns": picture(drift_picture(latest), "drift per column"),
-        "over_time": picture(drift_history_picture(history), "drift over time"),
+        "columns": picture(plot_drift_by_column(latest, spec.drift.min_effect), "drift per column"),
+        "over_time": picture(plot_drift_over_time(windows, spec.policy.min_drift_importance), "drift over time"),
     }

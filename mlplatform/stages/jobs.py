@@ -2,6 +2,8 @@
 
 from datetime import date, timedelta
 
+from typing import Any
+
 import dagster as dg
 
 from mlplatform.spec import Declaration
@@ -48,8 +50,8 @@ def range_tags(start: date, end: date) -> dict[str, str]:
     return {_RANGE_START: start.isoformat(), _RANGE_END: last.isoformat()}
 
 
-def jobs(uc: Declaration) -> list[dg.UnresolvedAssetJobDefinition]:
-    """The three jobs; sensors start the last two."""
+def jobs(uc: Declaration) -> dict[str, Any]:
+    """The three jobs by name; sensors start them."""
     group = dg.AssetSelection.groups(uc.spec.name)
     model = _keys(uc, *MODEL_HALF, *(f"candidate_{c.name}" for c in uc.spec.training.candidates))
     described = {
@@ -57,10 +59,10 @@ def jobs(uc: Declaration) -> list[dg.UnresolvedAssetJobDefinition]:
         ingest_job(uc): ("New data, features, drift report and retrain decision; no training.", group - model),
         training_job(uc): ("Training set, candidates, champion, bento, deployment.", model),
     }
-    return [
-        dg.define_asset_job(name, selection, description=text, tags=use_case_tags(uc))
+    return {
+        name: dg.define_asset_job(name, selection, description=text, tags=use_case_tags(uc))
         for name, (text, selection) in described.items()
-    ]
+    }
 
 
 def _keys(uc: Declaration, *stages: str) -> dg.AssetSelection:

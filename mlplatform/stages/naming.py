@@ -50,6 +50,4 @@ def check_spec(uc: Declaration, stage: str, name: str, description: str) -> dg.A
 
 def check_result(name: str, passed: bool, metadata: dict[str, Any]) -> dg.AssetCheckResult:
     """The outcome of a blocking check; only severity ERROR blocks."""
-    return dg.AssetCheckResult(
-        check_name=name, passed=passed, severity=dg.AssetCheckSeverity.ERROR, metadata=metadata
-    )
+    return dg.AssetCheckResult(check_name=name, passed=passed, severity=dg.AssetCheckSeverity.ERROR, metadata=metadata)

@@ -14,13 +14,13 @@ from mlplatform.spec import Declaration
 from mlplatform.stages.champion import champion_table
 from mlplatform.stages.clock import as_of_run
 from mlplatform.stages.deployment import current_deployment
-from mlplatform.stages.drift_report import drift_table
+from mlplatform.stages.drift_report import drift_windows
 from mlplatform.stages.naming import asset_attributes, asset_key
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlplatform.ml.decision import Champion, Decision, WindowEvidence
+    from mlplatform.ml.decision import Champion, Decision
 
 __all__ = ["DECISION_ID", "REASON", "VERDICT", "decision_table", "retrain_decision_asset"]
 
@@ -48,7 +48,7 @@ def retrain_decision_asset(uc: Declaration) -> dg.AssetsDefinition:
         champion = _champion(uc, opened)
         decision = decide(
             uc.spec.name,
-            _windows(uc, opened, champion),
+            drift_windows(uc, opened, int(champion.version)) if champion else [],
             uc.spec.policy,
             as_of=moment,
             champion=champion,
@@ -90,24 +90,6 @@ def _champion(uc: Declaration, lake: Lake) -> "Champion | None":
     if row is None or row[0] is None:
         return None
     return Champion(live.version, pd.Timestamp(row[0]), float(row[1]))
-
-
-def _windows(uc: Declaration, lake: Lake, champion: "Champion | None") -> "list[WindowEvidence]":
-    import pandas as pd
-
-    from mlplatform.ml.decision import WindowEvidence
-
-    if champion is None:
-        return []
-    with lake.read() as con:
-        found = con.execute(
-            "SELECT window_start, window_end, bool_and(enough_rows), "
-            "coalesce(sum(importance) FILTER (drifted), 0), "
-            'coalesce(list("column" ORDER BY importance DESC) FILTER (drifted), []) '
-            f"FROM {drift_table(uc)} WHERE model_version = ? GROUP BY ALL ORDER BY window_end",
-            [int(champion.version)],
-        ).fetchall()
-    return [WindowEvidence(pd.Timestamp(a), pd.Timestamp(b), c, float(d), tuple(e)) for a, b, c, d, e in found]
 
 
 def _new_labelled_rows(uc: Declaration, lake: Lake, champion: "Champion | None", as_of: "pd.Timestamp") -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -30,12 +31,12 @@ _UNFINISHED = [
 ]
 
 
-def new_data_sensor(uc: Declaration) -> dg.SensorDefinition:
+def new_data_sensor(uc: Declaration, jobs: Mapping[str, Any]) -> dg.SensorDefinition:
     """Watch the sources; ingest what is new, a few days at a time, through to the retrain decision."""
 
     @dg.sensor(
         name=f"{uc.spec.name}_new_data",
-        job_names=[everything_job(uc), ingest_job(uc)],
+        jobs=[jobs[everything_job(uc)], jobs[ingest_job(uc)]],
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="New days in a source: ingest to retrain decision (or everything, if nothing is deployed yet).",
@@ -71,12 +72,12 @@ def new_data_sensor(uc: Declaration) -> dg.SensorDefinition:
     return new_data
 
 
-def retrain_sensor(uc: Declaration) -> dg.SensorDefinition:
+def retrain_sensor(uc: Declaration, jobs: Mapping[str, Any]) -> dg.SensorDefinition:
     """Act on each decision to retrain exactly once: the run key is the decision's id."""
 
     @dg.sensor(
         name=f"{uc.spec.name}_retrain",
-        job_name=training_job(uc),
+        job=jobs[training_job(uc)],
         minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description='The newest decision says "retrain": train, compare, package and deploy.',
