@@ -2,7 +2,6 @@
 
 import ast
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import mlplatform
@@ -10,6 +9,7 @@ import mlplatform
 __all__ = ["source_closure"]
 
 PACKAGE = "mlplatform"
+ROOT = Path(mlplatform.__file__).resolve().parents[1]
 
 
 def source_closure(module: str) -> dict[str, Path]:
@@ -18,8 +18,8 @@ def source_closure(module: str) -> dict[str, Path]:
     Returns path inside the bento (e.g. "mlplatform/errors.py") -> file. Imports inside functions count; imports that
     only type checkers follow do not.
     """
-    root = Path(mlplatform.__file__).resolve().parents[1]
-    pending, found = [module], {}
+    pending: list[str] = [module]
+    found: dict[str, Path] = {}
     while pending:
         name = pending.pop()
         path = None if name in found else _source(name)
@@ -27,17 +27,20 @@ def source_closure(module: str) -> dict[str, Path]:
             continue
         found[name] = path
         pending += [name.rpartition(".")[0], *_imports(path)]
-    return {path.relative_to(root).as_posix(): path for path in found.values()}
+    return {path.relative_to(ROOT).as_posix(): path for path in found.values()}
 
 
 def _source(name: str) -> Path | None:
-    if name != PACKAGE and not name.startswith(f"{PACKAGE}."):
+    """The file of a module of the platform; None for other modules, and for names that are no modules.
+
+    Looks at files only: asking the import system would import the packages around each name, LightGBM among them.
+    """
+    parts = name.split(".")
+    if parts[0] != PACKAGE:
         return None
-    try:
-        spec = find_spec(name)
-    except ModuleNotFoundError:  # `from package import name`: a name, not a module
-        return None
-    return Path(spec.origin).resolve() if spec and spec.origin else None
+    place = ROOT.joinpath(*parts)
+    candidates = (place.with_name(f"{place.name}.py"), place / "__init__.py")
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def _imports(path: Path) -> Iterator[str]:

@@ -45,9 +45,10 @@ class Follower:
                 self._slot.swap(self._slot.live)  # back to what is live: nothing is refused any more
                 return
             self._slot.swap(_load(pointer))
-        except ArtifactError as error:
-            logger.error("Deployment refused, the model that was live stays: %s", error)  # noqa: TRY400 - expected
-            self._slot.refuse(str(error))
+        except Exception as error:  # whatever is wrong with a bundle, polling and the model that is live must go on
+            foreseen = isinstance(error, ArtifactError)
+            logger.error("Deployment refused, what was live stays: %s", error, exc_info=not foreseen)  # noqa: TRY400
+            self._slot.refuse(str(error) if foreseen else f"{type(error).__name__}: {error}")
             return
         self._followed = pointer
         logger.info("Serving %s, version %s", pointer.bento, pointer.version)

@@ -1,9 +1,11 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mlplatform.errors import ArtifactError
+from mlplatform.serving.bundle import write_manifest
 from mlplatform.serving.follow import Follower
 from mlplatform.serving.pointer import Pointer, read_pointer, write_pointer
 from mlplatform.serving.scoring import Slot
@@ -77,6 +79,25 @@ def test_a_broken_bundle_keeps_the_old_model_until_a_good_one_comes(tmp_path: Pa
     write_pointer(file, pointer_to(make_bundle("3"), "3"))
     follower.check()
     assert (version_in(slot), slot.problem) == ("3", None)
+
+
+def test_a_sealed_bundle_whose_model_does_not_fit_its_features_is_refused_before_it_serves(
+    tmp_path: Path, make_bundle: MakeBundle
+) -> None:
+    file, slot = tmp_path / "pointer.json", Slot()
+    follower = Follower(file, slot)
+    write_pointer(file, pointer_to(make_bundle("1"), "1"))
+    follower.check()
+
+    misfit = make_bundle("2")
+    described = json.loads((misfit / "model.json").read_text())
+    (misfit / "model.json").write_text(json.dumps({**described, "features": described["features"][:-1]}))
+    write_manifest(misfit, "fraud", "2")
+    write_pointer(file, pointer_to(misfit, "2"))
+    follower.check()
+
+    assert version_in(slot) == "1"
+    assert slot.problem
 
 
 def test_going_back_to_the_live_model_clears_the_problem(tmp_path: Path, make_bundle: MakeBundle) -> None:
