@@ -87,7 +87,9 @@ def check_rows(
     types = {name: column_type(name, column.dtype) for name, column in contract.columns.items()}
     cast = cast_table(table, types)
     failures = [Failure(name, _IS_NO[types[name].kind], at) for name, at in cast.refused.items()]
-    failures += _broken_rules(contract, cast, set(table.column_names), needed)
+    present = [name for name in types if name in table.column_names]
+    failures += _missing(contract, cast, present, needed)
+    failures += _broken_rules(contract, cast.values, present)
     if time_column and before is not None:
         failures.append(_too_late(cast.values, time_column, before))
     failures += _repeated(cast.values, failures, [key, *_unique(contract)])
@@ -107,34 +109,38 @@ def _require_columns(contract: Any, table: pa.Table, needed: Sequence[str]) -> N
         )
 
 
-def _broken_rules(contract: Any, cast: Cast, present: set[str], needed: Sequence[str]) -> Iterator[Failure]:
-    """What pandera finds, as failures. A value that was refused is not also reported as missing."""
-    import pandera.pandas as pandera
-
-    columns = {
-        # The values were cast already, without rounding: no type and no coercion here.
-        name: pandera.Column(None, checks=c.checks, nullable=c.nullable and name not in needed)
-        for name, c in contract.columns.items()
-        if name in present
-    }
-    rules = pandera.DataFrameSchema(columns, checks=contract.checks, name=contract.name)
-    try:
-        rules.validate(as_frame(cast.values.select(list(columns))), lazy=True)
-    except pandera.errors.SchemaErrors as found:
-        for error in found.schema_errors:
-            yield _as_failure(error, contract, cast)
+def _missing(contract: Any, cast: Cast, present: list[str], needed: Sequence[str]) -> Iterator[Failure]:
+    """Values that are not there but must be. One that was refused is not also missing."""
+    for name in present:
+        if name in needed or not contract.columns[name].nullable:
+            empty = np.flatnonzero(_mask(pc.is_null(cast.values[name])))
+            yield Failure(name, MISSING, np.setdiff1d(empty, cast.refused[name]))
 
 
-def _as_failure(error: Any, contract: Any, cast: Cast) -> Failure:
-    column = error.schema.name if error.schema.name in contract.columns else ""
-    check = MISSING if error.check == "not_nullable" else requirement(error.check)
-    at = error.failure_cases["index"] if "index" in error.failure_cases else pd.Series([None])
-    if at.isna().any():
-        raise ContractError(f"{contract.name}, {column or 'all columns'}: the batch as a whole {check}.")
-    positions = np.unique(at.to_numpy(dtype=np.int64))
-    if check == MISSING:
-        positions = np.setdiff1d(positions, cast.refused[column])
-    return Failure(column, check, positions)
+def _broken_rules(contract: Any, values: pa.Table, present: list[str]) -> Iterator[Failure]:
+    """Every check of the model on its own, as pandera runs it, missing values aside.
+
+    Not through `schema.validate(lazy=True)`: that builds a frame of failing values for each check and joins them all,
+    a copy of the batch with a FutureWarning of pandas when a value is missing; here only positions are needed.
+    """
+    frame = as_frame(values.select(present))
+    for name in present:
+        for check in contract.columns[name].checks:
+            yield _judged(check, check(frame, name).check_output, name, contract)
+    for check in contract.checks:
+        yield _judged(check, check(frame).check_output, "", contract)
+
+
+def _judged(check: Any, passed: Any, column: str, contract: Any) -> Failure:
+    demand = requirement(check)
+    if isinstance(passed, pd.DataFrame):
+        passed = passed.all(axis="columns")
+    if isinstance(passed, pd.Series):
+        # pandera leaves rows with a missing value out, so the labels (0 to n - 1) are the positions.
+        return Failure(column, demand, passed.index[~passed.to_numpy(dtype=bool)].to_numpy(dtype=np.int64))
+    if not passed:
+        raise ContractError(f"{contract.name}, {column or 'all columns'}: the batch as a whole {demand}.")
+    return Failure(column, demand, np.array([], dtype=np.int64))
 
 
 def _too_late(values: pa.Table, time_column: str, before: datetime) -> Failure:

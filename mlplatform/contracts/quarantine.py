@@ -9,7 +9,7 @@ from mlplatform.contracts.casting import quote
 
 __all__ = ["QUARANTINE_KEY", "quarantine_rows"]
 
-QUARANTINE_KEY = ["row_id"]
+QUARANTINE_KEY = ["quarantine_id"]
 
 _SQL = """
 WITH texts AS (
@@ -19,7 +19,7 @@ counted AS (
     SELECT *, row_number() OVER (PARTITION BY "row" ORDER BY position) AS copy FROM texts
 )
 SELECT
-    md5(concat_ws(chr(31), $use_case::VARCHAR, $source::VARCHAR, "row", copy)) AS row_id,
+    md5(concat_ws(chr(31), $use_case::VARCHAR, $source::VARCHAR, "row", copy)) AS quarantine_id,
     $use_case::VARCHAR AS use_case, $source::VARCHAR AS source, $batch::VARCHAR AS batch,
     _reason, "row", $at::TIMESTAMP AS _loaded_at
 FROM counted ORDER BY position
@@ -27,10 +27,10 @@ FROM counted ORDER BY position
 
 
 def quarantine_rows(bad: pa.Table, *, use_case: str, source: str, batch: str, loaded_at: datetime) -> pa.Table:
-    """Bad rows for the quarantine table: row_id, use_case, source, batch, _reason, row (JSON text), _loaded_at.
+    """Bad rows for the quarantine table: quarantine_id, use_case, source, batch, _reason, row (JSON text), _loaded_at.
 
-    `row_id` depends on the use case, the source and the row's content alone: the same row that comes again, in this
-    batch or another, is merged with itself (key `QUARANTINE_KEY`). Equal rows of one batch are counted apart.
+    `quarantine_id` depends on the use case, the source and the row's content alone: the same row that comes again, in
+    this batch or another, is merged with itself (key `QUARANTINE_KEY`). Equal rows of one batch are counted apart.
     `bad` is as `check_rows` gives it.
     """
     fields = ", ".join(f"{quote(name)} := {quote(name)}" for name in bad.column_names if name != "_reason")

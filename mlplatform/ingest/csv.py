@@ -43,8 +43,8 @@ def csv_layout(path: Path, wanted: Sequence[str]) -> CsvLayout:
 def _first_line(path: Path) -> str:
     opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            line = file.readline()
+        with opened(path, "rb") as file:
+            line = file.readline().decode("utf-8-sig")  # the line alone: a text file decodes ahead of what it returns
     except UnicodeDecodeError as error:
         raise SourceError(f"{path}, line 1, is not UTF-8 ({error.reason}). Save the file as UTF-8.") from error
     except (EOFError, gzip.BadGzipFile) as error:
