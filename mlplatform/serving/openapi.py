@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from mlplatform.serving.rows import describe_allowed, example_value
+from mlplatform.serving.column import describe_allowed, example_value
 from mlplatform.serving.scoring import REASONS, Live
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 import json
 from html import escape
 
-from mlplatform.serving.rows import describe_allowed
+from mlplatform.serving.column import describe_allowed
 from mlplatform.serving.scoring import Live
 
 __all__ = ["render"]

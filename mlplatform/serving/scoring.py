@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from mlplatform.errors import ArtifactError
 from mlplatform.serving.bundle import Bundle
-from mlplatform.serving.rows import RowReader, example_value
+from mlplatform.serving.column import example_value
+from mlplatform.serving.rows import RowReader
 
 __all__ = ["REASONS", "RESERVED", "Live", "Slot"]
 

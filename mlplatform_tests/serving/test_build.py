@@ -54,6 +54,7 @@ def test_no_file_of_a_bento_is_a_pickle(built: BuiltBento) -> None:
     assert not [path for path in files if path.read_bytes().startswith(PROTOCOL_2_OR_LATER)]
 
 
+@pytest.mark.slow
 def test_a_bento_serves_from_its_own_source_without_any_training_library(built: BuiltBento) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SERVE_ONCE], cwd=built.path / "src", capture_output=True, text=True, check=True
