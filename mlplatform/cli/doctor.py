@@ -42,7 +42,9 @@ def examine() -> bool:
 
 def findings(home: Home) -> Iterator[Finding]:
     """Look at Python, packages, disk, home, lake, ports."""
-    yield Finding("python", sys.version_info[:2] in ((3, 11), (3, 12)), f"{sys.version.split()[0]} (tested: 3.11, 3.12)")
+    yield Finding(
+        "python", sys.version_info[:2] in ((3, 11), (3, 12)), f"{sys.version.split()[0]} (tested: 3.11, 3.12)"
+    )
     yield from (_package(name) for name in PACKAGES)
     yield _disk(home)
     yield _tried("home", lambda: _home(home))

@@ -68,7 +68,9 @@ def env() -> int:
 
 @main.command()
 @click.argument("use_case")
-@click.option("--select", default=None, help="Dagster asset selection, e.g. 'key:fraud/champion+'; default: everything.")
+@click.option(
+    "--select", default=None, help="Dagster asset selection, e.g. 'key:fraud/champion+'; default: everything."
+)
 @click.option("--until", default=None, metavar="YYYY-MM-DD", help="Last day to ingest; default: all the source has.")
 @_reported
 def run(use_case: str, select: str | None, until: str | None) -> int:
@@ -91,7 +93,7 @@ def serve(use_case: str, port: int) -> int:
 
 @main.command()
 @click.argument("use_case")
-@click.option("--json", "body", required=True, help="One row of features, or {\"rows\": [...]}; - reads standard input.")
+@click.option("--json", "body", required=True, help='One row of features, or {"rows": [...]}; - reads standard input.')
 @click.option("--url", default="http://127.0.0.1:3003", show_default=True)
 @_reported
 def predict(use_case: str, body: str, url: str) -> int:
@@ -124,7 +126,9 @@ def doctor() -> int:
 
 
 @main.command()
-@click.option("--port", default=3000, show_default=True, help="Dagster; MLflow, reports and services follow at +1, +2, +3.")
+@click.option(
+    "--port", default=3000, show_default=True, help="Dagster; MLflow, reports and services follow at +1, +2, +3."
+)
 @_reported
 def up(port: int) -> int:
     """Start Dagster (UI, daemon, sensors), MLflow, the reports and every deployed service; Ctrl-C ends them all."""

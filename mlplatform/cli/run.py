@@ -1,15 +1,19 @@
 """`mlplatform run`: a use case in this process, one line per asset as it happens."""
 
+import sys
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from datetime import date, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlplatform.cli.setup import prepare_home
-from mlplatform.errors import PlatformError, SpecError
+from mlplatform.errors import SpecError
 from mlplatform.home import Home
 from mlplatform.spec import Declaration, load_declaration
 
@@ -34,19 +38,29 @@ def run_use_case(name: str, select: str | None = None, until: str | None = None)
     from mlplatform.stages.jobs import everything_job
 
     click.echo(f"{name}: loading definitions")
+    # Dagster marks much of what this platform stands on as beta; a person at a terminal can do nothing about it.
+    warnings.simplefilter("ignore", category=dg.BetaWarning)
     job = defs().resolve_job_def(everything_job(uc))
-    run_id, progress = str(uuid.uuid4()), Progress(click.echo)
-    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+    run_id, progress = str(uuid.uuid4()), Progress(partial(click.echo, file=sys.stdout))
+    log = home.root / "logs" / f"run-{run_id}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance, log.open("w") as details:
         instance.add_event_listener(run_id, progress)
-        result = job.execute_in_process(
-            instance=instance,
-            run_id=run_id,
-            tags=_tags(uc, until),
-            asset_selection=_selected(job, select),
-            raise_on_error=False,
-        )
-    progress.summary(result.success)
+        with redirect_stdout(details):
+            result = job.execute_in_process(
+                instance=instance,
+                run_id=run_id,
+                run_config=_QUIET,
+                tags=_tags(uc, until),
+                asset_selection=_selected(job, select),
+                raise_on_error=False,
+            )
+    progress.summary(result.success, run_id)
     return bool(result.success)
+
+
+# Progress shows what matters; everything is in Dagster's event log, and dbt's own words are in the run's log file.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def _tags(uc: Declaration, until: str | None) -> dict[str, str]:
@@ -146,13 +160,15 @@ class Progress:
     def _seconds(self, step: str) -> float:
         return time.perf_counter() - self._step_begun.get(step, self._begun)
 
-    def summary(self, success: bool) -> None:
+    def summary(self, success: bool, run_id: str) -> None:
         """The last line."""
-        took = f"{len(self._lines)} assets in {time.perf_counter() - self._begun:.0f} s"
+        took = f"{len(self._lines)} assets in {time.perf_counter() - self._begun:.0f} s, run {run_id[:8]}"
         if success:
             self._echo(click.style(f"done: {took}", fg="green", bold=True))
         else:
-            self._echo(click.style(f"failed after {took}: {', '.join(self._failed) or 'see above'}", fg="red", bold=True))
+            self._echo(
+                click.style(f"failed after {took}: {', '.join(self._failed) or 'see above'}", fg="red", bold=True)
+            )
 
 
 _INFO = 20

@@ -55,7 +55,11 @@ def _parts(home: Home, port: int) -> list[_Part]:
     python = sys.executable
     mlflow = ["-m", "mlflow", "ui", "--host", HOST, "--port", str(port + 1), "--backend-store-uri", home.mlflow_uri]
     return [
-        _Part("Dagster", port, [python, "-m", "dagster", "dev", "-m", "mlplatform.definitions", "-h", HOST, "-p", str(port)]),
+        _Part(
+            "Dagster",
+            port,
+            [python, "-m", "dagster", "dev", "-m", "mlplatform.definitions", "-h", HOST, "-p", str(port)],
+        ),
         _Part("MLflow", port + 1, [python, *mlflow, "--allowed-hosts", f"{HOST}:{port + 1},localhost:{port + 1}"]),
         _Part("reports", port + 2, [python, "-m", "http.server", str(port + 2), "-b", HOST, "-d", str(home.reports)]),
     ]
@@ -89,4 +93,3 @@ def _start_services(home: Home, port: int, running: ExitStack) -> None:
         served = start_live(name, port + offset, home)
         running.callback(stop_service, served.pid)
         click.echo(f"  {name:<10} {served.url}   log {served.log}")
-

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlplatform.resources.lake import SNAPSHOT, LakeResource, recorded_metadata
+from mlplatform.resources.lake import SNAPSHOT, recorded_metadata
 from mlplatform.resources.tracking import MODEL_FOLDER, Tracking
 from mlplatform.spec import Candidate, Declaration
 from mlplatform.stages.naming import asset_attributes, asset_key

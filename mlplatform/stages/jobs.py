@@ -1,7 +1,6 @@
 """The jobs of a use case: everything, the data half, the model half."""
 
 from datetime import date, timedelta
-
 from typing import Any
 
 import dagster as dg

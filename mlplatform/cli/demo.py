@@ -1,0 +1,97 @@
+"""`mlplatform demo`: the whole use case in front of a person: run, serve, three requests, where to look."""
+
+import json
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from mlplatform.cli.requests import Sample, sample_requests
+from mlplatform.cli.run import run_use_case
+from mlplatform.cli.serve import Answer, ask, start_live
+from mlplatform.cli.setup import prepare_home
+from mlplatform.cli.status import read_status
+from mlplatform.home import Home
+from mlplatform.serving.launch import HOST, stop_service
+from mlplatform.spec import load_declaration
+
+__all__ = ["show"]
+
+# Four weeks are left for the sensors: with `mlplatform up` one sees them arrive.
+DEMO_UNTIL = "2018-09-02"
+
+
+def show(name: str) -> int:
+    """Run unless something is deployed already, then serve and ask. 1 when the run or a request went wrong."""
+    home = Home.current()
+    prepare_home(home)
+    if home.deployment(name).exists():
+        click.echo(f"{name} is deployed already; `mlplatform run {name}` materialises it anew")
+    elif not run_use_case(name, until=DEMO_UNTIL):
+        return 1
+    uc = load_declaration(name)
+    samples = sample_requests(uc, home)
+    click.echo(f"\nstarting the {name} service")
+    served = start_live(name, _free_port(), home)
+    try:
+        answers = [(sample, ask(name, served.url, json.dumps(sample.row))) for sample in samples]
+    finally:
+        stop_service(served.pid)
+    for sample, answer in answers:
+        _print_exchange(sample, answer)
+    _print_summary(name, home)
+    return 0 if all(answer.status == sample.expected_status for sample, answer in answers) else 1
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _print_exchange(sample: Sample, answer: Answer) -> None:
+    click.secho(f"\n{sample.title}", bold=True)
+    click.echo(f"  POST /predict  {_short(sample.row)}")
+    if not answer.ok:
+        for problem in answer.body.get("problems", [answer.body]):
+            click.secho(f"  {answer.status}  {_flat(problem)}", fg="yellow")
+        return
+    said = answer.body
+    colour = "red" if said["decision"] else "green"
+    decision = "positive: stop it" if said["decision"] else "negative: let it pass"
+    click.secho(
+        f"  {answer.status}  score {said['score']:.4f}, decision {decision} ({said['model']['bento']})", fg=colour
+    )
+    for reason in said["reasons"]:
+        click.echo(f"       {reason['feature']} = {reason['value']}: {reason['contribution']:+.2f} log-odds")
+
+
+def _short(row: Mapping[str, Any]) -> str:
+    shown = ", ".join(f"{name} {value}" for name, value in list(row.items())[:4])
+    return f"{shown}, … ({len(row)} features)"
+
+
+def _flat(problem: Any) -> str:
+    return ", ".join(f"{k} {v}" for k, v in problem.items()) if isinstance(problem, dict) else str(problem)
+
+
+def _print_summary(name: str, home: Home) -> None:
+    status = read_status(load_declaration(name), home)
+    table = Table(title=f"\n{name}", title_justify="left", show_header=False, box=None)
+    for lake_table, rows in status.rows.items():
+        table.add_row(lake_table, f"{rows:,} rows")
+    if status.live:
+        table.add_row("live", f"{status.live['bento']} since {status.live['deployed_at']}")
+    if status.decision:
+        table.add_row("decision", f"{status.decision['verdict']}: {status.decision['reason']}")
+    Console().print(table)
+    click.echo(
+        f"\nnext (after `source .venv/bin/activate`):\n"
+        f"  mlplatform up               Dagster, MLflow, reports and the service; the sensors ingest the weeks that are left\n"
+        f"  mlplatform serve {name}      only the service\n"
+        f"  mlplatform status           what is there\n"
+        f'  eval "$(mlplatform env)"    then dagster, dbt, mlflow and bentoml use this home, e.g. bentoml list'
+    )

@@ -1,0 +1,54 @@
+"""Requests for a demonstration, made from rows of the out-of-time test part that no model has learned from."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mlplatform.errors import LakeError
+from mlplatform.home import Home
+from mlplatform.lake.lake import Lake
+from mlplatform.spec import Declaration
+
+__all__ = ["Sample", "sample_requests"]
+
+_OK, _UNPROCESSABLE = 200, 422
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One request, what a person should know about it, and the status it should get."""
+
+    title: str
+    row: dict[str, Any]
+    expected_status: int
+
+
+def sample_requests(uc: Declaration, home: Home) -> list[Sample]:
+    """A real positive, a real negative, and the negative again with two mistakes.
+
+    Raises:
+        LakeError: there is no labelled test row; train first.
+    """
+    positive, negative = _row(uc, home, label=1), _row(uc, home, label=0)
+    first = uc.spec.training.features[0]
+    invalid = {**negative, first: "a lot", "colour": "red"}
+    return [
+        Sample("a row that turned out positive", positive, _OK),
+        Sample("a row that turned out negative", negative, _OK),
+        Sample("a row with two mistakes", invalid, _UNPROCESSABLE),
+    ]
+
+
+def _row(uc: Declaration, home: Home, label: int) -> dict[str, Any]:
+    """The features of one test row, the same one each time: its label is what happened, not what a model says."""
+    columns = ", ".join(uc.spec.training.features)
+    order = ", ".join(f"hash({key})" for key in uc.spec.entity_keys)
+    with Lake.at(home).read() as con:
+        found = con.execute(
+            f"SELECT {columns} FROM {uc.spec.name}.training_set WHERE part = 'test' AND {uc.spec.training.label} = ? "
+            f"ORDER BY {order} LIMIT 1",
+            [label],
+        )
+        names, row = [d[0] for d in found.description], found.fetchone()
+    if row is None:
+        raise LakeError(f"{uc.spec.name}.training_set has no test row with label {label}; run `mlplatform run`")
+    return dict(zip(names, row, strict=True))
