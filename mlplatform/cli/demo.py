@@ -90,7 +90,7 @@ def _print_summary(name: str, home: Home) -> None:
     Console().print(table)
     click.echo(
         f"\nnext (after `source .venv/bin/activate`):\n"
-        f"  mlplatform up               Dagster, MLflow, reports and the service; the sensors ingest the weeks that are left\n"
+        f"  mlplatform up               Dagster, MLflow, reports, the service; the sensors ingest the weeks that are left\n"
         f"  mlplatform serve {name}      only the service\n"
         f"  mlplatform status           what is there\n"
         f'  eval "$(mlplatform env)"    then dagster, dbt, mlflow and bentoml use this home, e.g. bentoml list'

@@ -1,5 +1,7 @@
 """`mlplatform maintain`: compact the lake, keep every snapshot that a registered model was trained on."""
 
+from datetime import UTC, datetime
+
 import click
 
 from mlplatform.cli.setup import prepare_home
@@ -17,5 +19,5 @@ def maintain_lake(keep_days: int) -> None:
     home = Home.current()
     prepare_home(home)
     keep = Tracking().training_snapshots()
-    done = maintain(Lake.at(home), keep_snapshots=keep, keep_days=keep_days)
+    done = maintain(Lake.at(home), keep_snapshots=keep, now=datetime.now(UTC), keep_days=keep_days)
     click.echo(f"{done}; kept for registered models: {sorted(keep) or 'none'}")

@@ -107,7 +107,7 @@ class Progress:
         """One event of the run."""
         event = entry.dagster_event
         if event is None:
-            if entry.level >= _INFO and entry.step_key:
+            if int(entry.level) >= _INFO and entry.step_key:
                 self._echo(click.style(f"      {entry.user_message}", dim=True))
             return
         handler: Callable[[Any], None] | None = self._handlers.get(event.event_type_value)

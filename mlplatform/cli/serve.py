@@ -83,5 +83,5 @@ def ask(name: str, url: str, body: str) -> Answer:
     return Answer(reply.status_code, reply.json())
 
 
-def _as_interrupt(number: int, frame: FrameType | None) -> None:
+def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt

@@ -55,13 +55,13 @@ def read_status(uc: Declaration, home: Home) -> Status:
         decision = None
         if table_exists(con, f"{name}.retrain_decision"):
             latest = con.execute(f"FROM {name}.retrain_decision ORDER BY as_of DESC, decided_at DESC LIMIT 1")
-            decision = (latest.df().to_dict("records") or [None])[0]
+            decision = next(iter(latest.df().to_dict("records")), None)
     return Status(
         use_case=name,
         rows=rows,
         newest_event=str(newest) if newest else None,
         live=json.loads(live.read_text()) if live.exists() else None,
-        decision={k: str(v) for k, v in decision.items()} if decision else None,
+        decision={str(k): str(v) for k, v in decision.items()} if decision else None,
     )
 
 

@@ -38,7 +38,7 @@ class UseCase(dg.Component):
         assert isinstance(attributes, UseCaseSpec)
         return cls(Declaration(attributes, Path(context.path)))
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - Dagster's signature
         """The graph in the order in which data flows."""
         uc = self.declaration
         jobs = stages.jobs(uc)

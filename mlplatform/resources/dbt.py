@@ -39,9 +39,7 @@ def dbt_resource() -> Any:
 
     home = Home.current()
     os.environ.update(dbt_environment(home))
-    return DbtCliResource(
-        project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=_dbt_executable()
-    )
+    return DbtCliResource(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=_dbt_executable())
 
 
 def manifest(home: Home) -> Path:

@@ -21,7 +21,7 @@ def table_of(key: dg.AssetKey) -> str:
     return ".".join(key.path)
 
 
-class LakeResource(dg.ConfigurableResource):
+class LakeResource(dg.ConfigurableResource[Any]):
     """Gives stages the lake of this process's home."""
 
     def open(self) -> Lake:

@@ -1,8 +1,8 @@
 """MLflow: one run per trained candidate, and the registry that knows the champion.
 
-`dagster_mlflow` opens one MLflow run per Dagster run, so that candidates would overwrite each other's metrics, and leaves
-it RUNNING without its hook. Here each candidate gets a run of its own, made first and handed to it by id, and it is
-closed here, whatever happens.
+`dagster_mlflow` opens one MLflow run per Dagster run, so that candidates would overwrite each other's metrics, and
+leaves it RUNNING without its hook. Here each candidate gets a run of its own, made first and handed to it by id, and
+it is closed here, whatever happens.
 """
 
 import os
@@ -33,7 +33,7 @@ class Registered:
     tags: Mapping[str, str]
 
 
-class Tracking(dg.ConfigurableResource):
+class Tracking(dg.ConfigurableResource[Any]):
     """A thin layer over `dagster_mlflow` and MLflow's client. MLflow is imported when it is first needed (5 s)."""
 
     @contextmanager

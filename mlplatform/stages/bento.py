@@ -33,7 +33,7 @@ def bento_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Package whatever version carries the champion alias; packaging it again gives the same bento."""
 
     @dg.asset(**asset_attributes(uc, "bento", _DESCRIPTION, {"bentoml"}, "serving"), deps=[asset_key(uc, "champion")])
-    def bento(context: dg.AssetExecutionContext, lake: LakeResource, tracking: Tracking) -> dg.MaterializeResult:
+    def bento(context: dg.AssetExecutionContext, lake: LakeResource, tracking: Tracking) -> dg.MaterializeResult[Any]:
         champion = tracking.champion(uc.spec.name)
         if champion is None:
             raise dg.Failure(f"{uc.spec.name} has no champion yet: no candidate has passed the gates")
@@ -77,7 +77,7 @@ def _reference(uc: Declaration, lake: LakeResource, champion: Registered) -> "pd
     with lake.open().read(int(champion.tags[TRAINED_ON])) as con:
         con.execute("SET threads = 1")  # a repeatable sample needs one thread
         return con.execute(
-            f"SELECT {columns} FROM (SELECT * FROM {uc.spec.name}.training_set WHERE part IN ('train', 'tune') ORDER BY ALL) "
+            f"SELECT {columns} FROM (FROM {uc.spec.name}.training_set WHERE part IN ('train', 'tune') ORDER BY ALL) "
             f"USING SAMPLE reservoir({uc.spec.drift.sample_rows} ROWS) REPEATABLE ({_SAMPLE_SEED})"
         ).df()
 

@@ -44,7 +44,7 @@ def candidate_asset(uc: Declaration, candidate: Candidate) -> dg.AssetsDefinitio
         **asset_attributes(uc, candidate_stage(candidate), description, {candidate.kind, "mlflow"}, "model"),
         ins={"training_set": dg.AssetIn(asset_key(uc, "training_set"), input_manager_key="lake_io")},
     )
-    def trained(context: dg.AssetExecutionContext, training_set: Any, tracking: Tracking) -> dg.MaterializeResult:
+    def trained(context: dg.AssetExecutionContext, training_set: Any, tracking: Tracking) -> dg.MaterializeResult[Any]:
         import pandas as pd
 
         from mlplatform.ml.train import train_candidate

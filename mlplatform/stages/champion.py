@@ -1,4 +1,4 @@
-"""`champion`: all candidates and the incumbent on the same unseen rows, the gates, and the alias it moved (or why not)."""
+"""`champion`: all candidates and the incumbent on the same unseen rows, the gates, and the alias it moved, or why not."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -102,8 +102,8 @@ def _trained_candidates(
         recorded = recorded_metadata(context.instance, key, context.run_id)
         if str(recorded.get(TRAINED_ON)) != str(snapshot):
             raise TrainingError(
-                f"{key.to_user_string()} was trained on snapshot {recorded.get(TRAINED_ON, 'none')}, the training set is "
-                f"snapshot {snapshot}; materialise the candidate again before the champion"
+                f"{key.to_user_string()} was trained on snapshot {recorded.get(TRAINED_ON, 'none')}, the training set "
+                f"is snapshot {snapshot}; materialise the candidate again before the champion"
             )
         run_id = str(recorded[MLFLOW_RUN])
         model = Model.load(tracking.model_folder(run_id))

@@ -41,7 +41,10 @@ class Tally:
 
     def plus(self, checked: "Checked") -> "Tally":
         """The tally with one more batch."""
-        more = tuple((c.column, c.check, int(c.rows), str(c.example)) for c in checked.cases.itertuples())
+        more = tuple(
+            (str(c["column"]), str(c["check"]), int(c["rows"]), str(c["example"]))
+            for c in checked.cases.to_dict("records")
+        )
         return Tally(self.good + len(checked.good), self.bad + len(checked.bad), self.cases + more)
 
     def evidence(self, uc: Declaration) -> dict[str, Any]:

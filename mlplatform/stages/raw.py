@@ -1,4 +1,4 @@
-"""`raw_<source>`: rows as they arrived, kept once by key; rows that break the contract go to quarantine with reasons."""
+"""`raw_<source>`: rows as they arrived, once by key; rows that break the contract go to quarantine with reasons."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -84,8 +84,8 @@ def _champion(uc: Declaration, lake: Lake) -> "Champion | None":
         if live is None or not table_exists(con, champion_table(uc)):
             return None
         row = con.execute(
-            "SELECT max(as_of), max_by(total, as_of) FROM "
-            f"(SELECT as_of, sum(training_seconds) AS total FROM {champion_table(uc)} GROUP BY as_of, training_snapshot)"
+            "SELECT max(as_of), max_by(total, as_of) FROM (SELECT as_of, sum(training_seconds) AS total "
+            f"FROM {champion_table(uc)} GROUP BY as_of, training_snapshot)"
         ).fetchone()
     if row is None or row[0] is None:
         return None

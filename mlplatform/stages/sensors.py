@@ -1,4 +1,4 @@
-"""The two sensors that close the loop: new data -> reports and decision; decision "retrain" -> training to deployment."""
+"""The two sensors that close the loop: new data -> reports and decision; decision to retrain -> a new deployment."""
 
 import hashlib
 import json
@@ -59,8 +59,8 @@ def new_data_sensor(uc: Declaration, jobs: Mapping[str, Any]) -> dg.SensorDefini
         failed = _failed_runs(context, batch)
         if failed >= _ATTEMPTS:
             return dg.SkipReason(
-                f"{days} failed {failed} times; look at the last run, then correct the source (a changed source is tried "
-                f"again) or run `mlplatform run {uc.spec.name}`"
+                f"{days} failed {failed} times; look at the last run, then correct the source (a changed source is "
+                f"tried again) or run `mlplatform run {uc.spec.name}`"
             )
         request = dg.RunRequest(
             run_key=f"{uc.spec.name} {batch} attempt {failed + 1}",

@@ -1,4 +1,4 @@
-"""`training_set`: labelled features that keep the contract, frozen: the snapshot, the split and a hash of the content."""
+"""`training_set`: labelled features that keep the contract, frozen: snapshot, split and a hash of the content."""
 
 import hashlib
 from collections.abc import Iterator
@@ -67,7 +67,7 @@ def _labelled_rows(uc: Declaration, lake: Lake, snapshot: int, as_of: "pd.Timest
     wanted = dict.fromkeys([*spec.training.features, *spec.training.gates.slices])
     columns = ", ".join(f"f.{name}" for name in [*spec.entity_keys, spec.event_time, *wanted])
     with lake.read(snapshot) as con:
-        frame = con.execute(
+        return con.execute(
             f"SELECT {columns}, s.{spec.training.label}, s.{spec.label_known_at} "
             f"FROM {spec.name}.features AS f JOIN {spec.name}.spine AS s USING ({keys}) "
             f"WHERE f.{spec.event_time} >= $start AND f.{spec.event_time} < $end "
@@ -79,7 +79,6 @@ def _labelled_rows(uc: Declaration, lake: Lake, snapshot: int, as_of: "pd.Timest
                 "as_of": as_of.to_pydatetime(),
             },
         ).df()
-    return frame
 
 
 def _checked(uc: Declaration, lake: Lake, rows: "pd.DataFrame", batch: str) -> tuple["pd.DataFrame", Tally]:
