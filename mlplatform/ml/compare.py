@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from mlplatform.errors import TrainingError
@@ -88,16 +89,15 @@ def compare(
     if len(models) != len(challengers) + (incumbent is not None):
         raise TrainingError(f"a challenger has the incumbent's name {incumbent[0] if incumbent else ''!r}; rename it")
     _require_unseen(models, test[event_time].min())
-    labels = test[label].to_numpy(dtype=np.int64)
+    rows = _Rows(test, test[label].to_numpy(dtype=np.int64), gates, costs)
     scores = {name: model.predict(model.matrix(test)) for name, model in models.items()}
-    draws = bootstrap_metric(labels, scores, gates.metric, gates.bootstrap_samples, seed)
+    draws = bootstrap_metric(rows.labels, scores, gates.metric, gates.bootstrap_samples, seed)
+    against = incumbent[0] if incumbent else None
 
     def contender(name: str, against: str | None) -> Contender:
         gain = difference(draws[name], draws[against], gates.confidence) if against else None
-        metric = estimate(draws[name], gates.confidence)
-        return _contender(name, models[name], test, labels, scores[name], metric, gain, gates, costs)
+        return rows.judge(name, models[name], scores[name], estimate(draws[name], gates.confidence), gain)
 
-    against = incumbent[0] if incumbent else None
     judged = [contender(name, against) for name in challengers]
     ranked = tuple(sorted(judged, key=lambda each: -each.metric.value))
     current = contender(against, None) if against else None
@@ -105,7 +105,7 @@ def compare(
     return Comparison(
         metric=gates.metric,
         rows=len(test),
-        positives=int(labels.sum()),
+        positives=int(rows.labels.sum()),
         incumbent=current,
         challengers=ranked,
         winner=winner.name if winner else None,
@@ -131,47 +131,49 @@ def _require_unseen(models: Mapping[str, Model], first: pd.Timestamp) -> None:
         raise TrainingError(f"the test rows begin at {first}, but {until}; compare on later rows (a later as_of)")
 
 
-def _contender(
-    name: str,
-    model: Model,
-    test: pd.DataFrame,
-    labels: Labels,
-    scores: Floats,
-    metric: Estimate,
-    gain: Estimate | None,
-    gates: Gates,
-    costs: Costs,
-) -> Contender:
-    error = expected_calibration_error(labels, scores)
-    latency = single_row_latency_ms(model, model.matrix(test.head(LATENCY_ROWS)))
-    slices = _slices(test, labels, scores, gates)
-    return Contender(
-        name=name,
-        metric=metric,
-        auc=area_under_roc(labels, scores),
-        average_precision=average_precision(labels, scores),
-        brier=brier(labels, scores),
-        calibration_error=error,
-        cost=expected_cost(labels, scores, model.threshold, costs),
-        latency_ms=latency,
-        slices=slices,
-        gain=gain,
-        gates=apply_gates(
-            gates, metric=metric.value, calibration_error=error, latency_ms=latency, slices=slices, gain=gain
-        ),
-    )
+@dataclass(frozen=True)
+class _Rows:
+    """The rows all contenders are judged on, and by which rules."""
 
+    test: pd.DataFrame
+    labels: Labels
+    gates: Gates
+    costs: Costs
 
-def _slices(test: pd.DataFrame, labels: Labels, scores: Floats, gates: Gates) -> tuple[SliceResult, ...]:
-    missing = [column for column in gates.slices if column not in test.columns]
-    if missing:
-        raise TrainingError(f"the test rows lack the slice columns {missing}; have {list(test.columns)}")
-    results = []
-    for column in gates.slices:
-        for group, rows in test.groupby(column, dropna=False).indices.items():
-            value = ranking_metric(gates.metric, rank(labels[rows], scores[rows]))
-            results.append(SliceResult(column, str(group), len(rows), int(labels[rows].sum()), value))
-    return tuple(results)
+    def judge(self, name: str, model: Model, scores: Floats, metric: Estimate, gain: Estimate | None) -> Contender:
+        error = expected_calibration_error(self.labels, scores)
+        latency = single_row_latency_ms(model, model.matrix(self.test.head(LATENCY_ROWS)))
+        slices = self.slices(scores)
+        return Contender(
+            name=name,
+            metric=metric,
+            auc=area_under_roc(self.labels, scores),
+            average_precision=average_precision(self.labels, scores),
+            brier=brier(self.labels, scores),
+            calibration_error=error,
+            cost=expected_cost(self.labels, scores, model.threshold, self.costs),
+            latency_ms=latency,
+            slices=slices,
+            gain=gain,
+            gates=apply_gates(
+                self.gates, metric=metric.value, calibration_error=error, latency_ms=latency, slices=slices, gain=gain
+            ),
+        )
+
+    def slices(self, scores: Floats) -> tuple[SliceResult, ...]:
+        missing = [column for column in self.gates.slices if column not in self.test.columns]
+        if missing:
+            raise TrainingError(f"the test rows lack the slice columns {missing}; have {list(self.test.columns)}")
+        return tuple(
+            self._slice(column, str(group), rows, scores)
+            for column in self.gates.slices
+            for group, rows in self.test.groupby(column, dropna=False).indices.items()
+        )
+
+    def _slice(self, column: str, group: str, rows: npt.NDArray[np.intp], scores: Floats) -> SliceResult:
+        labels = self.labels[rows]
+        metric = ranking_metric(self.gates.metric, rank(labels, scores[rows]))
+        return SliceResult(column, group, len(rows), int(labels.sum()), metric)
 
 
 def _verdict(winner: Contender | None, incumbent: Contender | None, ranked: Sequence[Contender], gates: Gates) -> str:

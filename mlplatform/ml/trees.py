@@ -20,7 +20,7 @@ __all__ = ["TreesScorer", "TreesTrainer"]
 FILE = "model.txt"
 FEW_ROWS = 1000
 SPACE: Mapping[str, tuple[float, float, bool]] = {
-    "learning_rate": (0.03, 0.2, True),
+    "learning_rate": (0.04, 0.2, True),
     "num_leaves": (8, 64, True),
     "min_child_samples": (10, 300, True),
     "feature_fraction": (0.4, 1.0, False),

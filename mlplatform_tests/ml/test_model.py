@@ -122,7 +122,7 @@ def test_a_column_without_values_or_without_variation_does_no_harm(rows: pd.Data
 def test_trees_do_not_depend_on_the_number_of_threads(rows: pd.DataFrame, tmp_path: Path) -> None:
     encoding = Encoding.learn(rows, ["amount", "rate"], [])
     examples = Examples(encoding.matrix(rows), rows["label"].to_numpy())
-    trainer = TreesTrainer(trees(rounds=15), {}, "auc")  # type: ignore[arg-type]
+    trainer = TreesTrainer(trees(rounds=5), {}, "auc")  # type: ignore[arg-type]
     for threads in (1, max(2, available_cores())):
         (tmp_path / str(threads)).mkdir()
         trainer.prepare(examples, examples, threads)(trainer.defaults()).save(tmp_path / str(threads))
