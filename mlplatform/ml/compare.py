@@ -165,7 +165,7 @@ class _Rows:
         if missing:
             raise TrainingError(f"the test rows lack the slice columns {missing}; have {list(self.test.columns)}")
         return tuple(
-            self._slice(column, str(group), rows, scores)
+            self._slice(column, str(group), np.asarray(rows), scores)
             for column in self.gates.slices
             for group, rows in self.test.groupby(column, dropna=False).indices.items()
         )
