@@ -13,8 +13,8 @@ import json
 import multiprocessing
 import tempfile
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from benchmarks._lake_stores import STORES, Store
@@ -78,11 +78,8 @@ def compare(store: Store, told: list[Told]) -> tuple[int, int]:
     return lost, doubled
 
 
-def table_of(outcomes: list[Outcome]) -> str:
-    columns = list(Outcome.__dataclass_fields__)
-    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    lines += ["| " + " | ".join(str(getattr(one, name)) for name in columns) + " |" for one in outcomes]
-    return "\n".join(lines)
+def line(values: Iterable[object]) -> str:
+    return "| " + " | ".join(map(str, values)) + " |"
 
 
 def main() -> None:
@@ -91,12 +88,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--processes", type=int, default=8)
     given = parser.parse_args()
+    columns = list(Outcome.__dataclass_fields__)
+    print(line(columns), line("---" for _ in columns), sep="\n", flush=True)
     outcomes = []
     for number, (name, store) in enumerate(STORES.items()):
         seconds = given.seconds if number == 0 else min(given.seconds, PEER_SECONDS)
         with tempfile.TemporaryDirectory() as folder:
             outcomes.append(measure(name, store, Path(folder), seconds, given.processes))
-    print(table_of(outcomes))
+        print(line(astuple(outcomes[-1])), flush=True)
     if given.json:
         ours = outcomes[0]
         names = ("lost", "doubled", "errors", "commits_per_s", "reads_per_s", "inconsistent", "slowest_commit_s")

@@ -34,6 +34,8 @@ def engine() -> Iterator[duckdb.DuckDBPyConnection]:
     instance = _take()
     connection = instance.cursor()
     try:
+        # The bar of queries over 2 s would land in the middle of a command's output.
+        connection.execute("SET enable_progress_bar = false")
         yield connection
     except BaseException:
         connection.close()
