@@ -64,6 +64,10 @@ class Home:
         """dbt's target (the manifest, compiled SQL) and logs."""
         return self.root / "dbt"
 
+    def feature_query(self, use_case: str) -> Path:
+        """The compiled feature SQL of the last dbt build."""
+        return self.dbt / f"{use_case}-feature-query.json"
+
     @property
     def reports(self) -> Path:
         """HTML that people open; `mlplatform up` serves this folder."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlplatform.home import Home
 from mlplatform.resources.lake import LakeResource
 from mlplatform.resources.tracking import Registered, Tracking
 from mlplatform.spec import Declaration
@@ -23,6 +24,7 @@ __all__ = ["REFERENCE_FILE", "bento_asset"]
 
 REFERENCE_FILE = "reference.parquet"
 CONTRACT_FILE = "contract.json"
+FEATURE_QUERY_FILE = "feature_query.json"
 
 _DESCRIPTION = (
     "The champion as a Bento: model, contract, reference sample, importance, and a manifest of SHA-256 hashes."
@@ -66,6 +68,7 @@ def _build(uc: Declaration, champion: Registered, tracking: Tracking, reference:
         shutil.copytree(tracking.model_folder(champion.run_id), bundle)
         (bundle / CONTRACT_FILE).write_text(dump_rules([r for r in rules if r.name in features]), encoding="utf-8")
         reference.to_parquet(bundle / REFERENCE_FILE, index=False)
+        shutil.copyfile(Home.current().feature_query(uc.spec.name), bundle / FEATURE_QUERY_FILE)
         facts = {"mlflow_run_id": champion.run_id, TRAINED_ON: champion.tags[TRAINED_ON]}
         write_manifest(bundle, uc.spec.name, champion.version, facts)
         return build_bento(bundle, uc.spec.name, champion.version, {"use_case": uc.spec.name})

@@ -1,4 +1,4 @@
-"""`champion`: all candidates and the incumbent on the same unseen rows, the gates, and the alias it moved, or why not."""
+"""`champion`: all candidates and the incumbent on the same unseen rows, the gates, and the alias moved, or why not."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """dbt's part of the graph: staging, spine and features of one use case, in one dbt invocation per run."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -38,10 +39,19 @@ def dbt_assets(uc: Declaration) -> dg.AssetsDefinition:
     )
     def models(context: dg.AssetExecutionContext, dbt: dg.ResourceParam[Any], lake: LakeResource) -> Iterator[Any]:
         opened = lake.open()
-        for event in dbt.cli(["build"], context=context).stream():
+        invocation = dbt.cli(["build"], context=context)
+        for event in invocation.stream():
             yield _with_table(event, context, opened)
+        _keep_feature_query(uc, invocation.target_path / "manifest.json")
 
     return models
+
+
+def _keep_feature_query(uc: Declaration, manifest_file: Path) -> None:
+    """Keep the compiled feature SQL, for the leakage check and the bento; `dbt parse` compiles nothing."""
+    from mlplatform.lake.feature_query import FeatureQuery
+
+    FeatureQuery.from_manifest(manifest_file, uc.spec.name).save(Home.current().feature_query(uc.spec.name))
 
 
 def _with_table(event: Any, context: dg.AssetExecutionContext, lake: Lake) -> Any:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import pandas as pd
+import pyarrow as pa
 
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import describe_table, merge_rows
@@ -125,7 +125,7 @@ def _store(lake: Lake, uc: Declaration, source: Source, checked: "Checked", batc
     """Good and bad rows in one transaction. A batch with too many bad rows keeps its good ones out: it comes again."""
     now = datetime.now(UTC).replace(tzinfo=None)
     accepted = checked.bad_share <= uc.spec.contract.max_bad_share
-    good = checked.good.to_pandas().assign(_loaded_at=pd.Timestamp(now))
+    good = checked.good.append_column("_loaded_at", pa.array([now] * len(checked.good), pa.timestamp("us")))
 
     def write(con: Any) -> int:
         quarantine(con, uc, checked, batch, source.name, now)

@@ -64,11 +64,9 @@ def _labelled_rows(uc: Declaration, lake: Lake, snapshot: int, as_of: "pd.Timest
 
     spec, split = uc.spec, uc.spec.training.split
     keys = ", ".join(spec.entity_keys)
-    wanted = dict.fromkeys([*spec.training.features, *spec.training.gates.slices])
-    columns = ", ".join(f"f.{name}" for name in [*spec.entity_keys, spec.event_time, *wanted])
     with lake.read(snapshot) as con:
         return con.execute(
-            f"SELECT {columns}, s.{spec.training.label}, s.{spec.label_known_at} "
+            f"SELECT f.*, s.{spec.training.label}, s.{spec.label_known_at} "
             f"FROM {spec.name}.features AS f JOIN {spec.name}.spine AS s USING ({keys}) "
             f"WHERE f.{spec.event_time} >= $start AND f.{spec.event_time} < $end "
             f"AND s.{spec.training.label} IS NOT NULL AND s.{spec.label_known_at} <= $as_of "
