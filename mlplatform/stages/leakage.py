@@ -1,5 +1,6 @@
 """The leakage check: sampled feature rows, rebuilt on history that ends at their own time, must come out the same."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["LEAKAGE_CHECK", "leakage_check"]
 
 LEAKAGE_CHECK = "leakage"
+_SHOWN = 50
 
 
 def leakage_check(uc: Declaration) -> dg.AssetChecksDefinition:
@@ -41,15 +43,19 @@ def leakage_check(uc: Declaration) -> dg.AssetChecksDefinition:
             seed=declared.seed,
             lookback_days=declared.lookback_days,
         )
-        return check_result(LEAKAGE_CHECK, not len(report.differences), _evidence(report))
+        return check_result(LEAKAGE_CHECK, report.passed, _evidence(report))
 
     return leakage
 
 
 def _evidence(report: "LeakageReport") -> dict[str, Any]:
     records = [
-        dg.TableRecord({str(name): str(value) for name, value in row.items()})
-        for row in report.differences.head(50).to_dict("records")
+        dg.TableRecord({name: str(value) for name, value in asdict(difference).items()})
+        for difference in report.differences[:_SHOWN]
     ]
-    evidence: dict[str, Any] = {"rows_checked": report.rows, "differences": len(report.differences)}
-    return evidence | ({"leaking": dg.MetadataValue.table(records)} if records else {})
+    evidence: dict[str, Any] = {
+        "rows_checked": report.rows,
+        "columns_checked": len(report.columns),
+        "leaking": ", ".join(report.leaking) or "none",
+    }
+    return evidence | ({"differences": dg.MetadataValue.table(records)} if records else {})
