@@ -1,0 +1,152 @@
+"""`python -m benchmarks.features [--json]`: the fraud features in SQL beside pandas and polars.
+
+Each engine runs in a process of its own, so that its peak memory is its own; the best of `--repeats` runs counts. The
+transactions have distinct times (a transaction's number is added in microseconds): the engines differ on ties.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from benchmarks._feature_engines import COMPARED, ENGINES, duckdb_features
+from mlplatform.home import Home
+from mlplatform.lake.dbt_compile import compile_features
+from mlplatform.lake.feature_query import FeatureQuery
+from mlplatform.resources.dbt import DBT_PROJECT
+from mlplatform.spec import PythonSource
+from mlplatform.use_cases.fraud.source import Reader
+
+MEMORY = {1: "1500MB", 10: "4500MB"}
+"""DuckDB's limit; the process needs about 0.4 GiB more."""
+
+
+def main() -> None:
+    options = _options()
+    if options.engine:
+        _run_engine(options.engine, options.folder, options.scale)
+        return
+    with TemporaryDirectory(dir=options.temp) as temp:
+        folder = Path(temp)
+        compile_features(DBT_PROJECT, Home(folder / "home"), "fraud").save(folder / "query.json")
+        _make_rows(folder / "1.parquet", options.scale)
+        runs = {name: _best(name, folder, 1, options.repeats) for name in ("duckdb", *ENGINES)}
+        equal = all(_equal(folder, name) for name in ENGINES)
+        if not options.skip_10x:
+            _make_rows(folder / "10.parquet", 10 * options.scale)
+            runs["duckdb, 10 x"] = _best("duckdb", folder, 10, 1)
+    _report(runs, equal, as_json=options.json)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--scale", type=float, default=1, help="1: 5,000 customers and 10,000 terminals")
+    parser.add_argument("--skip-10x", action="store_true")
+    parser.add_argument("--temp", help="folder for 3 GB of rows and what DuckDB spills")
+    parser.add_argument("--engine", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _make_rows(path: Path, scale: float) -> None:
+    """Transactions as staging leaves them; ten times the rows are ten times the customers in ten worlds."""
+    worlds = max(1, round(scale))
+    size = scale / worlds
+    params = {"customers": max(3, round(5000 * size)), "terminals": max(2, round(10000 * size))}
+    writer: pq.ParquetWriter | None = None
+    for world in range(worlds):
+        reader = Reader({**params, "seed": world}, PythonSource(kind="python", name="t", key=["t"], start="2018-04-01"))
+        rows = _distinct(reader.read(date(2018, 4, 1), date(2018, 10, 1)), world, params["customers"])
+        writer = writer or pq.ParquetWriter(path, rows.schema)
+        writer.write_table(rows)
+    if writer:
+        writer.close()
+
+
+def _distinct(rows: pa.Table, world: int, customers: int) -> pa.Table:
+    number = np.arange(rows.num_rows, dtype=np.int64)
+    shift = (number % 1_000_000).astype("timedelta64[us]")
+    return pa.table(
+        {
+            "transaction_id": number + world * 100_000_000,
+            "event_time": rows["event_time"].to_numpy() + shift,
+            "customer_id": rows["customer_id"].to_numpy() + world * customers,
+            "terminal_id": rows["terminal_id"].to_numpy() + world * 10_000_000,
+            "amount": rows["amount"],
+            "label": pc.cast(rows["is_fraud"], pa.int8()),
+            "label_known_at": rows["label_known_at"].to_numpy() + shift,
+        }
+    )
+
+
+def _best(engine: str, folder: Path, scale: int, repeats: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.features", "--engine", engine, "--folder", str(folder)]
+    runs = []
+    for _ in range(repeats):
+        done = subprocess.run([*command, "--scale", str(scale)], check=True, capture_output=True, text=True)
+        runs.append(json.loads(done.stdout.splitlines()[-1]))
+    return min(runs, key=lambda run: run["seconds"])
+
+
+def _run_engine(engine: str, folder: Path, scale: float) -> None:
+    rows = folder / f"{scale:.0f}.parquet"
+    cpu = time.process_time()
+    if engine == "duckdb":
+        with TemporaryDirectory(dir=folder) as temp:
+            query = FeatureQuery.load(folder / "query.json")
+            seconds, result = duckdb_features(rows, query, MEMORY[int(scale)], Path(temp))
+    else:
+        seconds, result = ENGINES[engine](rows)
+    cpu = time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    if isinstance(result, pa.Table):
+        pq.write_table(result, folder / f"{engine}.parquet")
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "peak_gib": peak}))
+
+
+def _equal(folder: Path, engine: str) -> bool:
+    """Whether the engine's values are DuckDB's, in every row and column (relative difference below 1e-6)."""
+    left, right = (pq.read_table(folder / f"{name}.parquet") for name in ("duckdb", engine))
+    return all(
+        np.allclose(*(_floats(table[name]) for table in (left, right)), rtol=1e-6, atol=1e-9, equal_nan=True)
+        for name in ("transaction_id", *COMPARED)
+    )
+
+
+def _floats(column: pa.ChunkedArray) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    return np.asarray(pc.fill_null(pc.cast(column, pa.float64()), float("nan")).to_numpy(), dtype=np.float64)
+
+
+def _report(runs: dict[str, dict[str, float]], equal: bool, *, as_json: bool) -> None:
+    print(f"{'engine':<14}{'seconds':>10}{'cpu s':>10}{'peak GiB':>10}")
+    for name, run in runs.items():
+        print(f"{name:<14}{run['seconds']:>10.2f}{run['cpu']:>10.2f}{run['peak_gib']:>10.2f}")
+    print(f"equal values: {equal}")
+    base = runs["duckdb"]
+    large = runs.get("duckdb, 10 x")
+    figures = {
+        "speedup_over_pandas": runs["pandas"]["seconds"] / base["seconds"],
+        "speedup_over_polars": runs["polars"]["seconds"] / base["seconds"],
+        "equal": equal,
+        "peak_gib": base["peak_gib"],
+        "growth_10x": large["seconds"] / base["seconds"] if large else None,
+        "peak_gib_10x": large["peak_gib"] if large else None,
+    }
+    if as_json:
+        print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
