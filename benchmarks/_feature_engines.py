@@ -27,7 +27,7 @@ COMPARED = (
 
 
 def duckdb_features(rows: Path, query: FeatureQuery, memory: str, temp: Path) -> tuple[float, pa.Table | int]:
-    """Seconds, and the features; for files of more than 5 million rows only their number (Arrow would hold them all)."""
+    """Seconds, and the features; of more than 5 million rows only their number: Arrow would hold them all."""
     import duckdb
 
     config = {"memory_limit": memory, "temp_directory": str(temp), "preserve_insertion_order": "false"}
@@ -55,12 +55,12 @@ def pandas_features(rows: Path) -> tuple[float, pa.Table]:
     amounts = frame.set_index("event_time").groupby("customer_id")["amount"]
     for days in DAYS:
         window = amounts.rolling(f"{days}D", closed="left")
-        frame[f"customer_count_{days}d"] = window.count().to_numpy()
+        frame[f"customer_count_{days}d"] = window.count().fillna(0).to_numpy()
         frame[f"customer_mean_amount_{days}d"] = window.mean().to_numpy()
     frame = frame.sort_values(["terminal_id", "event_time"]).reset_index(drop=True)
     labels = frame.set_index("event_time").groupby("terminal_id")["label"]
     for days in DAYS:
-        frame[f"terminal_count_{days}d"] = labels.rolling(f"{days}D", closed="left").count().to_numpy()
+        frame[f"terminal_count_{days}d"] = labels.rolling(f"{days}D", closed="left").count().fillna(0).to_numpy()
     sums = {d: _sums(labels, d) for d in (DELAY_DAYS, *(DELAY_DAYS + days for days in DAYS))}
     for days in DAYS:
         frauds, known = (sums[DELAY_DAYS + days][i] - sums[DELAY_DAYS][i] for i in (0, 1))

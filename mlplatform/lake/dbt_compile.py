@@ -24,10 +24,10 @@ def compile_features(project: Path, home: Home, use_case: str) -> FeatureQuery:
     Lake.at(home).create()
     copy_extensions(home.extensions)
     with TemporaryDirectory() as target:
+        where = ["--project-dir", str(project), "--profiles-dir", str(project), "--target-path", target]
+        what = ["--select", f"{use_case}_features", "--no-populate-cache", "--log-path", target]
         done = subprocess.run(
-            [sys.executable, "-m", "dbt.cli.main", "--quiet", "--log-path", target, "compile"]
-            + ["--select", f"{use_case}_features", "--project-dir", str(project), "--profiles-dir", str(project)]
-            + ["--target-path", target, "--no-populate-cache"],
+            [sys.executable, "-m", "dbt.cli.main", "--quiet", "compile", *what, *where],
             cwd=project,
             env={**os.environ, **home.environment()},
             capture_output=True,

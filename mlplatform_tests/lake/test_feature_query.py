@@ -103,7 +103,7 @@ def test_a_manifest_that_was_only_parsed_is_refused() -> None:
 
 
 def test_a_missing_history_is_named(query: FeatureQuery) -> None:
-    with pytest.raises(LakeError, match="fraud.stg_transactions"):
+    with pytest.raises(LakeError, match=r"fraud\.stg_transactions"):
         query.run(transactions(10), {})
 
 

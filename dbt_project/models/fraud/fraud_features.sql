@@ -45,7 +45,7 @@ customer as (
         count(*) over last_{{ days }}d as count_{{ days }}d,
         avg(amount) over last_{{ days }}d as mean_{{ days }}d,
         {%- endfor %}
-        moment - last_value(moment) over last_30d as since_last,
+        moment - max(moment) over last_30d as since_last,
         -- The geometric mean: a few stolen amounts move it far less than the mean.
         (amount + 0.01) / exp(avg(ln(greatest(amount, 0) + 0.01)) over last_30d) as over_usual
     from happened
