@@ -1,18 +1,21 @@
 """Writing whole tables and rows by column name, and describing what was written."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import duckdb
-import pandas as pd
-import pyarrow as pa
 
 from mlplatform.errors import LakeError
 from mlplatform.lake.lake import Lake, table_exists
 
+if TYPE_CHECKING:
+    # Whoever has rows has imported them; `import mlplatform.definitions` has none, and would take half as long again.
+    import pandas as pd
+    import pyarrow as pa
+
 __all__ = ["Rows", "TableInfo", "append_rows", "describe_table", "merge_rows", "replace_table"]
 
-Rows: TypeAlias = pa.Table | pd.DataFrame
+Rows: TypeAlias = "pa.Table | pd.DataFrame"
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,8 @@ def _columns(con: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
 
 
 def _names(rows: Rows) -> list[str]:
+    import pyarrow as pa
+
     return list(rows.column_names if isinstance(rows, pa.Table) else rows.columns)
 
 
