@@ -1,8 +1,8 @@
 """The very transactions behind the Fraud Detection Handbook's published figures, drawn again from its seeds.
 
-The handbook (Le Borgne et al., 2022, chapter 3) seeds Python's and NumPy's old generators per customer and per day. The
-same calls in the same order give its data set: 1,754,155 transactions, 14,681 of them fraud, 67,240 in the training week
-and 58,264 in the test. How hard a week is depends on the draw, so only this draw can stand beside the published figures.
+The handbook (Le Borgne et al., 2022, chapter 3) seeds Python's and NumPy's old generators per customer and per day.
+The same calls in the same order give its data set: 1,754,155 transactions, 14,681 of them fraud, 67,240 in the training
+week and 58,264 in the test. How hard a week is depends on the draw, so only this draw can stand beside its figures.
 """
 
 import random
