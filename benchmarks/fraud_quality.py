@@ -2,7 +2,7 @@
 
 Train 25-31 July 2018, 7 days of delay, test 8-14 August without customers known to be compromised. The first table is
 on the handbook's own transactions, drawn again from its seeds, so that its published figures stand beside ours on the
-same rows; the second on other draws of this repository's simulator (`--seeds`), to show how much a figure owes to the draw.
+same rows; the others on draws of this repository's simulator (`--seeds`): how much a figure owes to the draw.
 Parameters are searched on weeks before the test only, features were chosen on them too.
 """
 

@@ -123,7 +123,7 @@ def _rebuild(query: FeatureQuery, row: pa.Table, history: dict[str, pa.Table], s
     past = {table.table: _cut(history[table.table], moment, table.time, table.known_at) for table in query.history}
     rebuilt = query.run(_cut(row, moment, query.time, known), past).to_pylist()[0]
     key = rebuilt[query.key]
-    kept = next((found for found in stored.to_pylist() if found[query.key] == key), {})
+    kept: dict[str, Any] = next((found for found in stored.to_pylist() if found[query.key] == key), {})
     return [
         Difference(key, moment, name, kept.get(name), value)
         for name, value in rebuilt.items()
