@@ -23,7 +23,12 @@ def small_fraud(days: int = 100, drift: dict[str, Any] | None = None, **override
     declared = load_declaration("fraud")
     content = declared.spec.model_dump()
     params = {"days": days, "customers": 400, "terminals": 800, "seed": 1}
-    content["sources"][0] |= {"params": params | ({"drift": drift} if drift else {}), "end": _day(days - 1)}
+    content["sources"][0] |= {
+        "params": params | ({"drift": drift} if drift else {}),
+        "end": _day(days - 1),
+        "max_days_per_run": 14,
+    }
+    content["drift"] |= {"sample_rows": 1000}
     content["leakage"] |= {"rows": 5}
     training = content["training"]
     training["split"] |= {"folds": 2}

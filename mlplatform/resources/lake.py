@@ -14,11 +14,14 @@ __all__ = ["SNAPSHOT", "LakeIOManager", "LakeResource", "recorded_metadata", "ta
 SNAPSHOT = "lake/snapshot"
 BYTES = "lake/bytes"
 WRITE = "lake/write"
+RAW_PREFIX = "raw_"
 
 
 def table_of(key: dg.AssetKey) -> str:
-    """The table of an asset: [fraud, training_set] is kept in `fraud.training_set`."""
-    return ".".join(key.path)
+    """The table of an asset: `fraud.training_set` for [fraud, training_set], `raw_fraud.x` for [fraud, raw_x]."""
+    use_case, stage = key.path
+    source = stage.removeprefix(RAW_PREFIX)
+    return f"{use_case}.{stage}" if source == stage else f"raw_{use_case}.{source}"
 
 
 class LakeResource(dg.ConfigurableResource[Any]):

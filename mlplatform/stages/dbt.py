@@ -1,6 +1,6 @@
 """dbt's part of the graph: staging, spine and features of one use case, in one dbt invocation per run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import dagster as dg
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import describe_table
-from mlplatform.resources.dbt import manifest
+from mlplatform.resources.dbt import DBT_PROJECT, manifest
 from mlplatform.resources.lake import LakeResource, table_metadata, table_of
 from mlplatform.spec import Declaration
 
@@ -40,8 +40,9 @@ def dbt_assets(uc: Declaration) -> dg.AssetsDefinition:
     def models(context: dg.AssetExecutionContext, dbt: dg.ResourceParam[Any], lake: LakeResource) -> Iterator[Any]:
         opened = lake.open()
         invocation = dbt.cli(["build"], context=context)
+        compiled = _compiled_files(uc, invocation.target_path)
         for event in invocation.stream():
-            yield _with_table(event, context, opened)
+            yield _with_table(event, context, opened, compiled)
         _keep_feature_query(uc, invocation.target_path / "manifest.json")
 
     return models
@@ -54,9 +55,37 @@ def _keep_feature_query(uc: Declaration, manifest_file: Path) -> None:
     FeatureQuery.from_manifest(manifest_file, uc.spec.name).save(Home.current().feature_query(uc.spec.name))
 
 
-def _with_table(event: Any, context: dg.AssetExecutionContext, lake: Lake) -> Any:
-    """Add what the lake knows of a finished model's table: rows, columns, bytes, snapshot."""
+def _with_table(event: Any, context: dg.AssetExecutionContext, lake: Lake, compiled: Mapping[str, Path]) -> Any:
+    """Add what the lake knows of a finished model's table: rows, columns, bytes, snapshot; and column lineage."""
     if not isinstance(event, dg.Output):
         return event
     key = context.asset_key_for_output(event.output_name)
-    return event.with_metadata({**event.metadata, **table_metadata(describe_table(lake, table_of(key)))})
+    table = table_metadata(describe_table(lake, table_of(key)))
+    sql = compiled[table_of(key)].read_text(encoding="utf-8")
+    parents = context.assets_def.asset_deps[key]
+    return event.with_metadata(
+        {**event.metadata, **table, "dagster/column_lineage": _column_lineage(sql, lake, parents)}
+    )
+
+
+def _column_lineage(sql: str, lake: Lake, parents: Iterable[dg.AssetKey]) -> dg.TableColumnLineage:
+    from mlplatform.lake.column_lineage import trace_columns
+
+    keys = {table_of(key): key for key in parents}
+    traced = trace_columns(sql, {table: list(describe_table(lake, table).columns) for table in keys})
+    return dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(keys[table], name) for table, name in sorted(sources)]
+            for column, sources in traced.items()
+        }
+    )
+
+
+def _compiled_files(uc: Declaration, target: Path) -> dict[str, Path]:
+    """Where dbt writes the compiled text of each model, by the model's table."""
+    folder = target / "compiled" / "mlplatform" / "models" / uc.spec.name
+    prefix = f"{uc.spec.name}_"
+    return {
+        f"{uc.spec.name}.{path.stem.removeprefix(prefix)}": folder / path.name
+        for path in (DBT_PROJECT / "models" / uc.spec.name).glob("*.sql")
+    }

@@ -1,0 +1,173 @@
+"""The loop, on real parts: lake, dbt, MLflow, Bento, sensors, service. One timeline, told in order.
+
+Days 0-69 train the first champion; then two weeks come at a time. Day 84 brings a drift: everybody spends three times as
+much. On day 98 the policy is still cooling down. On day 112 it retrains, and tunes on days that have seen the drift.
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from mlplatform.cli.demo import free_port
+from mlplatform.cli.serve import start_live
+from mlplatform.cli.setup import prepare_home
+from mlplatform.home import Home
+from mlplatform.serving.launch import Served, stop_service
+from mlplatform_tests.small_fraud import Platform, dagster_home, small_fraud
+
+TRAINED_UNTIL = 70
+DRIFT_FROM = 84
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def module_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in Home(tmp_path_factory.mktemp("loop")).environment().items():
+            patch.setenv(name, value)
+        home = Home.current()
+        prepare_home(home)
+        yield home
+
+
+@pytest.fixture(scope="module")
+def platform(module_home: Home) -> Iterator[Platform]:
+    drift = {"start_day": DRIFT_FROM, "kind": "amounts", "size": 3.0}
+    with dagster_home(module_home.dagster) as instance:
+        yield Platform(small_fraud(days=126, drift=drift, policy={"cool_down_days": 35}), instance)
+
+
+@pytest.fixture(scope="module")
+def service(platform: Platform, module_home: Home) -> Iterator[Served]:
+    served = start_live("fraud", free_port(), module_home)
+    yield served
+    stop_service(served.pid)
+
+
+def test_one_run_takes_raw_events_to_a_deployed_model(platform: Platform, module_home: Home) -> None:
+    result = platform.run(days=TRAINED_UNTIL)
+    assert result.success
+    assert platform.metadata("deployment")["live"] == "fraud:v1"
+    assert json.loads(module_home.deployment("fraud").read_text())["version"] == "1"
+
+
+def test_every_stage_with_something_to_show_shows_a_picture(platform: Platform) -> None:
+    shown = {
+        "candidate_lightgbm": {"precision_recall", "calibration", "importance", "contributions"},
+        "candidate_logistic": {"precision_recall", "calibration", "importance", "contributions"},
+        "champion": {"picture"},
+        "drift_report": {"columns", "over_time"},
+    }
+    for stage, names in shown.items():
+        metadata = platform.metadata(stage)
+        assert all("data:image/png;base64," in metadata[name] for name in names), stage
+
+
+def test_each_candidate_has_one_finished_mlflow_run_with_its_figures_and_no_pickle(platform: Platform) -> None:
+    from mlplatform.resources.tracking import Tracking
+
+    for candidate in ("lightgbm", "logistic"):
+        run = Tracking().client().get_run(platform.metadata(f"candidate_{candidate}")["mlflow_run_id"])
+        assert run.info.status == "FINISHED"
+        assert run.data.metrics["test_average_precision"] > 0
+        files = {p.suffix for p in Path(Tracking().model_folder(run.info.run_id)).iterdir()}
+        assert files <= {".json", ".txt", ".onnx"}
+
+
+def test_the_same_rows_give_the_same_model_and_nothing_new_is_promoted(platform: Platform) -> None:
+    stages = ["training_set", "candidate_lightgbm", "candidate_logistic", "champion", "bento", "deployment"]
+    assert platform.run(stages, days=TRAINED_UNTIL).success
+    assert "byte for byte" in platform.metadata("champion")["verdict"]
+    assert platform.metadata("deployment")["live"] == "fraud:v1"
+    assert platform.metadata("deployment")["changed"] is False
+
+
+def test_without_drift_new_data_is_reported_and_nothing_is_retrained(platform: Platform) -> None:
+    [request] = platform.tick("fraud_new_data").requests
+    assert platform.start(request).success
+    assert platform.metadata("retrain_decision")["verdict"] == "wait"
+    tick = platform.tick("fraud_retrain")
+    assert tick.requests == []
+    assert "wait" in tick.skipped
+
+
+def test_a_drift_soon_after_a_training_waits_for_the_cool_down(platform: Platform) -> None:
+    [request] = platform.tick("fraud_new_data").requests
+    assert platform.start(request).success
+    assert "amount" in platform.metadata("drift_report")["drifted"]
+    tick = platform.tick("fraud_retrain")
+    assert tick.requests == []
+    assert "cooling down until 2018-07-15" in tick.skipped
+
+
+def test_with_lasting_drift_the_service_moves_to_a_newly_trained_version_without_a_failed_request(
+    platform: Platform, service: Served, module_home: Home
+) -> None:
+    load = _Load(service.url)
+    [request] = platform.tick("fraud_new_data").requests
+    assert platform.start(request).success
+    decision = platform.metadata("retrain_decision")
+    assert decision["verdict"] == "retrain", decision
+    assert "amount" in platform.metadata("drift_report")["drifted"]
+    [request] = platform.tick("fraud_retrain").requests
+    with load:
+        result = platform.start(request)
+        assert result.success
+        load.wait_for_version("2")
+    assert platform.metadata("deployment")["live"] == "fraud:v2"
+    assert load.failed == []
+    assert load.answered > 50
+
+
+def test_one_decision_trains_once(platform: Platform) -> None:
+    assert platform.tick("fraud_retrain").requests == []
+
+
+def test_right_after_a_training_the_next_window_waits(platform: Platform) -> None:
+    [request] = platform.tick("fraud_new_data").requests
+    assert platform.start(request).success
+    assert platform.metadata("retrain_decision")["verdict"] == "wait"
+    assert "no source has rows beyond" in platform.tick("fraud_new_data").skipped
+
+
+class _Load:
+    """Requests, one after the other, from a thread: what an application would see."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.failed, self.answered = url, list[str](), 0
+        self._versions: set[str] = set()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> "_Load":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        with httpx.Client(base_url=self.url, timeout=30, trust_env=False) as client:
+            document = client.get("/openapi.json").json()
+            body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+            row = next(iter(body.values()))["value"]
+            while not self._stop.wait(0.01):
+                reply = client.post("/predict", json=row)
+                if reply.status_code != httpx.codes.OK:
+                    self.failed.append(reply.text)
+                    continue
+                self.answered += 1
+                self._versions.add(reply.json()["model"]["version"])
+
+    def wait_for_version(self, version: str, seconds: float = 20) -> None:
+        waiting = threading.Event()
+        for _ in range(int(seconds / 0.1)):
+            if version in self._versions:
+                return
+            waiting.wait(0.1)
+        raise AssertionError(f"the service never answered as version {version}; it answered as {self._versions}")
