@@ -3,7 +3,8 @@
 Train 25-31 July 2018, 7 days of delay, test 8-14 August without customers known to be compromised. The first table is
 on the handbook's own transactions, drawn again from its seeds, so that its published figures stand beside ours on the
 same rows; the others on draws of this repository's simulator (`--seeds`): how much a figure owes to the draw.
-Parameters are searched on weeks before the test only, features were chosen on them too.
+Parameters are searched on weeks before the test only. The features are not as clean: while they were designed, the test
+week's figures of several sets were looked at.
 """
 
 import argparse
