@@ -40,9 +40,7 @@ layers: $(INSTALLED) ## Which package may import which.
 	@$(BIN)/lint-imports --no-cache
 
 definitions: setup ## What Dagster itself says of the project.
-	@$(BIN)/dg check yaml
-	@$(BIN)/dg check defs
-	@$(BIN)/dg check toml
+	@. $(BIN)/activate && dg check yaml && dg check defs && dg check toml
 
 unit: setup ## The tests.
 	@$(BIN)/pytest

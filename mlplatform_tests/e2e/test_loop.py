@@ -1,7 +1,7 @@
 """The loop, on real parts: lake, dbt, MLflow, Bento, sensors, service. One timeline, told in order.
 
-Days 0-69 train the first champion; then two weeks come at a time. Day 84 brings a drift: everybody spends three times as
-much. On day 98 the policy is still cooling down. On day 112 it retrains, and tunes on days that have seen the drift.
+Days 0-69 train the first champion; then two weeks come at a time. Day 84 brings a drift: everybody spends three times
+as much. On day 98 the policy is still cooling down. On day 112 it retrains, and tunes on days that have seen the drift.
 """
 
 import json
@@ -17,7 +17,8 @@ from mlplatform.cli.serve import start_live
 from mlplatform.cli.setup import prepare_home
 from mlplatform.home import Home
 from mlplatform.serving.launch import Served, stop_service
-from mlplatform_tests.small_fraud import Platform, dagster_home, small_fraud
+from mlplatform.spec import Declaration
+from mlplatform_tests.small_fraud import Platform, dagster_home, failed_checks, small_fraud
 
 TRAINED_UNTIL = 70
 DRIFT_FROM = 84
@@ -132,6 +133,19 @@ def test_right_after_a_training_the_next_window_waits(platform: Platform) -> Non
     assert platform.start(request).success
     assert platform.metadata("retrain_decision")["verdict"] == "wait"
     assert "no source has rows beyond" in platform.tick("fraud_new_data").skipped
+
+
+def test_a_model_that_fails_a_gate_is_refused_and_never_served(platform: Platform) -> None:
+    declared = platform.declaration
+    gates = declared.spec.training.gates.model_copy(update={"floor": 0.999})
+    training = declared.spec.training.model_copy(update={"gates": gates})
+    strict = Declaration(declared.spec.model_copy(update={"training": training}), declared.folder)
+    stages = ["training_set", "candidate_lightgbm", "candidate_logistic", "champion", "bento", "deployment"]
+    result = Platform(strict, platform.instance).run(stages)
+    assert not result.success
+    assert "metric_floor" in failed_checks(result)
+    assert "kept incumbent v2" in platform.metadata("champion")["verdict"]
+    assert platform.metadata("deployment")["live"] == "fraud:v2"
 
 
 class _Load:

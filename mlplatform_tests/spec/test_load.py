@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pytest
+
+from mlplatform.errors import SpecError
+from mlplatform.spec import load_declaration
+from mlplatform.spec.load import USE_CASES
+
+TEXT = (USE_CASES / "fraud" / "defs.yaml").read_text()
+
+
+def declare(folder: Path, old: str, new: str) -> tuple[Path, int]:
+    """The fraud declaration with one mistake, and the line that it stands on."""
+    assert old in TEXT
+    path = folder / "fraud" / "defs.yaml"
+    path.parent.mkdir()
+    path.write_text(TEXT.replace(old, new, 1))
+    return path, TEXT[: TEXT.index(old)].count("\n") + 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "allowed"),
+    [
+        ("kind: lightgbm", "kind: lightgmb", "candidates.0", "'lightgbm', 'logistic'"),
+        ("folds: 3", "folds: many", "split.folds", "valid integer"),
+        ("task: binary", "task: binery", "task", "'binary'"),
+        ("floor: 0.5", "floor: 5", "gates.floor", "less than or equal to 1"),
+        ("max_bad_share", "max_bad_shrae", "contract.max_bad_shrae", "not permitted"),
+    ],
+)
+def test_a_mistake_is_named_with_file_line_field_and_what_is_allowed(
+    tmp_path: Path, old: str, new: str, field: str, allowed: str
+) -> None:
+    path, line = declare(tmp_path, old, new)
+    with pytest.raises(SpecError) as caught:
+        load_declaration("fraud", tmp_path)
+    message = str(caught.value)
+    assert f"{path}:{line}" in message
+    assert field in message
+    assert allowed in message
+
+
+def test_two_candidates_of_one_name_are_refused(tmp_path: Path) -> None:
+    declare(tmp_path, "name: logistic", "name: lightgbm")
+    with pytest.raises(SpecError, match="two candidates share a name"):
+        load_declaration("fraud", tmp_path)
+
+
+def test_text_that_is_no_yaml_is_named_with_its_file(tmp_path: Path) -> None:
+    path, _ = declare(tmp_path, "type:", "type: [")
+    with pytest.raises(SpecError, match=str(path)):
+        load_declaration("fraud", tmp_path)
+
+
+def test_an_unknown_use_case_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(SpecError, match=r"declared: .*fraud"):
+        load_declaration("froud")
