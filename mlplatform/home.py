@@ -95,6 +95,10 @@ class Home:
             "DAGSTER_DISABLE_TELEMETRY": "1",
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            # `mlflow ui`, called by hand, reads another name than the clients do.
+            "MLFLOW_BACKEND_STORE_URI": self.mlflow_uri,
+            # Nothing here uses MLflow's job queue (seven processes).
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             # Off by default upstream: an untrusted model must never be unpickled.
             "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         }

@@ -18,7 +18,7 @@ from mlplatform.home import Home
 from mlplatform.serving.launch import HOST, stop_service
 from mlplatform.spec import load_declaration
 
-__all__ = ["show"]
+__all__ = ["free_port", "show"]
 
 # Four weeks are left for the sensors: with `mlplatform up` one sees them arrive.
 DEMO_UNTIL = "2018-09-02"
@@ -35,7 +35,7 @@ def show(name: str) -> int:
     uc = load_declaration(name)
     samples = sample_requests(uc, home)
     click.echo(f"\nstarting the {name} service")
-    served = start_live(name, _free_port(), home)
+    served = start_live(name, free_port(), home)
     try:
         answers = [(sample, ask(name, served.url, json.dumps(sample.row))) for sample in samples]
     finally:
@@ -46,7 +46,7 @@ def show(name: str) -> int:
     return 0 if all(answer.status == sample.expected_status for sample, answer in answers) else 1
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

@@ -1,17 +1,19 @@
 """`mlplatform run`: a use case in this process, one line per asset as it happens."""
 
+import os
 import sys
-import time
 import uuid
 import warnings
-from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from datetime import date, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from mlplatform.cli.orphans import end_orphans
+from mlplatform.cli.processes import end_on_signals
+from mlplatform.cli.progress import Progress
 from mlplatform.cli.setup import prepare_home
 from mlplatform.errors import SpecError
 from mlplatform.home import Home
@@ -31,7 +33,11 @@ def run_use_case(name: str, select: str | None = None, until: str | None = None)
     """
     home = Home.current()
     uc = load_declaration(name)
+    last_day = _last_day(uc, until) if until else None
+    end_on_signals()
     prepare_home(home)
+    # MLflow tells of its database's migrations; set before it is imported.
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     import dagster as dg
 
     from mlplatform.definitions import defs
@@ -41,21 +47,24 @@ def run_use_case(name: str, select: str | None = None, until: str | None = None)
     # Dagster marks much of what this platform stands on as beta; a person at a terminal can do nothing about it.
     warnings.simplefilter("ignore", category=dg.BetaWarning)
     job = defs().resolve_job_def(everything_job(uc))
-    run_id, progress = str(uuid.uuid4()), Progress(partial(click.echo, file=sys.stdout))
+    selected = _selected(job, select) if select else None
+    run_id = str(uuid.uuid4())
     log = home.root / "logs" / f"run-{run_id}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance, log.open("w") as details:
+        end_orphans(instance)
+        progress = Progress(partial(click.echo, file=sys.stdout), details)
         instance.add_event_listener(run_id, progress)
         with redirect_stdout(details):
             result = job.execute_in_process(
                 instance=instance,
                 run_id=run_id,
                 run_config=_QUIET,
-                tags=_tags(uc, until),
-                asset_selection=_selected(job, select),
+                tags=_tags(uc, last_day),
+                asset_selection=selected,
                 raise_on_error=False,
             )
-    progress.summary(result.success, run_id)
+    progress.summary(result.success, run_id, str(log))
     return bool(result.success)
 
 
@@ -63,12 +72,7 @@ def run_use_case(name: str, select: str | None = None, until: str | None = None)
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-def _tags(uc: Declaration, until: str | None) -> dict[str, str]:
-    from mlplatform.stages.jobs import range_tags, use_case_tags
-
-    tags = use_case_tags(uc)
-    if until is None:
-        return tags
+def _last_day(uc: Declaration, until: str) -> date:
     source = uc.spec.sources[0]
     try:
         last = date.fromisoformat(until)
@@ -76,12 +80,21 @@ def _tags(uc: Declaration, until: str | None) -> dict[str, str]:
         raise SpecError(f"--until takes a date like {source.end or '2018-09-30'}, not {until!r}") from None
     if last < date.fromisoformat(source.start):
         raise SpecError(f"--until {until} lies before the first day of `{source.name}`, {source.start}")
-    return tags | range_tags(date.fromisoformat(source.start), last + timedelta(days=1))
+    if source.end and last > date.fromisoformat(source.end):
+        raise SpecError(f"--until {until} lies behind the last day of `{source.name}`, {source.end}")
+    return last
 
 
-def _selected(job: "dg.JobDefinition", select: str | None) -> "list[dg.AssetKey] | None":
-    if select is None:
-        return None
+def _tags(uc: Declaration, last_day: date | None) -> dict[str, str]:
+    from mlplatform.stages.jobs import range_tags, use_case_tags
+
+    tags = use_case_tags(uc)
+    if last_day is None:
+        return tags
+    return tags | range_tags(date.fromisoformat(uc.spec.sources[0].start), last_day + timedelta(days=1))
+
+
+def _selected(job: "dg.JobDefinition", select: str) -> "list[dg.AssetKey]":
     import dagster as dg
 
     try:
@@ -91,89 +104,3 @@ def _selected(job: "dg.JobDefinition", select: str | None) -> "list[dg.AssetKey]
     if not keys:
         raise SpecError(f"--select {select!r} selects no asset of this use case")
     return sorted(keys)
-
-
-class Progress:
-    """Turns Dagster's events into lines a person can follow."""
-
-    def __init__(self, echo: Callable[[str], Any]) -> None:
-        self._echo = echo
-        self._begun = time.perf_counter()
-        self._step_begun: dict[str, float] = {}
-        self._lines: list[str] = []
-        self._failed: list[str] = []
-
-    def __call__(self, entry: "dg.EventLogEntry") -> None:
-        """One event of the run."""
-        event = entry.dagster_event
-        if event is None:
-            if int(entry.level) >= _INFO and entry.step_key:
-                self._echo(click.style(f"      {entry.user_message}", dim=True))
-            return
-        handler: Callable[[Any], None] | None = self._handlers.get(event.event_type_value)
-        if handler:
-            handler(event)
-
-    @property
-    def _handlers(self) -> Mapping[str, Callable[[Any], None]]:
-        return {
-            "STEP_START": self._start,
-            "ASSET_MATERIALIZATION": self._materialised,
-            "ASSET_CHECK_EVALUATION": self._checked,
-            "STEP_FAILURE": self._failure,
-        }
-
-    def _start(self, event: Any) -> None:
-        self._step_begun[event.step_key] = time.perf_counter()
-        self._echo(f"  … {event.step_key.replace('__', '/')}")
-
-    def _materialised(self, event: Any) -> None:
-        made = event.step_materialization_data.materialization
-        # A run without partitions reports its days one by one; the asset itself follows with its numbers.
-        if made.partition is not None and not made.metadata:
-            return
-        name = made.asset_key.to_user_string()
-        if name in self._lines:
-            return
-        self._lines.append(name)
-        rows = made.metadata.get("dagster/row_count")
-        shown = f"{rows.value:>12,} rows" if rows else " " * 17
-        self._echo(click.style(f"  ✓ {name:<32}", fg="green") + f"{shown} {self._seconds(event.step_key):7.1f} s")
-
-    def _checked(self, event: Any) -> None:
-        check = event.asset_check_evaluation_data
-        name = f"{check.asset_key.to_user_string()} · {check.check_name}"
-        if check.passed:
-            self._echo(click.style(f"      ✓ check {name}", dim=True))
-            return
-        blocks = check.blocking and check.severity.value == "ERROR"
-        self._failed += [name] if blocks else []
-        self._echo(click.style(f"      ✗ check {name}: {_facts(check.metadata)}", fg="red" if blocks else "yellow"))
-
-    def _failure(self, event: Any) -> None:
-        error = event.step_failure_data.error
-        while error.cause is not None:
-            error = error.cause
-        self._failed.append(event.step_key)
-        self._echo(click.style(f"  ✗ {event.step_key.replace('__', '/')}: {error.message.strip()}", fg="red"))
-
-    def _seconds(self, step: str) -> float:
-        return time.perf_counter() - self._step_begun.get(step, self._begun)
-
-    def summary(self, success: bool, run_id: str) -> None:
-        """The last line."""
-        took = f"{len(self._lines)} assets in {time.perf_counter() - self._begun:.0f} s, run {run_id[:8]}"
-        if success:
-            self._echo(click.style(f"done: {took}", fg="green", bold=True))
-        else:
-            self._echo(
-                click.style(f"failed after {took}: {', '.join(self._failed) or 'see above'}", fg="red", bold=True)
-            )
-
-
-_INFO = 20
-
-
-def _facts(metadata: Mapping[str, Any]) -> str:
-    plain = {k: v.value for k, v in metadata.items() if isinstance(v.value, int | float | str)}
-    return ", ".join(f"{k} {v}" for k, v in plain.items())

@@ -1,15 +1,14 @@
 """`mlplatform serve` and `predict`: the live bento as a process, and one request to it."""
 
 import json
-import signal
 import time
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import click
 import httpx
 
+from mlplatform.cli.processes import end_on_signals
 from mlplatform.cli.setup import use_home
 from mlplatform.errors import PlatformError
 from mlplatform.home import Home
@@ -50,9 +49,9 @@ def serve_use_case(name: str, port: int) -> int:
     """Run the service until Ctrl-C or SIGTERM; 1 when it ends by itself."""
     home = Home.current()
     use_home(home)
+    end_on_signals()
     served = start_live(name, port, home)
     click.echo(f"{name} answers at {served.url} (log {served.log}); Ctrl-C ends it")
-    signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         while is_running(served.pid):
             time.sleep(0.5)
@@ -81,7 +80,3 @@ def ask(name: str, url: str, body: str) -> Answer:
     except httpx.TransportError as error:
         raise PlatformError(f"nobody answers at {url} ({error}); start the service: mlplatform serve {name}") from error
     return Answer(reply.status_code, reply.json())
-
-
-def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

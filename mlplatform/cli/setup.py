@@ -27,6 +27,13 @@ concurrency:
       - {key: mlplatform/use_case, value: {applyLimitPerUniqueValue: true}, limit: 1}
 """
 
+# The same location name as in pyproject.toml and the checkout's workspace.yaml: sensors keep their state under it.
+WORKSPACE_YAML = """\
+# Written by `mlplatform setup` when it is missing.
+load_from:
+  - python_module: {module_name: mlplatform.definitions, location_name: mlplatform}
+"""
+
 
 def use_home(home: Home) -> None:
     """Make this process, and those that it starts, use the home."""
@@ -42,6 +49,7 @@ def prepare_home(home: Home) -> None:
     for folder in (home.dagster, home.mlflow, home.bentoml, home.reports, home.dbt, home.locks):
         folder.mkdir(parents=True, exist_ok=True)
     _write_once(home.dagster / "dagster.yaml", DAGSTER_YAML)
+    _write_once(home.dagster / "workspace.yaml", WORKSPACE_YAML)
     copy_extensions(home.extensions)
     Lake.at(home).create()
 

@@ -1,95 +1,120 @@
 """`mlplatform up`: every process a person works with, on 127.0.0.1, ended together."""
 
 import os
-import signal
-import subprocess
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 import click
 
+from mlplatform.cli.orphans import end_orphans
+from mlplatform.cli.processes import Part, answers, end_on_signals, require_free, start_part, stop_parts
 from mlplatform.cli.serve import start_live
 from mlplatform.cli.setup import prepare_home
+from mlplatform.errors import PlatformError
 from mlplatform.home import Home
 from mlplatform.resources.dbt import dbt_environment, manifest
-from mlplatform.serving.launch import HOST, stop_service
+from mlplatform.serving.launch import HOST, Served, is_running, stop_service
 from mlplatform.spec import declared_use_cases
 
 __all__ = ["run_everything"]
 
-
-@dataclass(frozen=True)
-class _Part:
-    """One process: what it is, where a person opens it, and its command."""
-
-    name: str
-    port: int
-    command: list[str]
+_READY_SECONDS = 180.0
+_POLL_SECONDS = 0.5
 
 
 def run_everything(port: int) -> int:
-    """Start all parts, wait until one ends or Ctrl-C, then end all; 1 when a part ended by itself."""
+    """Start all parts, wait for Ctrl-C or SIGTERM, then end all; 1 when a part ended by itself.
+
+    Raises:
+        PlatformError: a port is taken (nothing was started), or a part did not become ready.
+    """
     home = Home.current()
-    prepare_home(home)
-    manifest(home)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    names = declared_use_cases()
+    require_free(_ports(port, names))
+    end_on_signals()
     with ExitStack() as running:
         try:
-            processes = {part.name: _start(part, home, running) for part in _parts(home, port)}
-            _start_services(home, port + 3, running)
-            click.echo("Ctrl-C ends them all")
-            while True:
-                ended = [name for name, process in processes.items() if process.poll() is not None]
-                if ended:
-                    click.secho(f"{', '.join(ended)} ended by itself; see {home.root / 'logs'}", fg="red", err=True)
-                    return 1
-                time.sleep(0.5)
+            _prepare(home)
+            parts = _start_parts(home, port, running)
+            _wait_ready(parts)
+            return _watch(home, parts, {name: port + 3 + i for i, name in enumerate(names)}, running)
         except KeyboardInterrupt:
-            click.echo("ending all")
+            click.echo("ending all (a run that is under way ends as failed)")
             return 0
 
 
-def _parts(home: Home, port: int) -> list[_Part]:
+def _ports(port: int, names: list[str]) -> dict[int, str]:
+    who = ["Dagster", "MLflow", "reports", *(f"service {name}" for name in names)]
+    return {port + i: name for i, name in enumerate(who)}
+
+
+def _prepare(home: Home) -> None:
+    import dagster as dg
+
+    prepare_home(home)
+    manifest(home)
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        for run_id in end_orphans(instance):
+            click.echo(f"run {run_id[:8]} had no process any more; it counts as failed now")
+
+
+def _start_parts(home: Home, port: int, running: ExitStack) -> list[Part]:
     python = sys.executable
-    mlflow = ["-m", "mlflow", "ui", "--host", HOST, "--port", str(port + 1), "--backend-store-uri", home.mlflow_uri]
-    return [
-        _Part(
-            "Dagster",
-            port,
-            [python, "-m", "dagster", "dev", "-m", "mlplatform.definitions", "-h", HOST, "-p", str(port)],
-        ),
-        _Part("MLflow", port + 1, [python, *mlflow, "--allowed-hosts", f"{HOST}:{port + 1},localhost:{port + 1}"]),
-        _Part("reports", port + 2, [python, "-m", "http.server", str(port + 2), "-b", HOST, "-d", str(home.reports)]),
-    ]
+    # The reports' links, which runs write into assets, must lead to the port chosen here.
+    environment = {**os.environ, "MLPLATFORM_REPORTS_URL": f"http://{HOST}:{port + 2}", **dbt_environment(home)}
+    dagster = [python, "-m", "dagster", "dev", "-w", str(home.dagster / "workspace.yaml"), "-h", HOST, "-p", str(port)]
+    # One worker is enough for one person; four of them take 1 GiB.
+    mlflow = [python, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port + 1), "--workers", "1"]
+    mlflow += ["--backend-store-uri", home.mlflow_uri]
+    mlflow += ["--allowed-hosts", f"{HOST}:{port + 1},localhost:{port + 1}"]
+    reports = [python, "-m", "http.server", str(port + 2), "-b", HOST, "-d", str(home.reports)]
+    commands = {"Dagster": dagster, "MLflow": mlflow, "reports": reports}
+    parts: list[Part] = []
+    running.callback(stop_parts, parts)
+    for i, (name, command) in enumerate(commands.items()):
+        part = start_part(name, port + i, command, logs=home.root / "logs", folder=home.root, environment=environment)
+        parts.append(part)
+    click.echo("starting Dagster, MLflow and the reports")
+    return parts
 
 
-def _start(part: _Part, home: Home, running: ExitStack) -> "subprocess.Popen[bytes]":
-    log = home.root / "logs" / f"{part.name.lower()}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, **dbt_environment(home)}
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            part.command,
-            env=environment,
-            cwd=home.root,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            # A group of its own, so that Ctrl-C reaches us alone and each part is ended in order.
-            start_new_session=True,
-        )
-    running.callback(stop_service, process.pid)
-    click.echo(f"  {part.name:<10} http://{HOST}:{part.port}   log {log}")
-    return process
+def _wait_ready(parts: list[Part]) -> None:
+    end = time.monotonic() + _READY_SECONDS
+    waiting = list(parts)
+    while waiting:
+        for part in [p for p in waiting if answers(p.port)]:
+            waiting.remove(part)
+            _announce(part.name, f"http://{HOST}:{part.port}", str(part.log))
+        for part in waiting:
+            if part.process.poll() is not None:
+                raise PlatformError(f"{part.name} ended before it was ready; see {part.log}")
+        if time.monotonic() > end:
+            late = ", ".join(f"{part.name} ({part.log})" for part in waiting)
+            raise PlatformError(f"not ready after {_READY_SECONDS:.0f} s: {late}")
+        time.sleep(_POLL_SECONDS)
 
 
-def _start_services(home: Home, port: int, running: ExitStack) -> None:
-    for offset, name in enumerate(declared_use_cases()):
+def _watch(home: Home, parts: list[Part], ports: dict[str, int], running: ExitStack) -> int:
+    """Start each service as soon as its use case is deployed; 1 when anything ends by itself."""
+    served: dict[str, Served] = {}
+    for name in ports:
         if not home.deployment(name).exists():
-            click.echo(f"  {name:<10} nothing deployed yet: mlplatform run {name}")
-            continue
-        served = start_live(name, port + offset, home)
-        running.callback(stop_service, served.pid)
-        click.echo(f"  {name:<10} {served.url}   log {served.log}")
+            click.echo(f"  {name:<10} nothing is deployed yet; its service starts when something is")
+    click.echo("Ctrl-C ends them all")
+    while True:
+        for name, port in ports.items():
+            if name not in served and home.deployment(name).exists():
+                served[name] = start_live(name, port, home)
+                running.callback(stop_service, served[name].pid)
+                _announce(name, served[name].url, str(served[name].log))
+        ended = [str(part.log) for part in parts if part.process.poll() is not None]
+        ended += [str(each.log) for each in served.values() if not is_running(each.pid)]
+        if ended:
+            click.secho(f"ended by itself; see {', '.join(ended)}", fg="red", err=True)
+            return 1
+        time.sleep(_POLL_SECONDS)
+
+
+def _announce(name: str, url: str, log: str) -> None:
+    click.echo(click.style(f"  {name:<10} {url:<24}", bold=True) + click.style(f" log {log}", dim=True))
