@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from packaging.version import Version
 
 from mlplatform.errors import PlatformError
 from mlplatform.home import Home
@@ -37,9 +40,16 @@ def dbt_resource() -> Any:
     """Dagster's dbt resource on this home."""
     from dagster_dbt import DbtCliResource
 
+    class Dbt(DbtCliResource):
+        @cached_property
+        def _cli_version(self) -> Version:
+            # The resource runs `dbt --version` before each command: 4 s, and it asks the package index for news. The
+            # executable is that of this very environment, whose packages are known without it.
+            return Version(version("dbt-core"))
+
     home = Home.current()
     os.environ.update(dbt_environment(home))
-    return DbtCliResource(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=_dbt_executable())
+    return Dbt(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=_dbt_executable())
 
 
 def manifest(home: Home) -> Path:
