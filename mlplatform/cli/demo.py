@@ -16,7 +16,7 @@ from mlplatform.cli.setup import prepare_home
 from mlplatform.cli.status import read_status
 from mlplatform.home import Home
 from mlplatform.serving.launch import HOST, stop_service
-from mlplatform.spec import load_declaration
+from mlplatform.spec import Outcomes, load_declaration
 
 __all__ = ["free_port", "show"]
 
@@ -41,7 +41,7 @@ def show(name: str) -> int:
     finally:
         stop_service(served.pid)
     for sample, answer in answers:
-        _print_exchange(sample, answer)
+        _print_exchange(sample, answer, uc.spec.outcomes)
     _print_summary(name, home)
     return 0 if all(answer.status == sample.expected_status for sample, answer in answers) else 1
 
@@ -52,7 +52,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _print_exchange(sample: Sample, answer: Answer) -> None:
+def _print_exchange(sample: Sample, answer: Answer, names: Outcomes) -> None:
     click.secho(f"\n{sample.title}", bold=True)
     click.echo(f"  POST /predict  {_short(sample.row)}")
     if not answer.ok:
@@ -61,7 +61,7 @@ def _print_exchange(sample: Sample, answer: Answer) -> None:
         return
     said = answer.body
     colour = "red" if said["decision"] else "green"
-    decision = "positive: stop it" if said["decision"] else "negative: let it pass"
+    decision = names.positive if said["decision"] else names.negative
     click.secho(
         f"  {answer.status}  score {said['score']:.4f}, decision {decision} ({said['model']['bento']})", fg=colour
     )

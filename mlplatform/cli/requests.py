@@ -29,12 +29,12 @@ def sample_requests(uc: Declaration, home: Home) -> list[Sample]:
         LakeError: there is no labelled test row; train first.
     """
     positive, negative = _row(uc, home, label=1), _row(uc, home, label=0)
-    first = uc.spec.training.features[0]
+    first, names = uc.spec.training.features[0], uc.spec.outcomes
     invalid = {**negative, first: "a lot", "colour": "red"}
     return [
-        Sample("a row that turned out positive", positive, _OK),
-        Sample("a row that turned out negative", negative, _OK),
-        Sample("a row with two mistakes", invalid, _UNPROCESSABLE),
+        Sample(f"one that turned out {names.positive}", positive, _OK),
+        Sample(f"one that turned out {names.negative}", negative, _OK),
+        Sample("one with two mistakes", invalid, _UNPROCESSABLE),
     ]
 
 

@@ -14,7 +14,7 @@ from mlplatform.spec.training import (
     Training,
     Tuning,
 )
-from mlplatform.spec.use_case import Contract, Leakage, UseCase
+from mlplatform.spec.use_case import Contract, Leakage, Outcomes, UseCase
 
 __all__ = [
     "Candidate",
@@ -28,6 +28,7 @@ __all__ = [
     "Leakage",
     "LightGBMCandidate",
     "LogisticCandidate",
+    "Outcomes",
     "Policy",
     "PythonSource",
     "Source",

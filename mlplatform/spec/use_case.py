@@ -9,7 +9,7 @@ from mlplatform.spec.monitoring import Drift, Policy
 from mlplatform.spec.source import Source
 from mlplatform.spec.training import Training
 
-__all__ = ["Contract", "Leakage", "UseCase"]
+__all__ = ["Contract", "Leakage", "Outcomes", "UseCase"]
 
 
 class Contract(Declared):
@@ -30,6 +30,13 @@ class Leakage(Declared):
     """How far back any feature looks; older history is not loaded for a rebuild."""
 
 
+class Outcomes(Declared):
+    """What the two labels are called in front of people."""
+
+    positive: str = "positive"
+    negative: str = "negative"
+
+
 class UseCase(Declared):
     """One use case: where its rows come from, what is learned, what must hold, when to learn again."""
 
@@ -38,6 +45,7 @@ class UseCase(Declared):
     owners: list[str] = []
     """Dagster owners: an e-mail address or `team:name`."""
     task: Literal["binary"]
+    outcomes: Outcomes = Outcomes()
     sources: Annotated[list[Source], Field(min_length=1)]
     entity_keys: Annotated[list[str], Field(min_length=1)]
     """Columns of the spine that identify an example."""
