@@ -47,6 +47,7 @@ def show(name: str) -> int:
 
 
 def free_port() -> int:
+    """A port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
@@ -65,8 +66,10 @@ def _print_exchange(sample: Sample, answer: Answer, names: Outcomes) -> None:
     click.secho(
         f"  {answer.status}  score {said['score']:.4f}, decision {decision} ({said['model']['bento']})", fg=colour
     )
+    click.secho("       what moved the score (log-odds):", dim=True)
     for reason in said["reasons"]:
-        click.echo(f"       {reason['feature']} = {reason['value']}: {reason['contribution']:+.2f} log-odds")
+        value = f"{reason['value']:.4g}" if isinstance(reason["value"], int | float) else "missing"
+        click.echo(f"       {reason['contribution']:+6.2f}  {reason['feature']} = {value}")
 
 
 def _short(row: Mapping[str, Any]) -> str:
@@ -88,10 +91,13 @@ def _print_summary(name: str, home: Home) -> None:
     if status.decision:
         table.add_row("decision", f"{status.decision['verdict']}: {status.decision['reason']}")
     Console().print(table)
-    click.echo(
-        f"\nnext (after `source .venv/bin/activate`):\n"
-        f"  mlplatform up               Dagster, MLflow, reports, the service; the sensors ingest the weeks that are left\n"
-        f"  mlplatform serve {name}      only the service\n"
-        f"  mlplatform status           what is there\n"
-        f'  eval "$(mlplatform env)"    then dagster, dbt, mlflow and bentoml use this home, e.g. bentoml list'
-    )
+    click.echo(_NEXT.format(name=name))
+
+
+_NEXT = """
+next (after `source .venv/bin/activate`):
+  mlplatform up               Dagster, MLflow, the reports, the service; the sensors ingest what the source has left
+  mlplatform run {name}        materialise it again, --select for a part of it
+  mlplatform serve {name}      only the service
+  mlplatform status           what is there
+  eval "$(mlplatform env)"    from then on dagster, dbt, mlflow and bentoml use this home, e.g. bentoml list"""

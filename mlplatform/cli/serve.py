@@ -12,7 +12,7 @@ from mlplatform.cli.processes import end_on_signals
 from mlplatform.cli.setup import use_home
 from mlplatform.errors import PlatformError
 from mlplatform.home import Home
-from mlplatform.serving.launch import Served, is_running, start_service, stop_service
+from mlplatform.serving.launch import HOST, Served, is_running, start_service, stop_service
 from mlplatform.serving.pointer import read_pointer
 from mlplatform.spec import load_declaration
 
@@ -70,6 +70,8 @@ def ask(name: str, url: str, body: str) -> Answer:
         PlatformError: the body is no JSON, or nobody answers at `url`.
     """
     load_declaration(name)
+    if not url.startswith(("http://", "https://")):
+        raise PlatformError(f"--url takes an address like http://{HOST}:3003, not {url!r}")
     try:
         json.loads(body)
     except ValueError as error:
@@ -79,4 +81,7 @@ def ask(name: str, url: str, body: str) -> Answer:
         reply = httpx.post(f"{url}/predict", content=body, headers=headers, timeout=30, trust_env=False)
     except httpx.TransportError as error:
         raise PlatformError(f"nobody answers at {url} ({error}); start the service: mlplatform serve {name}") from error
-    return Answer(reply.status_code, reply.json())
+    try:
+        return Answer(reply.status_code, reply.json())
+    except ValueError as error:
+        raise PlatformError(f"what answers at {url} is no service of this platform ({reply.status_code})") from error

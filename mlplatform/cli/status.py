@@ -1,6 +1,7 @@
 """`mlplatform status`: per use case, what is in the lake, what is live, what was decided."""
 
 import json
+from collections.abc import Hashable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -61,8 +62,14 @@ def read_status(uc: Declaration, home: Home) -> Status:
         rows=rows,
         newest_event=str(newest) if newest else None,
         live=json.loads(live.read_text()) if live.exists() else None,
-        decision={str(k): str(v) for k, v in decision.items()} if decision else None,
+        decision=_plain(decision) if decision else None,
     )
+
+
+def _plain(decision: dict[Hashable, Any]) -> dict[str, Any]:
+    """A row as JSON has it: times as text, the evidence as the object that it is."""
+    plain: dict[str, Any] = {str(name): str(value) for name, value in decision.items()}
+    return plain | {"evidence": json.loads(plain["evidence"])}
 
 
 def _print(status: Status) -> None:

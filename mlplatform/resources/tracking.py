@@ -42,7 +42,9 @@ class Tracking(dg.ConfigurableResource[Any]):
         client = self.client()
         experiment = _experiment(client, use_case)
         run_id = client.create_run(experiment, run_name=name).info.run_id
-        mlflow = _dagster_mlflow(context, use_case, run_id, {**tags, "use_case": use_case, "candidate": name})
+        mlflow = _dagster_mlflow(
+            context, use_case, run_id, {**tags, "use_case": use_case, "candidate": name, "mlflow.runName": name}
+        )
         try:
             yield mlflow
         except BaseException:

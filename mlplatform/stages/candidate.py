@@ -111,13 +111,14 @@ def _metadata(
 ) -> dict[str, Any]:
     figures = {name: value for name, value in result.test.flat().items() if math.isfinite(value)}
     return {
+        # First, so that they stand on top in the UI.
+        **{name: picture(png, name.replace("_", " ")) for name, png in pictures.items()},
         MLFLOW_RUN: run_id,
         **tags,
-        TRAINING_SECONDS: result.seconds,
+        TRAINING_SECONDS: round(result.seconds, 2),
         "trials": len(result.trials),
         "params": dg.MetadataValue.json(dict(result.params)),
         "boundaries": dg.MetadataValue.json(dict(result.boundaries)),
-        "threshold": result.model.threshold,
-        **{f"test_{name}": value for name, value in figures.items()},
-        **{name: picture(png, name.replace("_", " ")) for name, png in pictures.items()},
+        "threshold": round(result.model.threshold, 6),
+        **{f"test_{name}": round(value, 6) for name, value in figures.items()},
     }

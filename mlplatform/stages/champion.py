@@ -229,13 +229,13 @@ def _metadata(comparison: "Comparison", outcome: _Outcome) -> dict[str, Any]:
     best = comparison.challengers[0]
     return {
         "verdict": outcome.verdict,
+        "picture": picture(plot_comparison(comparison), "contenders on the same unseen rows"),
         "model_version": outcome.version or 0,
         "promoted": outcome.moved,
         "comparison": dg.MetadataValue.table(records),
         "test_rows": comparison.rows,
         "test_positives": comparison.positives,
-        f"best_{comparison.metric}": best.metric.value,
-        "picture": picture(plot_comparison(comparison), "contenders on the same unseen rows"),
+        f"best_{comparison.metric}": round(best.metric.value, 6),
     }
 
 
