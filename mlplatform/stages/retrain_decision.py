@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
     from mlplatform.ml.decision import Champion, Decision
 
-__all__ = ["DECISION_ID", "REASON", "VERDICT", "decision_table", "retrain_decision_asset"]
+__all__ = ["DECISION_ID", "DECISION_TAG", "REASON", "VERDICT", "decision_table", "retrain_decision_asset"]
 
 VERDICT, REASON, DECISION_ID = "verdict", "reason", "decision_id"
+DECISION_TAG = "mlplatform/decision_id"
+"""Tag of the run that acts on a decision."""
 _DESCRIPTION = "Retrain, wait or blocked, with the numbers it was weighed on."
 
 
@@ -53,6 +55,7 @@ def retrain_decision_asset(uc: Declaration) -> dg.AssetsDefinition:
             as_of=moment,
             champion=champion,
             new_labelled_rows=_new_labelled_rows(uc, opened, champion, moment),
+            acted_on=_acted_on(context.instance),
         )
         row = _row(decision, moment)
         done = opened.commit(
@@ -90,6 +93,11 @@ def _champion(uc: Declaration, lake: Lake) -> "Champion | None":
     if row is None or row[0] is None:
         return None
     return Champion(live.version, pd.Timestamp(row[0]), float(row[1]))
+
+
+def _acted_on(instance: dg.DagsterInstance) -> set[str]:
+    """Decisions that have led to a run, finished or not."""
+    return {value for _, values in instance.get_run_tags(tag_keys=[DECISION_TAG]) for value in values}
 
 
 def _new_labelled_rows(uc: Declaration, lake: Lake, champion: "Champion | None", as_of: "pd.Timestamp") -> int:

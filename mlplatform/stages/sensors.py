@@ -8,7 +8,6 @@ from typing import Any
 
 import dagster as dg
 
-from mlplatform.errors import PlatformError
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.spec import Declaration, Source
@@ -16,7 +15,7 @@ from mlplatform.stages.deployment import current_deployment
 from mlplatform.stages.jobs import everything_job, ingest_job, range_tags, training_job, use_case_tags
 from mlplatform.stages.naming import asset_key
 from mlplatform.stages.raw import Days, raw_table
-from mlplatform.stages.retrain_decision import DECISION_ID, REASON, VERDICT
+from mlplatform.stages.retrain_decision import DECISION_ID, DECISION_TAG, REASON, VERDICT
 
 __all__ = ["new_data_sensor", "retrain_sensor"]
 
@@ -45,11 +44,12 @@ def new_data_sensor(uc: Declaration, jobs: Mapping[str, Any]) -> dg.SensorDefini
         busy = _unfinished_run(context, uc)
         if busy:
             return dg.SkipReason(f"run {busy} of {uc.spec.name} is not finished; new data waits for it")
+        due = _due_training(context, uc)
+        if due:
+            return dg.SkipReason(f"the training of decision {due} comes first")
         seen: dict[str, str] = json.loads(context.cursor or "{}")
-        try:
-            found = {source.name: _new_days(uc, source, seen.get(source.name)) for source in uc.spec.sources}
-        except PlatformError as error:
-            return dg.SkipReason(f"a source cannot be read: {error}")
+        # A source that cannot be read fails the tick: red in the UI, the message on it, the cursor where it was.
+        found = {source.name: _new_days(uc, source, seen.get(source.name)) for source in uc.spec.sources}
         new = {name: days for name, (days, _) in found.items() if days is not None}
         if not new:
             return dg.SkipReason(f"no source has rows beyond what the lake holds ({_held(uc)})")
@@ -83,10 +83,9 @@ def retrain_sensor(uc: Declaration, jobs: Mapping[str, Any]) -> dg.SensorDefinit
         description='The newest decision says "retrain": train, compare, package and deploy.',
     )
     def retrain(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        event = context.instance.get_latest_materialization_event(asset_key(uc, "retrain_decision"))
-        if event is None or event.asset_materialization is None:
+        decision = _newest_decision(context, uc)
+        if decision is None:
             return dg.SkipReason("no decision has been made yet")
-        decision = {name: value.value for name, value in event.asset_materialization.metadata.items()}
         if decision[VERDICT] != "retrain":
             return dg.SkipReason(f"{decision[VERDICT]}: {decision[REASON]}")
         busy = _unfinished_run(context, uc)
@@ -96,13 +95,29 @@ def retrain_sensor(uc: Declaration, jobs: Mapping[str, Any]) -> dg.SensorDefinit
             run_key=str(decision[DECISION_ID]),
             tags={
                 **use_case_tags(uc),
-                "mlplatform/decision_id": str(decision[DECISION_ID]),
+                DECISION_TAG: str(decision[DECISION_ID]),
                 "mlplatform/as_of": str(decision["as_of"]),
                 "mlplatform/reason": str(decision[REASON])[:200],
             },
         )
 
     return retrain
+
+
+def _newest_decision(context: dg.SensorEvaluationContext, uc: Declaration) -> dict[str, Any] | None:
+    event = context.instance.get_latest_materialization_event(asset_key(uc, "retrain_decision"))
+    if event is None or event.asset_materialization is None:
+        return None
+    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+
+def _due_training(context: dg.SensorEvaluationContext, uc: Declaration) -> str | None:
+    """The id of a decision to retrain that no run has acted on yet."""
+    decision = _newest_decision(context, uc)
+    if decision is None or decision[VERDICT] != "retrain":
+        return None
+    acted = context.instance.get_runs(dg.RunsFilter(tags={DECISION_TAG: str(decision[DECISION_ID])}), limit=1)
+    return None if acted else str(decision[DECISION_ID])
 
 
 def _unfinished_run(context: dg.SensorEvaluationContext, uc: Declaration) -> str | None:
