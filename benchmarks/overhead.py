@@ -30,7 +30,7 @@ COMMANDS = {
     OURS: ["-c", "from mlplatform.cli import main; main()", "run", "fraud"],
     DEFAULT: ["-m", "benchmarks._overhead_default"],
 }
-IMPORTS = 7
+IMPORTS = 9
 LOAD = """
 import time, dagster
 begun = time.perf_counter()
@@ -64,7 +64,7 @@ def main() -> None:
                 rounds[name].append(run(name, platform, home))
         best = {name: min(outcomes, key=lambda o: o.watched.seconds) for name, outcomes in rounds.items()}
         least_cpu = {name: min(o.watched.cpu for o in outcomes) for name, outcomes in rounds.items()}
-        # The last home of ours has a manifest, as after `mlplatform setup`.
+        # By now the home has a manifest of dbt's, as after `mlplatform setup`.
         load = load_seconds(environment_of(home, platform))
     imports = import_seconds()
     print(table(best, least_cpu))
