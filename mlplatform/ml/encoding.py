@@ -36,6 +36,10 @@ class Encoding:
         columns = [self._column(name, frame[name]) for name in self.features]
         return np.ascontiguousarray(np.column_stack(columns))
 
+    def code_counts(self) -> dict[int, int]:
+        """Number of codes of each categorical column, by its position in `features`."""
+        return {self.features.index(name): len(values) for name, values in self.categories.items()}
+
     def _column(self, name: str, values: pd.Series) -> Floats:
         if name not in self.categories:
             return values.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -84,7 +84,7 @@ def train_candidate(
     frame, split = _rows_in_use(frame, event_time, training, as_of)
     encoding, examples = _examples(frame, split, training)
     _require_classes(examples.labels, split)
-    trainer = trainer_for(candidate, _code_counts(encoding), training.gates.metric)
+    trainer = trainer_for(candidate, encoding, training.gates.metric)
     found = _search(trainer, frame[event_time], examples, candidate, training, as_of, progress)
     tune = examples.at(split.tune)
     fitted = trainer.prepare(examples.at(split.train), tune, spare_threads())(found.params)
@@ -142,10 +142,6 @@ def _require_classes(labels: Labels, split: TimeSplit) -> None:
     require_both_classes(labels[split.train], "train", split.train_window)
     require_both_classes(labels[split.tune], "tune", split.tune_window)
     require_both_classes(labels[split.test], "test", split.test_window)
-
-
-def _code_counts(encoding: Encoding) -> dict[int, int]:
-    return {encoding.features.index(name): len(values) for name, values in encoding.categories.items()}
 
 
 def _search(

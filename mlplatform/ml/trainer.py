@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.metrics import Floats
 from mlplatform.spec.training import Candidate, LightGBMCandidate
@@ -50,16 +51,15 @@ class Trainer(Protocol):
         ...
 
 
-def trainer_for(candidate: Candidate, categories: Mapping[int, int], metric: str) -> Trainer:
-    """The trainer of a declared candidate.
+def trainer_for(candidate: Candidate, encoding: Encoding, metric: str) -> Trainer:
+    """The trainer of a declared candidate for matrices of `encoding`.
 
-    `categories` gives the number of codes of each categorical column by its position; `metric` is the gates'
-    metric, which early stopping follows.
+    `metric` is the gates' metric, which early stopping follows.
     """
     if isinstance(candidate, LightGBMCandidate):
         from mlplatform.ml.trees import TreesTrainer
 
-        return TreesTrainer(candidate, categories, metric)
+        return TreesTrainer(candidate, encoding, metric)
     from mlplatform.ml.linear import LinearTrainer
 
-    return LinearTrainer(candidate, categories)
+    return LinearTrainer(candidate, encoding.code_counts())

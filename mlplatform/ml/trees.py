@@ -10,6 +10,7 @@ import numpy as np
 
 from mlplatform.errors import ArtifactError
 from mlplatform.ml.cores import spare_threads
+from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.metrics import Floats
 from mlplatform.ml.trainer import Fit, Params, Scorer
@@ -71,7 +72,7 @@ class TreesTrainer:
     """Early stopping on the tune rows; the same input gives the same text on any number of threads."""
 
     candidate: LightGBMCandidate
-    categories: Mapping[int, int]
+    encoding: Encoding
     metric: str
 
     def suggest(self, trial: Any) -> Params:
@@ -95,8 +96,8 @@ class TreesTrainer:
     def prepare(self, train: Examples, tune: Examples, threads: int) -> Fit:
         """Bin the rows once; each fit reuses the bins."""
         # Pre-filtering drops columns by min_child_samples, which the search changes under the same bins.
-        binning = {**self._fixed(), "feature_pre_filter": False, "num_threads": threads}
-        columns = sorted(self.categories)
+        binning = {**self._fixed(), **self._directions(), "feature_pre_filter": False, "num_threads": threads}
+        columns = sorted(self.encoding.code_counts())
         learn = _dataset(train, binning, columns)
         watch = _dataset(tune, binning, columns, reference=learn)
 
@@ -124,6 +125,12 @@ class TreesTrainer:
             "seed": self.candidate.seed,
             "verbosity": -1,
         }
+
+    def _directions(self) -> dict[str, list[int]]:
+        up, down = self.candidate.increasing, self.candidate.decreasing
+        if not up and not down:
+            return {}
+        return {"monotone_constraints": [(name in up) - (name in down) for name in self.encoding.features]}
 
 
 def _suggest(trial: Any, name: str, low: float, high: float, log: bool) -> float | int:

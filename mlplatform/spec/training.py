@@ -19,9 +19,13 @@ class Split(Declared):
     """
 
     label_delay_days: Annotated[int, Field(ge=0)]
+    """Days until a label is known, and the length of each gap."""
     train_days: PositiveInt
+    """Days that models are fitted on."""
     tune_days: PositiveInt
+    """Days for early stopping and calibration."""
     test_days: PositiveInt
+    """Days that no model has seen; candidates and champion are compared on them."""
     folds: Annotated[int, Field(ge=2, le=20)] = 3
     """Time-ordered cross-validation folds inside the train window, for the search."""
 
@@ -35,31 +39,52 @@ class Tuning(Declared):
     """The budget of the search; whichever of the two ends first."""
 
     trials: Annotated[int, Field(ge=0)] = 20
+    """Most trials; 0 keeps the defaults."""
     seconds: PositiveFloat = 120
+    """Most seconds."""
     seed: int = 7
+    """Of the search."""
 
 
 class _AnyCandidate(Declared):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    """The asset is `candidate_<name>`."""
     tuning: Tuning = Tuning()
+    """The search for its parameters."""
     calibration: Literal["sigmoid", "isotonic", "none"] = "sigmoid"
+    """How scores become probabilities, fitted on the tune part."""
     seed: int = 7
+    """Of the training itself."""
 
 
 class LightGBMCandidate(_AnyCandidate):
     """Gradient-boosted trees; stored as LightGBM text."""
 
     kind: Literal["lightgbm"]
+    """Trees."""
     params: dict[str, float | int | str | bool] = {}
     """Fixed parameters; the search leaves them alone."""
     rounds: PositiveInt = 500
+    """Most trees."""
     early_stopping_rounds: PositiveInt = 30
+    """Training ends when this many more trees did not help."""
+    increasing: list[str] = []
+    """Features that can only raise the score as they grow, whatever the rows seem to say; not categorical."""
+    decreasing: list[str] = []
+    """Features that can only lower it."""
+
+    @model_validator(mode="after")
+    def _directions_do_not_conflict(self) -> "LightGBMCandidate":
+        if both := sorted(set(self.increasing) & set(self.decreasing)):
+            raise ValueError(f"{', '.join(both)}: both increasing and decreasing; leave one")
+        return self
 
 
 class LogisticCandidate(_AnyCandidate):
     """Median imputation, standardisation, L2 logistic regression; stored as ONNX."""
 
     kind: Literal["logistic"]
+    """A linear model."""
 
 
 Candidate = Annotated[LightGBMCandidate | LogisticCandidate, Field(discriminator="kind")]
@@ -69,33 +94,41 @@ class Costs(Declared):
     """What a wrong decision costs, in any one unit; the threshold follows from the ratio (Elkan, 2001)."""
 
     false_positive: PositiveFloat
+    """A negative that is decided positive."""
     false_negative: PositiveFloat
+    """A positive that is missed."""
 
 
 class Gates(Declared):
     """What a model must show on the out-of-time test rows before it may serve."""
 
     metric: Literal["average_precision", "auc"] = "average_precision"
+    """What models are compared by."""
     floor: Share
     """The metric must reach this."""
     incumbent: Literal["better", "not_worse"] = "not_worse"
     """`better`: the interval of the paired difference lies above 0. `not_worse`: above -`margin`."""
     margin: Share = 0.02
+    """How much worse than the incumbent `not_worse` still allows."""
     max_calibration_error: Share = 0.05
     """Expected calibration error, 10 equal-mass bins."""
     slices: list[str] = []
     """Columns of the features; the metric is taken in each of their groups."""
     slice_floor: Share = 0.0
+    """The metric must reach this in each slice."""
     slice_min_positives: PositiveInt = 30
     """Smaller groups are shown, not judged."""
     max_latency_ms: PositiveFloat = 20
     """Median time of scoring one row, without the network."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Of the bootstrap intervals."""
     bootstrap_samples: PositiveInt = 200
+    """How often the test rows are drawn again."""
 
 
 class _Unique(Declared):
     candidates: Annotated[list[Candidate], Field(min_length=1)]
+    """The models that compete."""
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "_Unique":
@@ -109,9 +142,27 @@ class Training(_Unique):
     """Everything between the training set and the champion."""
 
     label: str = "label"
+    """Column of the features with the label, 0 or 1."""
     features: Annotated[list[str], Field(min_length=1)]
     """Feature columns the models see, in this order."""
     categorical: list[str] = []
+    """Those of `features` that hold categories, not amounts."""
     split: Split
+    """The parts, in days."""
     costs: Costs
+    """What mistakes cost."""
     gates: Gates
+    """What a model must show."""
+
+    @model_validator(mode="after")
+    def _directions_name_features(self) -> "Training":
+        ordered = set(self.features) - set(self.categorical)
+        for candidate in self.candidates:
+            if isinstance(candidate, LightGBMCandidate):
+                named = {*candidate.increasing, *candidate.decreasing}
+                if unknown := sorted(named - ordered):
+                    raise ValueError(
+                        f"increasing and decreasing of {candidate.name} name {', '.join(unknown)}; "
+                        f"allowed are the features that are not categorical: {', '.join(sorted(ordered))}"
+                    )
+        return self

@@ -122,12 +122,27 @@ def test_a_column_without_values_or_without_variation_does_no_harm(rows: pd.Data
 def test_trees_do_not_depend_on_the_number_of_threads(rows: pd.DataFrame, tmp_path: Path) -> None:
     encoding = Encoding.learn(rows, ["amount", "rate"], [])
     examples = Examples(encoding.matrix(rows), rows["label"].to_numpy())
-    trainer = TreesTrainer(trees(rounds=5), {}, "auc")  # type: ignore[arg-type]
+    trainer = TreesTrainer(trees(rounds=5), encoding, "auc")  # type: ignore[arg-type]
     for threads in (1, max(2, available_cores())):
         (tmp_path / str(threads)).mkdir()
         trainer.prepare(examples, examples, threads)(trainer.defaults()).save(tmp_path / str(threads))
     first, second = (path.read_bytes() for path in tmp_path.glob("*/model.txt"))
     assert first == second
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("increasing", 1), ("decreasing", -1)])
+def test_a_declared_direction_holds_for_every_row_even_against_the_data(
+    rows: pd.DataFrame, direction: str, sign: int
+) -> None:
+    encoding = Encoding.learn(rows, ["amount", "rate", "channel"], ["channel"])
+    examples = Examples(encoding.matrix(rows), rows["label"].to_numpy())
+    trainer = TreesTrainer(trees(rounds=20, **{direction: ["rate"]}), encoding, "auc")  # type: ignore[arg-type]
+    scorer = trainer.prepare(examples, examples, 1)(trainer.defaults())
+    row = np.repeat(examples.rows[:100], 50, axis=0)
+    row[:, 1] = np.tile(np.linspace(-3, 3, 50), 100)
+    steps = sign * np.diff(scorer.log_odds(row).reshape(100, 50), axis=1)
+    assert (steps >= 0).all()
+    assert (steps > 0).any() == (direction == "increasing")
 
 
 @pytest.mark.parametrize("kind", ["sigmoid", "isotonic"])

@@ -55,3 +55,16 @@ def test_text_that_is_no_yaml_is_named_with_its_file(tmp_path: Path) -> None:
 def test_an_unknown_use_case_is_answered_with_the_known_ones() -> None:
     with pytest.raises(SpecError, match=r"declared: .*fraud"):
         load_declaration("froud")
+
+
+@pytest.mark.parametrize(
+    ("directions", "message"),
+    [
+        ("increasing: [amuont]", "increasing and decreasing of lightgbm name amuont; allowed are .*amount"),
+        ("increasing: [amount], decreasing: [amount]", "amount: both increasing and decreasing"),
+    ],
+)
+def test_a_direction_of_no_feature_or_of_both_kinds_is_refused(tmp_path: Path, directions: str, message: str) -> None:
+    declare(tmp_path, "kind: lightgbm,", f"kind: lightgbm, {directions},")
+    with pytest.raises(SpecError, match=message):
+        load_declaration("fraud", tmp_path)
