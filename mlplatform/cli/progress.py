@@ -15,14 +15,9 @@ __all__ = ["Progress"]
 _INFO = 20
 _NAMED_CHECKS_WIDTH = 70
 # What libraries say through Dagster's logger; it stays in the event log.
-_LIBRARY_TALK = (
-    "A dbt ",
-    "Copying `",
-    "Running dbt ",
-    "Finished dbt ",
-    "Starting a new mlflow run",
-    "Dependencies for ",
-)
+_LIBRARY_TALK = ("A dbt ", "Copying `", "Running dbt ", "Finished dbt ", "Starting a new mlflow run")
+
+_LEFT_OUT = "Dependencies for step "
 
 
 @dataclass(frozen=True)
@@ -42,18 +37,26 @@ class Progress:
         self._made: dict[str, str] = {}
         self._passed: list[str] = []
         self._failures: list[_Failure] = []
-        self._skipped: list[str] = []
+        self._left_out: list[str] = []
 
     def __call__(self, entry: "dg.EventLogEntry") -> None:
         """One event of the run."""
         event = entry.dagster_event
         if event is None:
-            if int(entry.level) >= _INFO and entry.step_key and not entry.user_message.startswith(_LIBRARY_TALK):
-                self._echo(click.style(f"      {entry.user_message}", dim=True))
+            self._message(entry)
             return
         handler = self._handlers.get(event.event_type_value)
         if handler:
             handler(event)
+
+    def _message(self, entry: "dg.EventLogEntry") -> None:
+        """What a stage says is shown; what libraries say is not, but Dagster tells only here what it leaves out."""
+        if not entry.step_key or int(entry.level) < _INFO:
+            return
+        if entry.user_message.startswith(_LEFT_OUT):
+            self._left_out.append(_shown(entry.step_key))
+        elif not entry.user_message.startswith(_LIBRARY_TALK):
+            self._echo(click.style(f"      {entry.user_message}", dim=True))
 
     @property
     def _handlers(self) -> Mapping[str, Callable[[Any], None]]:
@@ -62,7 +65,6 @@ class Progress:
             "ASSET_MATERIALIZATION": self._materialised,
             "ASSET_CHECK_EVALUATION": self._checked,
             "STEP_SUCCESS": self._finished,
-            "STEP_SKIPPED": lambda event: self._skipped.append(_shown(event.step_key)),
             "STEP_FAILURE": self._failed,
         }
 
@@ -118,7 +120,7 @@ class Progress:
         self._details.write(f"\n{event.step_key} failed:\n{error.to_string()}\n")
         what, why = _shown(event.step_key), _reason(error)
         # A check that failed says it better than Dagster's step around it.
-        if not (self._failures and "Blocking check" in why):
+        if not (self._failures and "blocking asset check" in why):
             self._failures.append(_Failure(what, why))
             self._echo(click.style(f"  ✗ {what}: {why}", fg="red"))
 
@@ -132,8 +134,8 @@ class Progress:
         self._echo(click.style(f"failed: {took}, run {run_id[:8]}", fg="red", bold=True))
         for failure in self._failures:
             self._echo(f"  {failure.what}: {failure.why.splitlines()[0] if failure.why else 'see the log'}")
-        if self._skipped:
-            self._echo(f"  not run: {', '.join(self._skipped)}")
+        if self._left_out:
+            self._echo(f"  not run: {', '.join(self._left_out)}")
         self._echo(f"  look at  {log}\n  or open  /runs/{run_id} in `mlplatform up`")
 
 

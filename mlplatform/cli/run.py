@@ -44,8 +44,9 @@ def run_use_case(name: str, select: str | None = None, until: str | None = None)
     from mlplatform.stages.jobs import everything_job
 
     click.echo(f"{name}: loading definitions")
-    # Dagster marks much of what this platform stands on as beta; a person at a terminal can do nothing about it.
-    warnings.simplefilter("ignore", category=dg.BetaWarning)
+    # Much of what this platform stands on is beta in Dagster; a person at a terminal can do nothing about it.
+    for category in (dg.BetaWarning, dg.PreviewWarning):
+        warnings.simplefilter("ignore", category=category)
     job = defs().resolve_job_def(everything_job(uc))
     selected = _selected(job, select) if select else None
     run_id = str(uuid.uuid4())

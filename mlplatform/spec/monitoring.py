@@ -15,10 +15,15 @@ class Drift(Declared):
     """One fixed test per column, corrected over the columns, and an effect size that must be reached too."""
 
     window_days: PositiveInt = 7
+    """Length of a window."""
     numeric_test: Literal["ks"] = "ks"
+    """Kolmogorov-Smirnov."""
     categorical_test: Literal["chisquare"] = "chisquare"
+    """Chi-square."""
     correction: Literal["holm", "benjamini_hochberg"] = "holm"
+    """For testing many columns at once."""
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    """A corrected p-value below this, together with `min_effect`, is drift."""
     min_rows: PositiveInt = 500
     """Below this many rows in either sample there is no verdict."""
     min_effect: Share = 0.1
@@ -31,6 +36,7 @@ class Policy(Declared):
     """From evidence to a verdict. Drift alone never retrains unless it is heavy, lasting and there is news to learn."""
 
     kind: Literal["drift", "never"] = "drift"
+    """`never`: decisions are made and recorded, and always say wait."""
     min_drift_importance: Share = 0.1
     """Share of the model's importance that lies in drifted columns."""
     windows: PositiveInt = 3

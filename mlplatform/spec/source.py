@@ -28,14 +28,18 @@ class PythonSource(_AnySource):
     """A `Reader` class in a Python file beside defs.yaml (default `source.py`), built from `params`."""
 
     kind: Literal["python"]
+    """Rows come from code."""
     module: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")] = "source"
+    """The file's name without `.py`."""
     params: dict[str, Any] = {}
+    """Handed to `Reader`; what they mean is the file's business."""
 
 
 class FilesSource(_AnySource):
     """CSV or Parquet files, read by DuckDB."""
 
     kind: Literal["files"]
+    """Rows come from files."""
     path: str
     """A path or glob; relative paths start at the working folder."""
     format: Literal["csv", "parquet", "auto"] = "auto"

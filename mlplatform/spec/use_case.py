@@ -25,7 +25,9 @@ class Leakage(Declared):
     """The check that rebuilds sampled feature rows on history cut off at their own time."""
 
     rows: Annotated[int, Field(ge=1)] = 20
+    """How many feature rows are rebuilt."""
     seed: int = 7
+    """Which ones."""
     lookback_days: Annotated[int, Field(ge=1)] = 45
     """How far back any feature looks; older history is not loaded for a rebuild."""
 
@@ -34,28 +36,42 @@ class Outcomes(Declared):
     """What the two labels are called in front of people."""
 
     positive: str = "positive"
+    """Label 1."""
     negative: str = "negative"
+    """Label 0."""
 
 
 class UseCase(Declared):
     """One use case: where its rows come from, what is learned, what must hold, when to learn again."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    """Lower-case name: the folder, the group in Dagster, the schema in the lake, the model in MLflow, the bento."""
     description: str
+    """One sentence for people; it stands on the assets and in the service's OpenAPI."""
     owners: list[str] = []
     """Dagster owners: an e-mail address or `team:name`."""
     task: Literal["binary"]
+    """What is learned; so far: yes or no."""
     outcomes: Outcomes = Outcomes()
+    """What the two labels are called where people read them."""
     sources: Annotated[list[Source], Field(min_length=1)]
+    """Where rows come from; each becomes an asset `raw_<name>`."""
     entity_keys: Annotated[list[str], Field(min_length=1)]
     """Columns of the spine that identify an example."""
     event_time: str = "event_time"
+    """Column of the spine: when the example happened."""
     label_known_at: str = "label_known_at"
+    """Column of the spine: when its label became known."""
     contract: Contract = Contract()
+    """The data contract."""
     leakage: Leakage = Leakage()
+    """The leakage check."""
     training: Training
+    """Split, candidates, costs and gates."""
     drift: Drift = Drift()
+    """How windows are compared with the training rows."""
     policy: Policy = Policy()
+    """When to train again."""
 
     @model_validator(mode="after")
     def _source_names_are_unique(self) -> "UseCase":

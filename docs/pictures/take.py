@@ -1,0 +1,138 @@
+"""Take the pictures of README and docs from a running `mlplatform up` with a finished fraud run.
+
+    .venv/bin/python docs/pictures/take.py [--port 3000] [--only NAME]
+
+Needs a Chromium: CHROMIUM names it, else `chromium` on the PATH.
+"""
+
+import argparse
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from mlplatform.home import Home
+
+HERE = Path(__file__).parent
+MOST_BYTES = 300_000
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+Shot = Callable[[Page, int], None]
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--port", type=int, default=3000)
+    asked.add_argument("--only", choices=sorted(SHOTS))
+    options = asked.parse_args()
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
+        for name, shot in SHOTS.items():
+            if options.only in (None, name):
+                page = browser.new_page(viewport={"width": 1440, "height": 900})
+                shot(page, options.port)
+                keep(page, HERE / f"{name}.png")
+                page.close()
+        browser.close()
+
+
+def keep(page: Page, path: Path) -> None:
+    """A palette of 256 colours: a third of the bytes."""
+    page.screenshot(path=path)
+    Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    size = path.stat().st_size
+    print(f"{path.name}: {size:,} bytes{'' if size < MOST_BYTES else ', TOO LARGE'}")
+
+
+def dagster(path: str, settle: float = 4) -> Shot:
+    def shot(page: Page, port: int) -> None:
+        page.goto(f"http://127.0.0.1:{port}{path}", wait_until="domcontentloaded", timeout=60_000)
+        page.wait_for_timeout(settle * 1000)
+
+    return shot
+
+
+def graph(page: Page, port: int) -> None:
+    """Wide and low, as the graph is; the navigation folded away."""
+    page.set_viewport_size({"width": 1760, "height": 440})
+    dagster("/locations/mlplatform/asset-groups/fraud/lineage", settle=3)(page, port)
+    page.get_by_text("Hide navigation").click()
+    page.wait_for_timeout(8000)
+
+
+def asset(name: str, view: str = "overview") -> Shot:
+    return dagster(f"/assets/fraud/{name}?view={view}", settle=8)
+
+
+def pictures(name: str, which: int = 0) -> Shot:
+    """The asset's page with one of its pictures opened."""
+
+    def shot(page: Page, port: int) -> None:
+        asset(name)(page, port)
+        page.get_by_text("[Show Markdown]").nth(which).click()
+        page.wait_for_timeout(2500)
+
+    return shot
+
+
+def check(name: str, named: str) -> Shot:
+    return dagster(f"/assets/fraud/{name}?view=checks&checkDetail={named}", settle=8)
+
+
+def skip_reason(page: Page, port: int) -> None:
+    dagster("/locations/mlplatform/sensors/fraud_retrain", settle=6)(page, port)
+    page.get_by_text("0 runs requested").last.click()
+    page.wait_for_timeout(2500)
+
+
+def mlflow(page: Page, port: int) -> None:
+    with sqlite3.connect(Home.current().mlflow / "mlflow.sqlite") as db:
+        run, experiment = db.execute(
+            "SELECT run_uuid, experiment_id FROM runs WHERE status = 'FINISHED' ORDER BY start_time LIMIT 1"
+        ).fetchone()
+    page.goto(f"http://127.0.0.1:{port + 1}/#/experiments/{experiment}/runs/{run}", timeout=60_000)
+    page.wait_for_timeout(8000)
+
+
+def evidently(page: Page, port: int) -> None:
+    newest = max((Home.current().reports / "fraud").rglob("*.html"), key=lambda p: p.stat().st_mtime)
+    page.goto(f"http://127.0.0.1:{port + 2}/{newest.relative_to(Home.current().reports)}", timeout=60_000)
+    page.wait_for_timeout(5000)
+
+
+def service(page: Page, port: int) -> None:
+    page.goto(f"http://127.0.0.1:{port + 3}/", timeout=60_000)
+
+
+SHOTS: dict[str, Shot] = {
+    "graph": graph,
+    "candidate": asset("candidate_lightgbm"),
+    "precision-recall": pictures("candidate_lightgbm", 0),
+    "calibration": pictures("candidate_lightgbm", 1),
+    "importance": pictures("candidate_lightgbm", 2),
+    "champion": pictures("champion"),
+    "drift": pictures("drift_report", 0),
+    "drift-over-time": pictures("drift_report", 1),
+    "decision": asset("retrain_decision"),
+    "check": check("champion", "incumbent"),
+    "automation": dagster("/automation", settle=6),
+    "sensor": skip_reason,
+    "mlflow": mlflow,
+    "evidently": evidently,
+    "service": service,
+}
+
+if __name__ == "__main__":
+    main()

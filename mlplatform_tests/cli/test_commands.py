@@ -1,0 +1,82 @@
+import json
+import shlex
+import socket
+from pathlib import Path
+
+import pytest
+
+from mlplatform_tests.cli.conftest import Ask, Run
+
+
+def test_asking_about_an_empty_home_creates_nothing(ask: Ask, empty_home: Path) -> None:
+    told = ask("status")
+    assert told.exit_code == 0
+    assert "nothing yet; run `mlplatform run fraud`" in told.output
+    assert ask("serve", "fraud").exit_code == 1
+    assert ask("doctor").exit_code == 1
+    assert not empty_home.exists()
+
+
+def test_doctor_says_what_to_do_about_a_home_that_is_not_prepared(ask: Ask) -> None:
+    told = ask("doctor").output
+    assert "is not prepared; run `mlplatform setup`" in told
+    assert "✓ duckdb" in told
+
+
+def test_env_names_places_below_the_home_only(ask: Ask, empty_home: Path) -> None:
+    lines = ask("env").output.splitlines()
+    told = dict(line.removeprefix("export ").split("=", 1) for line in lines)
+    for name in ("DAGSTER_HOME", "BENTOML_HOME", "DBT_TARGET_PATH", "MLFLOW_BACKEND_STORE_URI"):
+        assert str(empty_home) in shlex.split(told[name])[0], name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("run frod", "there is no use case 'frod'"),
+        ("run fraud --until yesterday", "--until takes a date like 2018-09-30, not 'yesterday'"),
+        ("run fraud --until 2017-01-01", "lies before the first day of `transactions`, 2018-04-01"),
+        ("run fraud --until 2019-01-01", "lies behind the last day of `transactions`, 2018-09-30"),
+        ("serve fraud", "nothing is deployed for fraud yet; run `mlplatform run fraud` first"),
+        ("predict fraud --json {amount", "--json is not JSON"),
+        ("predict fraud --json {} --url localhost", "--url takes an address like http://"),
+        ("predict fraud --json {} --url http://127.0.0.1:9", "start the service: mlplatform serve fraud"),
+    ],
+)
+def test_a_mistake_is_one_clear_line_and_exit_code_1(ask: Ask, arguments: str, said: str) -> None:
+    told = ask(*arguments.split())
+    assert told.exit_code == 1
+    assert said in told.output
+    assert isinstance(told.exception, SystemExit)
+
+
+def test_up_names_the_port_that_is_taken_and_starts_nothing(ask: Ask, empty_home: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        told = ask("up", "--port", str(port - 1))
+    assert told.exit_code == 1
+    assert f"{port} (MLflow)" in told.output
+    assert not empty_home.exists()
+
+
+@pytest.mark.slow
+def test_setup_twice_keeps_what_a_person_changed(run: Run) -> None:
+    first = run("setup")
+    assert first.returncode == 0, first.stderr
+    settings = Path(first.stdout.removeprefix("home ready: ").strip()) / "dagster" / "dagster.yaml"
+    changed = settings.read_text().replace("max_concurrent_runs: 2", "max_concurrent_runs: 1")
+    settings.write_text(changed)
+    assert run("setup").returncode == 0
+    assert settings.read_text() == changed
+    assert run("doctor").returncode == 0
+    assert json.loads(run("status", "--json").stdout)["use_cases"][0]["rows"] == {}
+
+
+@pytest.mark.slow
+def test_a_selection_that_selects_nothing_is_said_before_anything_runs(run: Run) -> None:
+    told = run("run", "fraud", "--select", "key:fraud/nothing")
+    assert told.returncode == 1
+    assert "--select 'key:fraud/nothing' selects no asset" in told.stderr
+    assert "Traceback" not in told.stderr

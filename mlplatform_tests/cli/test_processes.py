@@ -1,0 +1,116 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.events import EngineEventData
+
+from mlplatform.cli.orphans import end_orphans
+from mlplatform.cli.processes import answers, require_free, start_part, stop_parts
+from mlplatform.errors import PlatformError
+
+FAMILY = """
+import signal, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import signal, time; {ignore}; time.sleep(60)"])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def start_family(logs: Path, ignore: str = "pass"):
+    part = start_part(
+        "family",
+        1,
+        [sys.executable, "-c", FAMILY.format(ignore=ignore)],
+        logs=logs,
+        folder=logs,
+        environment=os.environ,
+    )
+    while not part.log.read_text().strip():
+        time.sleep(0.02)
+    return part, int(part.log.read_text())
+
+
+def is_running(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def test_stopping_a_part_ends_its_children_too(tmp_path: Path) -> None:
+    part, child = start_family(tmp_path)
+    stop_parts([part])
+    assert part.process.returncode is not None
+    assert not is_running(child)
+
+
+def test_a_child_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlplatform.cli.processes._GRACE_SECONDS", 0.5)
+    part, child = start_family(tmp_path, ignore="signal.signal(signal.SIGINT, signal.SIG_IGN)")
+    time.sleep(0.3)
+    stop_parts([part])
+    end = time.monotonic() + 5
+    while is_running(child) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not is_running(child)
+
+
+def test_a_background_job_still_hears_an_interrupt() -> None:
+    script = """
+from time import sleep
+from mlplatform.cli.processes import end_on_signals
+end_on_signals()
+print("ready", flush=True)
+sleep(60)
+"""
+    started = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    with started:
+        assert started.stdout is not None
+        started.stdout.readline()
+        started.send_signal(signal.SIGINT)
+        assert started.wait(timeout=10) != 0
+
+
+def test_free_ports_are_no_error() -> None:
+    assert not answers(9)
+    require_free({9: "nobody"})
+
+
+def test_a_taken_port_is_named_with_who_wants_it() -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(PlatformError, match=rf"{taken.getsockname()[1]} \(MLflow\)"):
+            require_free({taken.getsockname()[1]: "MLflow"})
+
+
+def started_run(instance: dg.DagsterInstance, pid: int) -> str:
+    @dg.job
+    def nothing() -> None: ...
+
+    run = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED)
+    instance.report_engine_event(
+        "Executing steps", run, EngineEventData(metadata={"pid": dg.MetadataValue.text(str(pid))})
+    )
+    return run.run_id
+
+
+def test_a_run_whose_process_is_gone_counts_as_failed() -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with dg.DagsterInstance.ephemeral() as instance:
+        gone, alive = started_run(instance, ended.pid), started_run(instance, os.getpid())
+        assert end_orphans(instance) == [gone]
+        assert instance.get_run_by_id(gone).status is dg.DagsterRunStatus.FAILURE
+        assert instance.get_run_by_id(alive).status is dg.DagsterRunStatus.STARTED
+        assert end_orphans(instance) == []
