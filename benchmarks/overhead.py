@@ -62,6 +62,7 @@ def main() -> None:
             for name in COMMANDS:
                 home = Home(folder / f"home-{number}-{name.replace(' ', '-')}")
                 rounds[name].append(run(name, platform, home))
+                print(f"round {number + 1}, {name}: {rounds[name][-1].watched.seconds:.0f} s", file=sys.stderr)
         best = {name: min(outcomes, key=lambda o: o.watched.seconds) for name, outcomes in rounds.items()}
         least_cpu = {name: min(o.watched.cpu for o in outcomes) for name, outcomes in rounds.items()}
         # By now the home has a manifest of dbt's, as after `mlplatform setup`.
