@@ -50,9 +50,14 @@ class Home:
         return self.root / "mlflow"
 
     @property
+    def mlflow_database(self) -> Path:
+        """MLflow's SQLite file: runs, metrics, registered models."""
+        return self.mlflow / "mlflow.sqlite"
+
+    @property
     def mlflow_uri(self) -> str:
         """Where MLflow keeps runs and registered models."""
-        return f"sqlite:///{self.mlflow / 'mlflow.sqlite'}"
+        return f"sqlite:///{self.mlflow_database}"
 
     @property
     def bentoml(self) -> Path:

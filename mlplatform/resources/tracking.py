@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from filelock import FileLock
 
 from mlplatform.errors import ArtifactError
 from mlplatform.home import Home
@@ -55,10 +56,10 @@ class Tracking(dg.ConfigurableResource[Any]):
     def client(self) -> Any:
         """MLflow's client on this home's database."""
         home = Home.current()
-        home.mlflow.mkdir(parents=True, exist_ok=True)
         os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
         import mlflow
 
+        _ensure_database(home)
         mlflow.set_tracking_uri(home.mlflow_uri)
         return mlflow.MlflowClient()
 
@@ -121,6 +122,24 @@ def _dagster_mlflow(context: dg.AssetExecutionContext, use_case: str, run_id: st
         "extra_tags": tags,
     }
     return MlFlow(_RunContext(context.log, context.run, context.run_id, config))
+
+
+def _ensure_database(home: Home) -> None:
+    """Create MLflow's tables once. Two first runs at once would both create them, and one of them would fail; a first
+    run that is killed meanwhile would leave half of them. So: one at a time, beside its place, and then renamed."""
+    if home.mlflow_database.exists():
+        return
+    from mlflow import MlflowClient
+
+    home.mlflow.mkdir(parents=True, exist_ok=True)
+    home.locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(home.locks / "mlflow.lock"):
+        if home.mlflow_database.exists():
+            return
+        unfinished = home.mlflow / "unfinished.sqlite"
+        unfinished.unlink(missing_ok=True)
+        MlflowClient(f"sqlite:///{unfinished}").search_experiments(max_results=1)
+        unfinished.rename(home.mlflow_database)
 
 
 def _experiment(client: Any, name: str) -> str:
