@@ -50,7 +50,8 @@ def main() -> None:
 
 def keep(page: Page, path: Path) -> None:
     """A palette of 256 colours: a third of the bytes."""
-    page.screenshot(path=path)
+    dialog = page.locator(".bp5-dialog, .bp4-dialog")
+    (dialog if dialog.count() else page).screenshot(path=path)
     Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     size = path.stat().st_size
     print(f"{path.name}: {size:,} bytes{'' if size < MOST_BYTES else ', TOO LARGE'}")
@@ -87,6 +88,12 @@ def pictures(name: str, which: int = 0) -> Shot:
     return shot
 
 
+def decision(page: Page, port: int) -> None:
+    page.set_viewport_size({"width": 1440, "height": 1500})
+    asset("retrain_decision")(page, port)
+    page.get_by_text("Metadata", exact=True).first.scroll_into_view_if_needed()
+
+
 def check(name: str, named: str) -> Shot:
     return dagster(f"/assets/fraud/{name}?view=checks&checkDetail={named}", settle=8)
 
@@ -100,10 +107,14 @@ def skip_reason(page: Page, port: int) -> None:
 def mlflow(page: Page, port: int) -> None:
     with sqlite3.connect(Home.current().mlflow / "mlflow.sqlite") as db:
         run, experiment = db.execute(
-            "SELECT run_uuid, experiment_id FROM runs WHERE status = 'FINISHED' ORDER BY start_time LIMIT 1"
+            "SELECT run_uuid, experiment_id FROM runs WHERE name = 'lightgbm' ORDER BY start_time DESC LIMIT 1"
         ).fetchone()
-    page.goto(f"http://127.0.0.1:{port + 1}/#/experiments/{experiment}/runs/{run}", timeout=60_000)
+    page.goto(f"http://127.0.0.1:{port + 1}/#/experiments/{experiment}/runs/{run}/model-metrics", timeout=60_000)
     page.wait_for_timeout(8000)
+    assistant = page.get_by_role("button", name="Close")
+    if assistant.count():
+        assistant.first.click()
+        page.wait_for_timeout(1500)
 
 
 def evidently(page: Page, port: int) -> None:
@@ -125,7 +136,7 @@ SHOTS: dict[str, Shot] = {
     "champion": pictures("champion"),
     "drift": pictures("drift_report", 0),
     "drift-over-time": pictures("drift_report", 1),
-    "decision": asset("retrain_decision"),
+    "decision": decision,
     "check": check("champion", "incumbent"),
     "automation": dagster("/automation", settle=6),
     "sensor": skip_reason,
