@@ -162,7 +162,7 @@ class Training(_Unique):
                 named = {*candidate.increasing, *candidate.decreasing}
                 if unknown := sorted(named - ordered):
                     raise ValueError(
-                        f"increasing and decreasing of {candidate.name} name {', '.join(unknown)}; "
+                        f"directions of {candidate.name} name {', '.join(unknown)}; "
                         f"allowed are the features that are not categorical: {', '.join(sorted(ordered))}"
                     )
         return self

@@ -58,13 +58,13 @@ def test_an_unknown_use_case_is_answered_with_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    ("directions", "message"),
+    ("old", "new", "message"),
     [
-        ("increasing: [amuont]", "increasing and decreasing of lightgbm name amuont; allowed are .*amount"),
-        ("increasing: [amount], decreasing: [amount]", "amount: both increasing and decreasing"),
+        ("increasing: [amount,", "increasing: [amuont,", "directions of lightgbm name amuont; allowed are .*amount"),
+        ("decreasing: [", "decreasing: [amount, ", "amount: both increasing and decreasing"),
     ],
 )
-def test_a_direction_of_no_feature_or_of_both_kinds_is_refused(tmp_path: Path, directions: str, message: str) -> None:
-    declare(tmp_path, "kind: lightgbm,", f"kind: lightgbm, {directions},")
+def test_a_direction_of_no_feature_or_two_of_one_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    declare(tmp_path, old, new)
     with pytest.raises(SpecError, match=message):
         load_declaration("fraud", tmp_path)
