@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 
-.PHONY: help setup demo test lint types layers definitions unit requirements wheel-test clean
+.PHONY: help setup demo test lint types layers definitions unit requirements clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -52,5 +52,5 @@ requirements: $(INSTALLED) ## Pin again after a change of pyproject.toml.
 			--no-emit-index-url --no-header pyproject.toml $$@ -o requirements/$$name.txt; \
 	done
 
-clean: ## Remove the virtual environment and the home, with all its data.
-	rm -rf $(VENV) $(MLPLATFORM_HOME)
+clean: ## Remove the virtual environment and the home in this folder, with all its data.
+	rm -rf $(VENV) .mlplatform

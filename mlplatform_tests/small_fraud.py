@@ -13,7 +13,7 @@ from mlplatform.components import UseCase
 from mlplatform.resources import shared_resources
 from mlplatform.spec import Declaration, load_declaration
 from mlplatform.spec import UseCase as UseCaseSpec
-from mlplatform.stages.jobs import everything_job, range_tags, use_case_tags
+from mlplatform.stages.jobs import everything_job, range_tags, training_job, use_case_tags
 
 START = date(2018, 4, 1)
 
@@ -58,7 +58,6 @@ class Platform:
             dg.Definitions(resources=shared_resources(), executor=dg.in_process_executor),
         )
         self._cursors: dict[str, str | None] = {}
-        self._seen: set[str] = set()
 
     def run(
         self, stages: Sequence[str] = (), days: int | None = None, first_day: int = 0, raise_on_error: bool = False
@@ -88,7 +87,7 @@ class Platform:
         )
 
     def tick(self, sensor: str) -> "Tick":
-        """Evaluate a sensor as the daemon does: with its cursor, and each run key once."""
+        """Evaluate a sensor as the daemon does, with its cursor."""
         definition = self.definitions.resolve_sensor_def(sensor)
         context = dg.build_sensor_context(
             instance=self.instance,
@@ -97,17 +96,12 @@ class Platform:
         )
         data = definition.evaluate_tick(context)
         self._cursors[sensor] = data.cursor
-        fresh = [request for request in data.run_requests or [] if request.run_key not in self._seen]
-        self._seen |= {request.run_key for request in fresh if request.run_key}
-        return Tick(fresh, data.skip_message or "")
+        return Tick(list(data.run_requests or []), data.skip_message or "")
 
     def start(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         """Run what a sensor asked for."""
-        job = request.job_name or self._only_job(request)
-        return self.launch(job, dict(request.tags))
-
-    def _only_job(self, request: dg.RunRequest) -> str:
-        return f"{self.declaration.spec.name}_train_to_deployment"
+        job = request.job_name or training_job(self.declaration)
+        return self.launch(job, dict(request.tags), list(request.asset_selection or []) or None)
 
     def metadata(self, stage: str) -> dict[str, Any]:
         """Values of the latest materialisation of a stage."""

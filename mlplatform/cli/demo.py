@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from mlplatform.cli.requests import Sample, sample_requests
 from mlplatform.cli.run import run_use_case
@@ -73,8 +71,12 @@ def _print_exchange(sample: Sample, answer: Answer, names: Outcomes) -> None:
 
 
 def _short(row: Mapping[str, Any]) -> str:
-    shown = ", ".join(f"{name} {value}" for name, value in list(row.items())[:4])
+    shown = ", ".join(f"{name} {_short_value(value)}" for name, value in list(row.items())[:4])
     return f"{shown}, … ({len(row)} features)"
+
+
+def _short_value(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _flat(problem: Any) -> str:
@@ -83,14 +85,13 @@ def _flat(problem: Any) -> str:
 
 def _print_summary(name: str, home: Home) -> None:
     status = read_status(load_declaration(name), home)
-    table = Table(title=f"\n{name}", title_justify="left", show_header=False, box=None)
+    click.secho(f"\n{name}", bold=True)
     for lake_table, rows in status.rows.items():
-        table.add_row(lake_table, f"{rows:,} rows")
+        click.echo(f"  {lake_table:<24} {rows:>10,} rows")
     if status.live:
-        table.add_row("live", f"{status.live['bento']} since {status.live['deployed_at']}")
+        click.echo(f"  live                     {status.live['bento']} since {status.live['deployed_at']}")
     if status.decision:
-        table.add_row("decision", f"{status.decision['verdict']}: {status.decision['reason']}")
-    Console().print(table)
+        click.echo(f"  decision                 {status.decision['verdict']}: {status.decision['reason']}")
     click.echo(_NEXT.format(name=name))
 
 

@@ -1,11 +1,14 @@
 """Requests for a demonstration, made from rows of the out-of-time test part that no model has learned from."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mlplatform.errors import LakeError
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
+from mlplatform.serving.pointer import read_pointer
 from mlplatform.spec import Declaration
 
 __all__ = ["Sample", "sample_requests"]
@@ -27,9 +30,11 @@ def sample_requests(uc: Declaration, home: Home) -> list[Sample]:
 
     Raises:
         LakeError: there is no labelled test row; train first.
+        ArtifactError: nothing is deployed.
     """
-    positive, negative = _row(uc, home, label=1), _row(uc, home, label=0)
-    first, names = uc.spec.training.features[0], uc.spec.outcomes
+    features = _served_features(uc, home)
+    positive, negative = _row(uc, home, features, label=1), _row(uc, home, features, label=0)
+    first, names = features[0], uc.spec.outcomes
     invalid = {**negative, first: "a lot", "colour": "red"}
     return [
         Sample(f"one that turned out {names.positive}", positive, _OK),
@@ -38,9 +43,15 @@ def sample_requests(uc: Declaration, home: Home) -> list[Sample]:
     ]
 
 
-def _row(uc: Declaration, home: Home, label: int) -> dict[str, Any]:
+def _served_features(uc: Declaration, home: Home) -> list[str]:
+    """What the live model asks for: the declaration may have changed since that was trained."""
+    bundle = Path(read_pointer(home.deployment(uc.spec.name)).path)
+    return [str(rule["name"]) for rule in json.loads((bundle / "contract.json").read_text(encoding="utf-8"))]
+
+
+def _row(uc: Declaration, home: Home, features: list[str], label: int) -> dict[str, Any]:
     """The features of one test row, the same one each time: its label is what happened, not what a model says."""
-    columns = ", ".join(uc.spec.training.features)
+    columns = ", ".join(features)
     order = ", ".join(f"hash({key})" for key in uc.spec.entity_keys)
     with Lake.at(home).read() as con:
         found = con.execute(

@@ -61,7 +61,7 @@ def run_use_case(name: str, select: str | None = None, until: str | None = None)
                 instance=instance,
                 run_id=run_id,
                 run_config=_QUIET,
-                tags=_tags(uc, last_day),
+                tags=_tags(uc, last_day, whole=selected is None),
                 asset_selection=selected,
                 raise_on_error=False,
             )
@@ -86,10 +86,14 @@ def _last_day(uc: Declaration, until: str) -> date:
     return last
 
 
-def _tags(uc: Declaration, last_day: date | None) -> dict[str, str]:
-    from mlplatform.stages.jobs import range_tags, use_case_tags
+def _tags(uc: Declaration, last_day: date | None, whole: bool) -> dict[str, str]:
+    from mlplatform.stages.jobs import FINGERPRINT_TAG, range_tags, use_case_tags
+    from mlplatform.stages.new_data import sources_fingerprint
 
     tags = use_case_tags(uc)
+    if whole:
+        # So that the new-data sensor knows what has been read.
+        tags |= {FINGERPRINT_TAG: sources_fingerprint(uc)}
     if last_day is None:
         return tags
     return tags | range_tags(date.fromisoformat(uc.spec.sources[0].start), last_day + timedelta(days=1))

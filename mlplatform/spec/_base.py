@@ -1,6 +1,11 @@
 """The base of every declared model: frozen, strict about unknown fields."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""A column of the lake. Plain identifiers only: names are written into SQL, and a strange one should fail here."""
 
 
 class Declared(BaseModel):

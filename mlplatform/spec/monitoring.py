@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from mlplatform.spec._base import Declared
 
@@ -49,3 +49,12 @@ class Policy(Declared):
     """Logical days between two retrainings."""
     budget_seconds: PositiveFloat = 1800
     """A retraining that is expected to take longer (as the last one did) is blocked, not started."""
+
+    @model_validator(mode="after")
+    def _required_windows_exist(self) -> "Policy":
+        if self.windows_required > self.windows:
+            raise ValueError(
+                f"windows_required is {self.windows_required}, but only windows: {self.windows} are looked at; "
+                "such a policy would never retrain"
+            )
+        return self

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from mlplatform.spec._base import Declared
+from mlplatform.spec._base import ColumnName, Declared
 
 __all__ = ["FilesSource", "PythonSource", "Source"]
 
@@ -12,9 +12,9 @@ __all__ = ["FilesSource", "PythonSource", "Source"]
 class _AnySource(Declared):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     """Lower-case name; the rows land in the table `raw_<use case>.<name>`."""
-    key: Annotated[list[str], Field(min_length=1)]
+    key: Annotated[list[ColumnName], Field(min_length=1)]
     """Columns that identify a row: a row that comes twice is stored once."""
-    time_column: str = "event_time"
+    time_column: ColumnName = "event_time"
     """When the row happened (a timestamp without zone, UTC)."""
     start: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
     """First day to ingest; the daily partitions begin here."""
@@ -22,6 +22,8 @@ class _AnySource(Declared):
     """Last day to ingest; left out, the source goes on for ever."""
     max_days_per_run: PositiveInt = 7
     """How many new days the new-data sensor ingests in one run."""
+    look_back_days: PositiveInt = 30
+    """When the source's content changed: how many days are read again, for late rows and labels that became known."""
 
 
 class PythonSource(_AnySource):

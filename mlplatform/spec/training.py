@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from mlplatform.spec._base import Declared
+from mlplatform.spec._base import ColumnName, Declared
 
 __all__ = ["Candidate", "Costs", "Gates", "LightGBMCandidate", "LogisticCandidate", "Split", "Training", "Tuning"]
 
@@ -112,7 +112,7 @@ class Gates(Declared):
     """How much worse than the incumbent `not_worse` still allows."""
     max_calibration_error: Share = 0.05
     """Expected calibration error, 10 equal-mass bins."""
-    slices: list[str] = []
+    slices: list[ColumnName] = []
     """Columns of the features; the metric is taken in each of their groups."""
     slice_floor: Share = 0.0
     """The metric must reach this in each slice."""
@@ -141,11 +141,11 @@ class _Unique(Declared):
 class Training(_Unique):
     """Everything between the training set and the champion."""
 
-    label: str = "label"
+    label: ColumnName = "label"
     """Column of the features with the label, 0 or 1."""
-    features: Annotated[list[str], Field(min_length=1)]
+    features: Annotated[list[ColumnName], Field(min_length=1)]
     """Feature columns the models see, in this order."""
-    categorical: list[str] = []
+    categorical: list[ColumnName] = []
     """Those of `features` that hold categories, not amounts."""
     split: Split
     """The parts, in days."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mlplatform.spec._base import Declared
+from mlplatform.spec._base import ColumnName, Declared
 from mlplatform.spec.monitoring import Drift, Policy
 from mlplatform.spec.source import Source
 from mlplatform.spec.training import Training
@@ -56,11 +56,11 @@ class UseCase(Declared):
     """What the two labels are called where people read them."""
     sources: Annotated[list[Source], Field(min_length=1)]
     """Where rows come from; each becomes an asset `raw_<name>`."""
-    entity_keys: Annotated[list[str], Field(min_length=1)]
+    entity_keys: Annotated[list[ColumnName], Field(min_length=1)]
     """Columns of the spine that identify an example."""
-    event_time: str = "event_time"
+    event_time: ColumnName = "event_time"
     """Column of the spine: when the example happened."""
-    label_known_at: str = "label_known_at"
+    label_known_at: ColumnName = "label_known_at"
     """Column of the spine: when its label became known."""
     contract: Contract = Contract()
     """The data contract."""

@@ -8,9 +8,10 @@ from mlplatform.stages.deployment import deployment_asset
 from mlplatform.stages.drift_report import drift_report_asset
 from mlplatform.stages.jobs import jobs
 from mlplatform.stages.leakage import leakage_check
+from mlplatform.stages.new_data import new_data_sensor
 from mlplatform.stages.raw import raw_asset
+from mlplatform.stages.retrain import retrain_sensor
 from mlplatform.stages.retrain_decision import retrain_decision_asset
-from mlplatform.stages.sensors import new_data_sensor, retrain_sensor
 from mlplatform.stages.training_set import training_set_asset
 
 __all__ = [

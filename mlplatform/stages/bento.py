@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlplatform.home import Home
 from mlplatform.resources.lake import LakeResource
 from mlplatform.resources.tracking import Registered, Tracking
 from mlplatform.spec import Declaration
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["REFERENCE_FILE", "bento_asset"]
 
 REFERENCE_FILE = "reference.parquet"
-CONTRACT_FILE = "contract.json"
-FEATURE_QUERY_FILE = "feature_query.json"
 
 _DESCRIPTION = (
     "The champion as a Bento: model, contract, reference sample, importance, and a manifest of SHA-256 hashes."
@@ -56,36 +53,26 @@ def bento_asset(uc: Declaration) -> dg.AssetsDefinition:
 
 
 def _build(uc: Declaration, champion: Registered, tracking: Tracking, reference: "pd.DataFrame") -> "BuiltBento":
-    from mlplatform.contracts.load import load_contract
-    from mlplatform.contracts.rules import describe, dump_rules
     from mlplatform.serving.build import build_bento
     from mlplatform.serving.bundle import write_manifest
 
-    features = set(uc.spec.training.features)
-    rules = describe(load_contract(uc.folder, uc.spec.contract.module, "features"))
     with tempfile.TemporaryDirectory(prefix="mlplatform-bundle-") as made:
         bundle = Path(made) / "bundle"
         shutil.copytree(tracking.model_folder(champion.run_id), bundle)
-        (bundle / CONTRACT_FILE).write_text(dump_rules([r for r in rules if r.name in features]), encoding="utf-8")
         reference.to_parquet(bundle / REFERENCE_FILE, index=False)
-        shutil.copyfile(Home.current().feature_query(uc.spec.name), bundle / FEATURE_QUERY_FILE)
         facts = {"mlflow_run_id": champion.run_id, TRAINED_ON: champion.tags[TRAINED_ON]}
         write_manifest(bundle, uc.spec.name, champion.version, facts)
         return build_bento(bundle, uc.spec.name, champion.version, {"use_case": uc.spec.name})
 
 
 def _reference(uc: Declaration, lake: LakeResource, champion: Registered) -> "pd.DataFrame":
-    """Training rows of the champion's own snapshot that drift is measured against."""
-    columns = ", ".join(dict.fromkeys(uc.spec.training.features))
+    """Training rows of the champion's own snapshot that drift is measured against: the same ones each time."""
+    columns, keys = ", ".join(uc.spec.training.features), ", ".join(uc.spec.entity_keys)
     with lake.open().read(int(champion.tags[TRAINED_ON])) as con:
-        con.execute("SET threads = 1")  # a repeatable sample needs one thread
         return con.execute(
-            f"SELECT {columns} FROM (FROM {uc.spec.name}.training_set WHERE part IN ('train', 'tune') ORDER BY ALL) "
-            f"USING SAMPLE reservoir({uc.spec.drift.sample_rows} ROWS) REPEATABLE ({_SAMPLE_SEED})"
+            f"SELECT {columns} FROM {uc.spec.name}.training_set WHERE part IN ('train', 'tune') "
+            f"ORDER BY hash({keys}), {keys} LIMIT {uc.spec.drift.sample_rows}"
         ).df()
-
-
-_SAMPLE_SEED = 7
 
 
 def _manifest_files(built: "BuiltBento") -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlplatform.home import Home
 from mlplatform.resources.lake import SNAPSHOT, recorded_metadata
 from mlplatform.resources.tracking import MODEL_FOLDER, Tracking
 from mlplatform.spec import Candidate, Declaration
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["IMPORTANCE_FILE", "MLFLOW_RUN", "TRAINED_ON", "TRAINING_SECONDS", "candidate_asset", "candidate_stage"]
 
+CONTRACT_FILE = "contract.json"
+FEATURE_QUERY_FILE = "feature_query.json"
 IMPORTANCE_FILE = "importance.json"
 _EXPLAINED_ROWS = 800
 
@@ -61,7 +65,7 @@ def candidate_asset(uc: Declaration, candidate: Candidate) -> dg.AssetsDefinitio
                 progress=lambda trial, value: context.log.info(f"trial {trial}: {value:.4f}"),
             )
             pictures = _pictures(uc, result, training_set)
-            _log(mlflow, result, pictures, frozen)
+            _log(mlflow, uc, result, pictures, frozen)
             run_id = mlflow.active_run().info.run_id
         return dg.MaterializeResult(metadata=_metadata(result, run_id, tags, pictures))
 
@@ -87,7 +91,9 @@ def _pictures(uc: Declaration, result: "TrainedCandidate", rows: "pd.DataFrame")
     }
 
 
-def _log(mlflow: Any, result: "TrainedCandidate", pictures: dict[str, bytes], frozen: Mapping[str, Any]) -> None:
+def _log(
+    mlflow: Any, uc: Declaration, result: "TrainedCandidate", pictures: dict[str, bytes], frozen: Mapping[str, Any]
+) -> None:
     """Everything about the run that a reader of MLflow looks for; the model as text or ONNX, never a pickle."""
     mlflow.log_params(dict(result.params))
     mlflow.log_params({"features": len(result.model.features), "train_rows": result.train_rows, **result.boundaries})
@@ -101,6 +107,9 @@ def _log(mlflow: Any, result: "TrainedCandidate", pictures: dict[str, bytes], fr
         folder = Path(made)
         result.model.save(folder / MODEL_FOLDER)
         (folder / MODEL_FOLDER / IMPORTANCE_FILE).write_text(json.dumps(dict(result.importance)), encoding="utf-8")
+        # As they were when the model learned: a later edit of the SQL or the contract must not reach an old model.
+        shutil.copyfile(Home.current().feature_query(uc.spec.name), folder / MODEL_FOLDER / FEATURE_QUERY_FILE)
+        (folder / MODEL_FOLDER / CONTRACT_FILE).write_text(_rules(uc), encoding="utf-8")
         for name, png in pictures.items():
             (folder / f"{name}.png").write_bytes(png)
         mlflow.log_artifacts(str(folder))
@@ -122,3 +131,13 @@ def _metadata(
         "threshold": round(result.model.threshold, 6),
         **{f"test_{name}": round(value, 6) for name, value in figures.items()},
     }
+
+
+def _rules(uc: Declaration) -> str:
+    """The contract of the features that the model sees, as JSON for the service."""
+    from mlplatform.contracts.load import load_contract
+    from mlplatform.contracts.rules import describe, dump_rules
+
+    features = set(uc.spec.training.features)
+    rules = describe(load_contract(uc.folder, uc.spec.contract.module, "features"))
+    return dump_rules([rule for rule in rules if rule.name in features])

@@ -5,19 +5,27 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import yaml
 
+from mlplatform.errors import SpecError
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import describe_table
 from mlplatform.resources.dbt import DBT_PROJECT, manifest
 from mlplatform.resources.lake import LakeResource, table_metadata, table_of
 from mlplatform.spec import Declaration
+from mlplatform.stages.naming import asset_key
 
 __all__ = ["dbt_assets"]
 
 
 def dbt_assets(uc: Declaration) -> dg.AssetsDefinition:
-    """The models below dbt_project/models/<use case>, their tests as asset checks."""
+    """The models below dbt_project/models/<use case>, their tests as asset checks.
+
+    Raises:
+        SpecError: dbt and the declaration disagree on the label delay.
+    """
+    _require_one_label_delay(uc)
     # Importing it loads dbt's own classes (2.5 s): only where definitions are really built.
     from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings
     from dagster_dbt import dbt_assets as dbt_assets_of
@@ -43,9 +51,23 @@ def dbt_assets(uc: Declaration) -> dg.AssetsDefinition:
         compiled = _compiled_files(uc, invocation.target_path)
         for event in invocation.stream():
             yield _with_table(event, context, opened, compiled)
-        _keep_feature_query(uc, invocation.target_path / "manifest.json")
+        # A build of some models leaves the others uncompiled.
+        if asset_key(uc, "features") in context.selected_asset_keys:
+            _keep_feature_query(uc, invocation.target_path / "manifest.json")
 
     return models
+
+
+def _require_one_label_delay(uc: Declaration) -> None:
+    """Staging dates the labels that come without a date, the split leaves gaps: with two delays labels would leak."""
+    path, name = DBT_PROJECT / "dbt_project.yml", f"{uc.spec.name}_label_delay_days"
+    in_dbt = yaml.safe_load(path.read_text(encoding="utf-8")).get("vars", {}).get(name)
+    declared = uc.spec.training.split.label_delay_days
+    if in_dbt is not None and in_dbt != declared:
+        raise SpecError(
+            f"{path} says {name}: {in_dbt}, {uc.folder / 'defs.yaml'} says split.label_delay_days: {declared}; "
+            "make them equal"
+        )
 
 
 def _keep_feature_query(uc: Declaration, manifest_file: Path) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlplatform.ml.drift import DriftResult
     from mlplatform.serving.pointer import Pointer
 
-__all__ = ["drift_report_asset", "drift_table", "drift_windows"]
+__all__ = ["drift_report_asset", "drift_table", "drift_windows", "policy_windows"]
 
 _WINDOW_KEY = ["model_version", "window_end", "column"]
 _DESCRIPTION = "Each feature of the latest windows against the champion's training rows: one fixed test, corrected."
@@ -145,8 +145,17 @@ def _rows(uc: Declaration, live: "Pointer", measured: "dict[pd.Timestamp, DriftR
     )
 
 
+def policy_windows(uc: Declaration, lake: Lake, model_version: int, as_of: "pd.Timestamp") -> "list[WindowEvidence]":
+    """The M windows that end at `as_of`, one behind the other, oldest first.
+
+    Windows that were measured as of other days overlap these: the same rows would count twice.
+    """
+    ends = set(_window_ends(uc, as_of))
+    return [window for window in drift_windows(uc, lake, model_version) if window.end in ends]
+
+
 def drift_windows(uc: Declaration, lake: Lake, model_version: int) -> "list[WindowEvidence]":
-    """The measured windows of one model version, oldest first."""
+    """All measured windows of one model version, oldest first."""
     import pandas as pd
 
     from mlplatform.ml.decision import WindowEvidence

@@ -1,14 +1,13 @@
 """`raw_<source>`: rows as they arrived, once by key; rows that break the contract go to quarantine with reasons."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pyarrow as pa
 
+from mlplatform.ingest.days import Days, declared_days
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import describe_table, merge_rows
 from mlplatform.resources.lake import LakeResource, table_metadata
@@ -20,32 +19,10 @@ if TYPE_CHECKING:
     from mlplatform.contracts.check import Checked
     from mlplatform.ingest.base import Reader
 
-__all__ = ["Days", "partitions_of", "raw_asset", "raw_table"]
+__all__ = ["partitions_of", "raw_asset", "raw_table"]
 
 # A month of the simulator is 300,000 rows: large enough to be quick, small enough to stay far below a GiB.
 _DAYS_PER_COMMIT = 31
-
-
-@dataclass(frozen=True)
-class Days:
-    """A range of days: `start` is in it, `end` is the day behind it."""
-
-    start: date
-    end: date
-
-    def chunks(self, days: int) -> Iterator["Days"]:
-        """The range in pieces of at most `days` days."""
-        step = timedelta(days=days)
-        edges = [self.start + i * step for i in range((self.end - self.start) // step + 1)]
-        yield from (Days(a, b) for a, b in pairwise([*edges, self.end]) if a < b)
-
-    def keys(self) -> list[str]:
-        """Partition keys."""
-        return [(self.start + timedelta(days=i)).isoformat() for i in range((self.end - self.start).days)]
-
-    def __str__(self) -> str:
-        last = self.end - timedelta(days=1)
-        return f"{self.start}..{last}" if last > self.start else f"{self.start}"
 
 
 def raw_table(uc: Declaration, source: Source) -> str:
@@ -95,11 +72,8 @@ def _days_of(context: dg.AssetExecutionContext, source: Source, reader: "Reader"
     if context.has_partition_key or context.has_partition_key_range:
         window = context.partition_time_window
         return Days(window.start.date(), window.end.date())
-    first, behind = reader.available() or _nothing_there(source)
-    declared = date.fromisoformat(source.start)
-    last = date.fromisoformat(source.end) + timedelta(days=1) if source.end else behind
-    days = Days(max(first, declared), min(behind, last))
-    return days if days.start < days.end else _nothing_there(source)
+    days = declared_days(source, reader.available())
+    return days if days is not None else _nothing_there(source)
 
 
 def _nothing_there(source: Source) -> Any:

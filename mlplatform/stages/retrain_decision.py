@@ -14,7 +14,8 @@ from mlplatform.spec import Declaration
 from mlplatform.stages.champion import champion_table
 from mlplatform.stages.clock import as_of_run
 from mlplatform.stages.deployment import current_deployment
-from mlplatform.stages.drift_report import drift_windows
+from mlplatform.stages.drift_report import policy_windows
+from mlplatform.stages.jobs import use_case_tags
 from mlplatform.stages.naming import asset_attributes, asset_key
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = ["DECISION_ID", "DECISION_TAG", "REASON", "VERDICT", "decision_table",
 VERDICT, REASON, DECISION_ID = "verdict", "reason", "decision_id"
 DECISION_TAG = "mlplatform/decision_id"
 """Tag of the run that acts on a decision."""
+_RECENT_RUNS = 200
 _DESCRIPTION = "Retrain, wait or blocked, with the numbers it was weighed on."
 
 
@@ -50,12 +52,12 @@ def retrain_decision_asset(uc: Declaration) -> dg.AssetsDefinition:
         champion = _champion(uc, opened)
         decision = decide(
             uc.spec.name,
-            drift_windows(uc, opened, int(champion.version)) if champion else [],
+            policy_windows(uc, opened, int(champion.version), moment) if champion else [],
             uc.spec.policy,
             as_of=moment,
             champion=champion,
             new_labelled_rows=_new_labelled_rows(uc, opened, champion, moment),
-            acted_on=_acted_on(context.instance),
+            acted_on=_acted_on(context.instance, uc),
         )
         row = _row(decision, moment)
         done = opened.commit(
@@ -95,9 +97,11 @@ def _champion(uc: Declaration, lake: Lake) -> "Champion | None":
     return Champion(live.version, pd.Timestamp(row[0]), float(row[1]))
 
 
-def _acted_on(instance: dg.DagsterInstance) -> set[str]:
-    """Decisions that have led to a run, finished or not."""
-    return {value for _, values in instance.get_run_tags(tag_keys=[DECISION_TAG]) for value in values}
+def _acted_on(instance: dg.DagsterInstance, uc: Declaration) -> set[str]:
+    """Decisions that a run has acted on, or is acting on; one that died may be tried again."""
+    died = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+    runs = instance.get_runs(dg.RunsFilter(tags=use_case_tags(uc)), limit=_RECENT_RUNS)
+    return {run.tags[DECISION_TAG] for run in runs if DECISION_TAG in run.tags and run.status not in died}
 
 
 def _new_labelled_rows(uc: Declaration, lake: Lake, champion: "Champion | None", as_of: "pd.Timestamp") -> int:

@@ -17,6 +17,8 @@ from mlplatform.stages.naming import asset_attributes, asset_key, check_result, 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlplatform.contracts.check import Checked
+
 __all__ = ["AS_OF", "training_set_asset"]
 
 AS_OF = "as_of"
@@ -37,9 +39,14 @@ def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
         moment = as_of_run(context, uc, opened)
         snapshot = opened.snapshot()
         labelled = _labelled_rows(uc, opened, snapshot, moment)
-        good, tally = _checked(uc, opened, labelled, f"training set as of {moment:%Y-%m-%d}")
-        passed = tally.bad <= uc.spec.contract.max_bad_share * (tally.good + tally.bad)
-        frozen = _with_parts(uc, good, moment)
+        batch = f"training set as of {moment:%Y-%m-%d}"
+        checked = _checked(uc, opened, labelled, batch)
+        evidence = Tally().plus(checked).evidence(uc)
+        if checked.bad_share > uc.spec.contract.max_bad_share:
+            # Before it is split or written: a set that breaks its contract must not become the latest one.
+            yield check_result(CONTRACT_CHECK, passed=False, metadata=evidence)
+            checked.require(uc.spec.contract.max_bad_share, batch)
+        frozen = _with_parts(uc, _with_labels(uc, checked, labelled), moment)
         digest = _content_hash(frozen)
         yield dg.MaterializeResult(
             value=frozen,
@@ -50,7 +57,7 @@ def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
                 "parts": dg.MetadataValue.table(_parts(uc, frozen)),
             },
             data_version=dg.DataVersion(digest[:16]),
-            check_results=[check_result(CONTRACT_CHECK, passed=passed, metadata=tally.evidence(uc))],
+            check_results=[check_result(CONTRACT_CHECK, passed=True, metadata=evidence)],
         )
 
     return training_set
@@ -79,19 +86,24 @@ def _labelled_rows(uc: Declaration, lake: Lake, snapshot: int, as_of: "pd.Timest
         ).df()
 
 
-def _checked(uc: Declaration, lake: Lake, rows: "pd.DataFrame", batch: str) -> tuple["pd.DataFrame", Tally]:
+def _checked(uc: Declaration, lake: Lake, rows: "pd.DataFrame", batch: str) -> "Checked":
     from mlplatform.contracts.check import check_rows
     from mlplatform.contracts.load import load_contract
 
-    spec = uc.spec
-    checked = check_rows(load_contract(uc.folder, spec.contract.module, "features"), rows, key=spec.entity_keys)
+    schema = load_contract(uc.folder, uc.spec.contract.module, "features")
+    checked = check_rows(schema, rows, key=uc.spec.entity_keys)
     now = datetime.now(UTC).replace(tzinfo=None)
     if len(checked.bad):
         lake.commit(lambda con: quarantine(con, uc, checked, batch, "features", now), f"quarantine {batch}")
+    return checked
+
+
+def _with_labels(uc: Declaration, checked: "Checked", rows: "pd.DataFrame") -> "pd.DataFrame":
+    """The contract speaks of features; what it does not name (labels) is taken along by key."""
     good = checked.good.to_pandas()
-    # The contract speaks of features; what it does not name (labels, keys) is taken along by key.
-    rest = [name for name in rows.columns if name not in good.columns or name in spec.entity_keys]
-    return good.merge(rows[rest], on=spec.entity_keys, validate="one_to_one"), Tally().plus(checked)
+    rest = [name for name in rows.columns if name not in good.columns or name in uc.spec.entity_keys]
+    labelled: pd.DataFrame = good.merge(rows[rest], on=uc.spec.entity_keys, validate="one_to_one")
+    return labelled
 
 
 def _with_parts(uc: Declaration, rows: "pd.DataFrame", as_of: "pd.Timestamp") -> "pd.DataFrame":

@@ -52,7 +52,7 @@ def service(platform: Platform, module_home: Home) -> Iterator[Served]:
 def test_one_run_takes_raw_events_to_a_deployed_model(platform: Platform, module_home: Home) -> None:
     result = platform.run(days=TRAINED_UNTIL)
     assert result.success
-    assert platform.metadata("deployment")["live"] == "fraud:v1"
+    assert platform.metadata("deployment")["model_version"] == 1
     assert json.loads(module_home.deployment("fraud").read_text())["version"] == "1"
 
 
@@ -83,7 +83,7 @@ def test_the_same_rows_give_the_same_model_and_nothing_new_is_promoted(platform:
     stages = ["training_set", "candidate_lightgbm", "candidate_logistic", "champion", "bento", "deployment"]
     assert platform.run(stages, days=TRAINED_UNTIL).success
     assert "byte for byte" in platform.metadata("champion")["verdict"]
-    assert platform.metadata("deployment")["live"] == "fraud:v1"
+    assert platform.metadata("deployment")["model_version"] == 1
     assert platform.metadata("deployment")["changed"] is False
 
 
@@ -119,20 +119,32 @@ def test_with_lasting_drift_the_service_moves_to_a_newly_trained_version_without
         result = platform.start(request)
         assert result.success
         load.wait_for_version("2")
-    assert platform.metadata("deployment")["live"] == "fraud:v2"
+    assert platform.metadata("deployment")["model_version"] == 2
     assert load.failed == []
     assert load.answered > 50
 
 
 def test_one_decision_trains_once(platform: Platform) -> None:
-    assert platform.tick("fraud_retrain").requests == []
+    tick = platform.tick("fraud_retrain")
+    assert tick.requests == []
+    assert "has led to a comparison" in tick.skipped
+
+
+def test_a_champion_that_a_dead_run_left_undeployed_is_deployed(platform: Platform, module_home: Home) -> None:
+    """As after a kill between the comparison and the pointer: the service is a version behind the registry."""
+    pointer = module_home.deployment("fraud")
+    live = pointer.read_text()
+    pointer.write_text(live.replace('"version": "2"', '"version": "1"'))
+    [request] = platform.tick("fraud_retrain").requests
+    assert platform.start(request).success
+    assert json.loads(pointer.read_text())["version"] == "2"
 
 
 def test_right_after_a_training_the_next_window_waits(platform: Platform) -> None:
     [request] = platform.tick("fraud_new_data").requests
     assert platform.start(request).success
     assert platform.metadata("retrain_decision")["verdict"] == "wait"
-    assert "no source has rows beyond" in platform.tick("fraud_new_data").skipped
+    assert "no source has rows beyond 2018-08-04" in platform.tick("fraud_new_data").skipped
 
 
 def test_a_model_that_fails_a_gate_is_refused_and_never_served(platform: Platform) -> None:
@@ -145,7 +157,7 @@ def test_a_model_that_fails_a_gate_is_refused_and_never_served(platform: Platfor
     assert not result.success
     assert "metric_floor" in failed_checks(result)
     assert "kept incumbent v2" in platform.metadata("champion")["verdict"]
-    assert platform.metadata("deployment")["live"] == "fraud:v2"
+    assert platform.metadata("deployment")["model_version"] == 2
 
 
 class _Load:

@@ -1,0 +1,158 @@
+"""The new-data sensor: new or changed days of the sources, carried through to a decision, a few days at a time.
+
+What counts as new is measured at the end of the graph, not at its beginning: a day is covered when a decision has been
+made on it. So whatever stage a run dies in, the same days are asked for again.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+
+from mlplatform.home import Home
+from mlplatform.ingest.days import Days, declared_days, next_days
+from mlplatform.lake.lake import Lake, table_exists
+from mlplatform.spec import Declaration, Source
+from mlplatform.stages.deployment import current_deployment
+from mlplatform.stages.jobs import (
+    ATTEMPTS,
+    FINGERPRINT_TAG,
+    everything_job,
+    failed_runs,
+    ingest_job,
+    range_tags,
+    unfinished_run,
+    use_case_tags,
+)
+from mlplatform.stages.retrain import due_training
+from mlplatform.stages.retrain_decision import decision_table
+
+__all__ = ["new_data_sensor", "sources_fingerprint"]
+
+_BATCH_TAG = "mlplatform/batch"
+_RECENT_RUNS = 50
+
+
+def new_data_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinition:
+    """Ask for the next days, three times at most for the same content; say why when there is nothing to ask for."""
+
+    @dg.sensor(
+        name=f"{uc.spec.name}_new_data",
+        jobs=[jobs[everything_job(uc)], jobs[ingest_job(uc)]],
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="New days in a source: ingest to retrain decision (or everything, if nothing is deployed yet).",
+    )
+    def new_data(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        busy = unfinished_run(context.instance, uc)
+        if busy:
+            return dg.SkipReason(f"run {busy} of {uc.spec.name} is not finished; new data waits for it")
+        due = due_training(context.instance, uc)
+        if due:
+            return dg.SkipReason(f"the training of decision {due} comes first")
+        # A source that cannot be read fails the tick: red in the UI, with the message, the cursor where it was.
+        states = _look(uc, context.cursor)
+        cursor = json.dumps({name: state.stored() for name, state in states.items()})
+        fingerprint = _combined({name: state.fingerprint for name, state in states.items()})
+        covered = _covered_until(uc)
+        days = _next(uc, states, covered, changed=_carried_fingerprint(context.instance, uc) != fingerprint)
+        if days is None:
+            return dg.SensorResult(skip_reason=_nothing_new(uc, covered), cursor=cursor)
+        return _ask(context, uc, days, fingerprint, cursor)
+
+    return new_data
+
+
+def sources_fingerprint(uc: Declaration) -> str:
+    """One text that changes when the content of any source may have changed; a run is tagged with what it read."""
+    from mlplatform.ingest.open import open_reader
+
+    return _combined({source.name: open_reader(source, uc.folder).fingerprint() for source in uc.spec.sources})
+
+
+@dataclass(frozen=True)
+class _State:
+    """A source as it was when it was last looked at."""
+
+    fingerprint: str
+    days: Days | None
+
+    def stored(self) -> list[str | None]:
+        """For the cursor."""
+        return [self.fingerprint, *((str(self.days.start), str(self.days.end)) if self.days else (None, None))]
+
+
+def _look(uc: Declaration, cursor: str | None) -> dict[str, _State]:
+    """Every source; one whose fingerprint is that of the cursor is not read again (a CSV would be parsed whole)."""
+    known = json.loads(cursor) if cursor else {}
+    return {source.name: _look_at(uc, source, known.get(source.name)) for source in uc.spec.sources}
+
+
+def _look_at(uc: Declaration, source: Source, known: list[str | None] | None) -> _State:
+    from mlplatform.ingest.open import open_reader
+
+    reader = open_reader(source, uc.folder)
+    fingerprint = reader.fingerprint()
+    if known and known[0] == fingerprint and known[1] and known[2]:
+        return _State(fingerprint, Days(date.fromisoformat(known[1]), date.fromisoformat(known[2])))
+    return _State(fingerprint, declared_days(source, reader.available()))
+
+
+def _combined(fingerprints: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(fingerprints, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _covered_until(uc: Declaration) -> date | None:
+    """The newest moment that a decision was made for; None before the first, or while nothing is deployed."""
+    lake, table = Lake.at(Home.current()), decision_table(uc)
+    if not lake.catalog.exists() or current_deployment(uc) is None:
+        return None
+    with lake.read() as con:
+        row: Any = con.execute(f"SELECT max(as_of)::DATE FROM {table}").fetchone() if table_exists(con, table) else None
+    return row[0] if row else None
+
+
+def _carried_fingerprint(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
+    """The fingerprint of the sources that the latest successful run read."""
+    done = dg.RunsFilter(tags=use_case_tags(uc), statuses=[dg.DagsterRunStatus.SUCCESS])
+    tags = (run.tags.get(FINGERPRINT_TAG) for run in instance.get_runs(done, limit=_RECENT_RUNS))
+    return next(filter(None, tags), None)
+
+
+def _next(uc: Declaration, states: dict[str, _State], covered: date | None, changed: bool) -> Days | None:
+    wanted = [next_days(source, states[source.name].days, covered, changed) for source in uc.spec.sources]
+    found = [days for days in wanted if days is not None]
+    return Days(min(d.start for d in found), max(d.end for d in found)) if found else None
+
+
+def _nothing_new(uc: Declaration, covered: date | None) -> str:
+    if covered is None:
+        return f"no source of {uc.spec.name} has a row yet"
+    return f"no source has rows beyond {covered - timedelta(days=1)}, which the newest decision covers"
+
+
+def _ask(
+    context: dg.SensorEvaluationContext, uc: Declaration, days: Days, fingerprint: str, cursor: str
+) -> dg.SensorResult:
+    batch = f"{days} {fingerprint}"
+    failed = failed_runs(context.instance, {_BATCH_TAG: batch})
+    if failed >= ATTEMPTS:
+        reason = (
+            f"{days} failed {failed} times; look at the last run, then correct the source (a changed source is tried "
+            f"again) or run `mlplatform run {uc.spec.name}`"
+        )
+        return dg.SensorResult(skip_reason=reason, cursor=cursor)
+    request = dg.RunRequest(
+        run_key=f"{uc.spec.name} {batch} attempt {failed + 1}",
+        job_name=ingest_job(uc) if current_deployment(uc) else everything_job(uc),
+        tags={
+            **range_tags(days.start, days.end),
+            **use_case_tags(uc),
+            _BATCH_TAG: batch,
+            FINGERPRINT_TAG: fingerprint,
+        },
+    )
+    return dg.SensorResult(run_requests=[request], cursor=cursor)

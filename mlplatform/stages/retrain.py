@@ -1,0 +1,111 @@
+"""The retrain sensor: a decision to retrain becomes a deployment, once, also when a run dies on the way."""
+
+from typing import Any
+
+import dagster as dg
+
+from mlplatform.home import Home
+from mlplatform.lake.lake import Lake, table_exists
+from mlplatform.spec import Declaration
+from mlplatform.stages.champion import champion_table
+from mlplatform.stages.clock import AS_OF_TAG
+from mlplatform.stages.deployment import current_deployment
+from mlplatform.stages.jobs import ATTEMPTS, failed_runs, training_job, unfinished_run, use_case_tags
+from mlplatform.stages.naming import asset_key
+from mlplatform.stages.retrain_decision import DECISION_ID, DECISION_TAG, REASON, VERDICT
+
+__all__ = ["due_training", "retrain_sensor"]
+
+_DEPLOY_TAG = "mlplatform/deploy_version"
+
+
+def retrain_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinition:
+    """Train what the newest decision asks for; deploy a champion that a dead run left undeployed."""
+
+    @dg.sensor(
+        name=f"{uc.spec.name}_retrain",
+        job=jobs[training_job(uc)],
+        minimum_interval_seconds=15,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description='The newest decision says "retrain": train, compare, package and deploy.',
+    )
+    def retrain(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        busy = unfinished_run(context.instance, uc)
+        if busy:
+            return dg.SkipReason(f"run {busy} of {uc.spec.name} is not finished")
+        undeployed = _undeployed_version(uc)
+        if undeployed is not None:
+            return _deploy(context.instance, uc, undeployed)
+        decision = _newest_decision(context.instance, uc)
+        if decision is None:
+            return dg.SkipReason("no decision has been made yet")
+        if decision[VERDICT] != "retrain":
+            return dg.SkipReason(f"{decision[VERDICT]}: {decision[REASON]}")
+        return _train(context.instance, uc, decision)
+
+    return retrain
+
+
+def due_training(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
+    """The id of a decision to retrain that has not led to a comparison yet and may still be tried."""
+    decision = _newest_decision(instance, uc)
+    if decision is None or decision[VERDICT] != "retrain" or _concluded(uc, decision):
+        return None
+    tag = {DECISION_TAG: str(decision[DECISION_ID])}
+    return str(decision[DECISION_ID]) if failed_runs(instance, tag) < ATTEMPTS else None
+
+
+def _train(instance: dg.DagsterInstance, uc: Declaration, decision: dict[str, Any]) -> dg.RunRequest | dg.SkipReason:
+    identity = str(decision[DECISION_ID])
+    if _concluded(uc, decision):
+        return dg.SkipReason(f"decision {identity} has led to a comparison as of {decision['as_of']}")
+    failed = failed_runs(instance, {DECISION_TAG: identity})
+    if failed >= ATTEMPTS:
+        return dg.SkipReason(f"the training of decision {identity} failed {failed} times; look at its last run")
+    tags = {
+        **use_case_tags(uc),
+        DECISION_TAG: identity,
+        AS_OF_TAG: str(decision["as_of"]),
+        "mlplatform/reason": str(decision[REASON])[:200],
+    }
+    return dg.RunRequest(run_key=f"{identity} attempt {failed + 1}", tags=tags)
+
+
+def _deploy(instance: dg.DagsterInstance, uc: Declaration, version: int) -> dg.RunRequest | dg.SkipReason:
+    tag = {_DEPLOY_TAG: f"{uc.spec.name} v{version}"}
+    failed = failed_runs(instance, tag)
+    if failed >= ATTEMPTS:
+        return dg.SkipReason(f"champion v{version} is not deployed: packaging failed {failed} times; see its last run")
+    return dg.RunRequest(
+        run_key=f"{tag[_DEPLOY_TAG]} attempt {failed + 1}",
+        tags={**use_case_tags(uc), **tag},
+        asset_selection=[asset_key(uc, "bento"), asset_key(uc, "deployment")],
+    )
+
+
+def _newest_decision(instance: dg.DagsterInstance, uc: Declaration) -> dict[str, Any] | None:
+    event = instance.get_latest_materialization_event(asset_key(uc, "retrain_decision"))
+    if event is None or event.asset_materialization is None:
+        return None
+    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+
+def _concluded(uc: Declaration, decision: dict[str, Any]) -> bool:
+    """Whether candidates were compared for this decision, with whatever outcome: a refusal is an answer too."""
+    lake, table = Lake.at(Home.current()), champion_table(uc)
+    with lake.read() as con:
+        if not table_exists(con, table):
+            return False
+        row = con.execute(f"SELECT count(*) FROM {table} WHERE as_of >= ?::TIMESTAMP", [decision["as_of"]]).fetchone()
+    return bool(row and row[0])
+
+
+def _undeployed_version(uc: Declaration) -> int | None:
+    """The version that the latest comparison left as champion, if it is not the live one."""
+    lake, table, live = Lake.at(Home.current()), champion_table(uc), current_deployment(uc)
+    if not lake.has_table(table):
+        return None
+    with lake.read() as con:
+        row = con.execute(f"SELECT version_after FROM {table} ORDER BY rowid DESC LIMIT 1").fetchone()
+    version = int(row[0]) if row else 0
+    return version if version and (live is None or int(live.version) != version) else None
