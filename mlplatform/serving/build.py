@@ -19,6 +19,7 @@ __all__ = ["BuiltBento", "build_bento"]
 
 SERVICE_MODULE = "mlplatform.serving.service"
 CONTENT_LABEL = "content"
+DIGITS_IN_TAG = 8
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,10 @@ def build_bento(
     labels: Mapping[str, str] | None = None,
     home: Home | None = None,
 ) -> BuiltBento:
-    """Build `<use_case>:v<version>`; one that is there already with the same content is returned as it is.
+    """Build `<use_case>:v<version>-<8 hex digits of the content's SHA-256>`, e.g. `fraud:v1-3fa91c02`.
 
+    A tag stands for one content: the same again returns the bento that is there, other content gets a bento beside it.
+    None is ever changed or removed, because a pointer may name it and a service may be reading it.
     Raises ArtifactError if the bundle is not whole or belongs to another use case or version.
     """
     manifest = verify_bundle(bundle_folder)
@@ -50,9 +53,10 @@ def build_bento(
     with _store(home or Home.current()) as store, tempfile.TemporaryDirectory(prefix="mlplatform-bento-") as folder:
         context = Path(folder)
         _fill(context, bundle_folder)
-        all_labels = {**(labels or {}), CONTENT_LABEL: _digest(context)}
-        found = _existing(store, f"{use_case}:v{version}", all_labels[CONTENT_LABEL])
-        bento = found or _build(context, use_case, f"v{version}", all_labels, store)
+        content = _digest(context)
+        tagged = f"v{version}-{content[:DIGITS_IN_TAG]}"
+        found = _existing(store, f"{use_case}:{tagged}")
+        bento = found or _build(context, use_case, tagged, {**(labels or {}), CONTENT_LABEL: content}, store)
         path = Path(bento.path)
         return BuiltBento(str(bento.tag), path, path / "src" / "bundle")
 
@@ -72,18 +76,13 @@ def _build(context: Path, use_case: str, version: str, labels: dict[str, str], s
     )
 
 
-def _existing(store: Any, tag: str, content: str) -> Any:
-    """The bento of that tag if its content is the same; one with other content is removed."""
+def _existing(store: Any, tag: str) -> Any:
     from bentoml.exceptions import NotFound
 
     try:
-        bento = store.get(tag)
+        return store.get(tag)
     except NotFound:
         return None
-    if bento.info.labels.get(CONTENT_LABEL) == content:
-        return bento
-    store.delete(tag)
-    return None
 
 
 def _fill(context: Path, bundle_folder: Path) -> None:

@@ -13,17 +13,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import bentoml
+import yaml
 from bentoml.images import Image
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlplatform.errors import ArtifactError
 from mlplatform.serving.app import create_app, readiness
-from mlplatform.serving.bundle import read_manifest
 from mlplatform.serving.follow import Follower, load_live
 from mlplatform.serving.pins import pinned_requirements
 from mlplatform.serving.scoring import Slot
 
-__all__ = ["BUNDLE", "ENVIRONMENT", "POINTER_VARIABLE", "Scoring"]
+__all__ = ["BUNDLE", "ENVIRONMENT", "POINTER_VARIABLE", "Scoring", "own_tag"]
 
 logger = logging.getLogger(__name__)
 
@@ -124,12 +124,24 @@ def _hide_scikit_learn() -> None:
     sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type]
 
 
+def own_tag() -> str:
+    """The tag of the bento that this file lies in, from the bento.yaml that BentoML wrote at its root.
+
+    Raises ArtifactError if this is not the copy of a bento.
+    """
+    path = BUNDLE.parents[1] / "bento.yaml"
+    try:
+        written = yaml.safe_load(path.read_bytes())
+        return f"{written['name']}:{written['version']}"
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path}: not the description of a bento ({error}); serve one by its tag") from error
+
+
 def _serve_own_bundle(required: bool) -> None:
     """The bundle of this bento: what `bentoml serve <tag>` by hand serves, and the fallback beside a pointer."""
     problem = slot.problem
     try:
-        manifest = read_manifest(BUNDLE)
-        slot.swap(load_live(BUNDLE, f"{manifest.use_case}:v{manifest.version}"))
+        slot.swap(load_live(BUNDLE, own_tag()))
     except ArtifactError:
         if required:
             raise

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ import pytest
 from mlplatform.errors import ArtifactError
 from mlplatform.home import Home
 from mlplatform.serving.build import BuiltBento, build_bento
-from mlplatform.serving.bundle import load_bundle
+from mlplatform.serving.bundle import load_bundle, write_manifest
 from mlplatform_tests.serving.conftest import MakeBundle
 
 # bentoml 1.4.40 is older than these deprecations of pydantic (at its import) and of importlib (at a build).
@@ -25,9 +26,10 @@ import sys
 from pathlib import Path
 import mlplatform.serving.service as service
 from mlplatform.serving.follow import load_live
-live = load_live(service.BUNDLE, "fraud:v1")
+live = load_live(service.BUNDLE, service.own_tag())
 live.predict([live.example()], explain=True)
 print(service.__file__)
+print(live.bento)
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
 TRAINING_ONLY = {"dagster", "mlflow", "optuna", "pandera", "evidently", "dbt", "duckdb", "shap", "skl2onnx"}
@@ -41,7 +43,7 @@ def built(sealed: Path, tmp_path_factory: pytest.TempPathFactory) -> BuiltBento:
 def test_a_bento_carries_tag_labels_and_a_bundle_that_loads(built: BuiltBento) -> None:
     text = (built.path / "bento.yaml").read_text()
 
-    assert built.tag == "fraud:v1"
+    assert re.fullmatch(r"fraud:v1-[0-9a-f]{8}", built.tag)
     assert "run: '17'" in text
     assert load_bundle(built.bundle).version == "1"
 
@@ -59,9 +61,10 @@ def test_a_bento_serves_from_its_own_source_without_any_training_library(built: 
     done = subprocess.run(
         [sys.executable, "-c", SERVE_ONCE], cwd=built.path / "src", capture_output=True, text=True, check=True
     )
-    file, modules = done.stdout.strip().splitlines()
+    file, tag, modules = done.stdout.strip().splitlines()
 
     assert Path(file).is_relative_to(built.path)
+    assert tag == built.tag
     assert not TRAINING_ONLY & set(modules.split())
 
 
@@ -81,6 +84,20 @@ def test_the_same_bundle_again_is_the_same_bento(make_bundle: MakeBundle, home: 
 
     assert second == first
     assert (second.path / "bento.yaml").stat().st_mtime_ns == created
+
+
+def test_other_content_under_the_same_version_is_another_bento_and_the_first_stays_whole(
+    make_bundle: MakeBundle, home: Home
+) -> None:
+    folder = make_bundle("1")
+    first = build_bento(folder, "fraud", 1, home=home)
+    sealed_first = load_bundle(first.bundle).manifest
+    write_manifest(folder, "fraud", "1", {"run_id": "another"})
+    second = build_bento(folder, "fraud", 1, home=home)
+
+    assert second.tag != first.tag
+    assert load_bundle(first.bundle).manifest == sealed_first
+    assert load_bundle(second.bundle).manifest.facts == {"run_id": "another"}
 
 
 def test_two_homes_in_one_process_have_their_own_bentos(make_bundle: MakeBundle, tmp_path: Path) -> None:
