@@ -7,13 +7,12 @@ import dagster as dg
 
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
-from mlplatform.lake.tables import TableInfo, append_rows, describe_table, replace_table
+from mlplatform.lake.tables import TableInfo, describe_table, replace_table
 
 __all__ = ["SNAPSHOT", "LakeIOManager", "LakeResource", "recorded_metadata", "table_metadata", "table_of"]
 
 SNAPSHOT = "lake/snapshot"
 BYTES = "lake/bytes"
-WRITE = "lake/write"
 RAW_PREFIX = "raw_"
 
 
@@ -35,17 +34,16 @@ class LakeResource(dg.ConfigurableResource[Any]):
 
 
 class LakeIOManager(dg.ConfigurableIOManager):
-    """Writes what an asset returns (Arrow or pandas) to the table named like its key, in one transaction.
+    """Replaces the table named like an asset's key by what the asset returns (Arrow or pandas), in one transaction.
 
-    The definition metadata `lake/write: append` adds rows; the default replaces them. A reader gets a DataFrame as of
-    the snapshot that this run's materialisation recorded (else the latest one), whatever was written meanwhile.
+    A reader gets a DataFrame as of the snapshot that this run's materialisation recorded (else the latest one),
+    whatever was written meanwhile.
     """
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Write `obj` and record rows, columns, bytes and snapshot."""
         lake, table = _lake(), table_of(context.asset_key)
-        write = append_rows if context.definition_metadata.get(WRITE) == "append" else replace_table
-        done = lake.commit(lambda con: write(con, table, obj), f"{table} by run {context.run_id}")
+        done = lake.commit(lambda con: replace_table(con, table, obj), f"{table} by run {context.run_id}")
         context.add_output_metadata(table_metadata(describe_table(lake, table, done.snapshot)))
 
     def load_input(self, context: dg.InputContext) -> Any:
