@@ -90,14 +90,17 @@ def start_service(
 
 
 def stop_service(pid: int, timeout_seconds: float = 20) -> None:
-    """Ask the service to end, wait for it, and end what is left of its process group."""
+    """Ask the service to end, wait for it, and end what is left of its process group, also if the leader is gone.
+
+    A caller that is in this group itself ends the leader only.
+    """
     _signal(pid, signal.SIGTERM)
     end = time.monotonic() + timeout_seconds
-    while is_running(pid):
-        if time.monotonic() > end:
-            _signal_group(pid)
-            return
+    while is_running(pid) and time.monotonic() < end:
         time.sleep(POLL_SECONDS)
+    if pid != os.getpgrp():
+        # Workers outlive a leader that was killed; they would keep the port.
+        _signal_group(pid)
 
 
 def _require_free(port: int) -> None:

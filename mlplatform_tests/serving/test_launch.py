@@ -2,7 +2,11 @@
 
 import asyncio
 import os
+import signal
 import socket
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +29,20 @@ pytestmark = [
 CLIENTS = 4
 REQUESTS_PER_VERSION = 300
 DEADLINE_SECONDS = 30
+
+
+# A leader that waits, and a member of its group that runs what it is told; both write to the leader's stdout.
+LEADER = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+SLEEPS = "import time; print('member', flush=True); time.sleep(60)"
+STOPS_ITS_OWN_GROUP = (
+    "import os; from mlplatform.serving.launch import stop_service; stop_service(os.getpgrp()); print('survived')"
+)
+
+
+def lead_a_group(member: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", LEADER, member], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
 
 
 def free_port() -> int:
@@ -116,6 +134,26 @@ def test_stopping_ends_every_process_and_frees_the_port(served: Served, module_h
         os.killpg(served.pid, 0)
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{served.url}/livez", trust_env=False)
+
+
+def test_what_is_left_of_a_group_ends_after_its_leader_was_killed() -> None:
+    with lead_a_group(SLEEPS) as leader:
+        assert leader.stdout is not None
+        assert leader.stdout.readline() == "member\n"
+        leader.send_signal(signal.SIGKILL)
+        leader.wait()
+        began = time.monotonic()
+        stop_service(leader.pid)
+
+        assert leader.stdout.read() == ""  # the end of the pipe: nobody is left who holds it
+    assert time.monotonic() - began < 10
+
+
+def test_a_caller_in_the_group_is_not_ended_with_it() -> None:
+    with lead_a_group(STOPS_ITS_OWN_GROUP) as leader:
+        assert leader.wait(timeout=30) == -signal.SIGTERM
+        assert leader.stdout is not None
+        assert leader.stdout.read() == "survived\n"
 
 
 def test_a_taken_port_is_an_error_that_names_it(home: Home) -> None:
