@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import logging
 from dataclasses import asdict
 from typing import Any
 
@@ -18,12 +19,15 @@ from mlplatform.serving.openapi import document
 from mlplatform.serving.page import render
 from mlplatform.serving.request import Limits, RefusedError, parse, read_body, request_id
 from mlplatform.serving.rows import MAX_PROBLEMS, Problem
-from mlplatform.serving.scoring import Live, Slot
+from mlplatform.serving.scoring import Live, ScoreError, Slot
 
 __all__ = ["create_app", "readiness"]
 
+logger = logging.getLogger(__name__)
+
 # Beyond this many rows scoring leaves the event loop: short requests must not wait behind long ones.
 INLINE_ROWS = 16
+UNFORESEEN = "the service failed on this request; its log has the cause under the request id"
 
 
 def create_app(slot: Slot, limits: Limits | None = None) -> Starlette:
@@ -74,12 +78,14 @@ class _Predict:
         headers = dict(scope["headers"])
         identity = request_id(headers.get(b"x-request-id"))
         try:
-            content = await self._answer(headers, receive)
-            status = 200
+            status, body = 200, dumps({**await self._answer(headers, receive), "request_id": identity})
         except RefusedError as refused:
-            status, content = refused.status, refused.content
-        content["request_id"] = identity
-        await _respond(send, status, dumps(content), identity)
+            status, body = refused.status, dumps({**refused.content, "request_id": identity})
+        except Exception as error:  # whatever fails, the client gets JSON with an id, and the log gets the rest
+            logger.exception("Request %s failed", identity)
+            sentence = str(error) if isinstance(error, ScoreError) else UNFORESEEN
+            status, body = 500, dumps({"error": sentence, "request_id": identity})
+        await _respond(send, status, body, identity)
 
     async def _answer(self, headers: dict[bytes, bytes], receive: Receive) -> dict[str, Any]:
         live = self._slot.live

@@ -1,4 +1,7 @@
-"""Strict JSON: NaN and Infinity are refused both ways. orjson if it is installed (about 10 times faster), else json."""
+"""Strict JSON: NaN and Infinity are refused when read. orjson if it is installed (about 10 times faster), else json.
+
+Whoever writes checks the numbers first: orjson turns one that is not finite into null, where json raises.
+"""
 
 import json
 from collections.abc import Callable

@@ -79,6 +79,7 @@ def _predict(live: Live) -> dict[str, Any]:
             "413": _json("Too large", _ref("Error")),
             "415": _json("Not application/json", _ref("Error")),
             "422": _json("Rows that break the contract; every problem is named", _ref("Error")),
+            "500": _json("The model gave no finite number, or the service failed; there is no decision", _ref("Error")),
             "503": _json("No model is loaded yet", _ref("Error")),
         },
     }

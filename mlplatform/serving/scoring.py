@@ -1,5 +1,6 @@
 """What is served at one moment (`Live`), and the cell that a running service reads it from (`Slot`)."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +12,16 @@ from mlplatform.serving.bundle import Bundle
 from mlplatform.serving.column import example_value
 from mlplatform.serving.rows import RowReader
 
-__all__ = ["REASONS", "RESERVED", "Live", "Slot"]
+__all__ = ["REASONS", "RESERVED", "Live", "ScoreError", "Slot"]
 
 REASONS = 3
 """Features named per prediction, by size of their contribution in log-odds."""
 RESERVED = ("rows", "explain")
 """Keys of a request beside the features."""
+
+
+class ScoreError(ArtifactError):
+    """A model gave a number that no decision can rest on."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +36,14 @@ class Live:
     def of(cls, bundle: Bundle, bento: str) -> "Live":
         """Compile the rules and answer one example, so that the first request finds everything warm.
 
-        Raises ArtifactError if contract and model do not fit together.
+        Raises ArtifactError if contract and model do not fit together, ScoreError if the model gives no finite numbers.
         """
         features = bundle.model.features
         clash = [name for name in RESERVED if name in features]
         if clash:
             raise ArtifactError(f"features may not be called {', '.join(clash)}: requests use these keys; rename them")
+        if not math.isfinite(bundle.model.threshold):
+            raise ScoreError(f"the threshold is {bundle.model.threshold}, which decides nothing; train again")
         live = cls(bundle, bento, RowReader(features, bundle.rules, bundle.model.encoding.categories))
         live.predict([live.example()], explain=True)
         return live
@@ -57,17 +64,31 @@ class Live:
         return self.score(rows, matrix, explain)
 
     def score(self, rows: list[dict[str, Any]], matrix: npt.NDArray[np.float64], explain: bool) -> list[dict[str, Any]]:
-        """`matrix`: float64[n, f] read from `rows`. One object per row: score, decision and, if asked, the reasons."""
+        """`matrix`: float64[n, f] read from `rows`. One object per row: score, decision and, if asked, the reasons.
+
+        Raises ScoreError if a number is not finite: as a comparison, NaN would be a quiet "no".
+        """
         model = self.bundle.model
         threshold = model.threshold
         predictions: list[dict[str, Any]] = [
-            {"score": score, "decision": score >= threshold} for score in model.predict(matrix).tolist()
+            {"score": score, "decision": score >= threshold}
+            for score in self._finite("score", model.predict(matrix)).tolist()
         ]
         if explain:
-            reasons = self._reasons(rows, model.explain(matrix))
+            reasons = self._reasons(rows, self._finite("contribution", model.explain(matrix)))
             for prediction, why in zip(predictions, reasons, strict=True):
                 prediction["reasons"] = why
         return predictions
+
+    def _finite(self, what: str, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        finite = np.isfinite(numbers)
+        if not finite.all():
+            row = int(np.argwhere(~finite)[0, 0])
+            raise ScoreError(
+                f"{self.bento} gave a {what} that is not a finite number for row {row}, so there is no decision; "
+                "deploy another version"
+            )
+        return numbers
 
     def _reasons(
         self, rows: list[dict[str, Any]], contributions: npt.NDArray[np.float64]

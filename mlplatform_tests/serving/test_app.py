@@ -1,5 +1,7 @@
 import json
+import math
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -8,16 +10,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlplatform.serving.app import create_app
+from mlplatform.ml.calibration import Sigmoid
+from mlplatform.serving.app import INLINE_ROWS, UNFORESEEN, create_app
 from mlplatform.serving.request import Limits
-from mlplatform.serving.scoring import Live, Slot
+from mlplatform.serving.rows import RowReader
+from mlplatform.serving.scoring import Live, ScoreError, Slot
 from mlplatform_tests.serving.conftest import FEATURES, GOOD
 
 JSON_HEADERS = {"Content-Type": "application/json"}
 
 
 def client_of(live: Live | None, limits: Limits | None = None) -> httpx.AsyncClient:
-    # An exception in the app must fail the test, not become a 500.
+    # An exception that leaves the app must fail the test, not become the transport's 500.
     transport = httpx.ASGITransport(create_app(Slot(live), limits), raise_app_exceptions=True)
     return httpx.AsyncClient(transport=transport, base_url="http://service")
 
@@ -240,6 +244,61 @@ async def test_a_refused_deployment_shows_in_readiness_while_the_old_model_serve
 
     assert ready.status_code == served.status_code == 200
     assert ready.json() == {"status": "degraded", "model": live.describe(), "problem": "bundle v2 was altered"}
+
+
+def calibrated(live: Live, calibration: Sigmoid) -> Live:
+    """The same model, calibrated otherwise, without the warm-up of `Live.of`."""
+    return replace(live, bundle=replace(live.bundle, model=replace(live.bundle.model, calibration=calibration)))
+
+
+@pytest.mark.parametrize("rows", [1, INLINE_ROWS + 1])
+async def test_a_score_that_is_not_a_number_is_a_500_and_never_a_decision(
+    live: Live, caplog: pytest.LogCaptureFixture, rows: int
+) -> None:
+    async with client_of(calibrated(live, Sigmoid(math.nan))) as client:
+        answer = await client.post("/predict", json={"rows": [GOOD] * rows}, headers={"X-Request-ID": "order-17"})
+
+    assert answer.status_code == 500
+    assert answer.json() == {
+        "error": "fraud:v1 gave a score that is not a finite number for row 0, so there is no decision; "
+        "deploy another version",
+        "request_id": "order-17",
+    }
+    assert "Request order-17 failed" in caplog.text
+    assert "ScoreError" in caplog.text
+
+
+async def test_a_contribution_that_is_not_finite_is_a_500_only_if_it_is_asked_for(live: Live) -> None:
+    async with client_of(calibrated(live, Sigmoid(math.inf))) as client:
+        asked = await client.post("/predict", json=GOOD)
+        not_asked = await client.post("/predict", json={**GOOD, "explain": False})
+
+    assert asked.status_code == 500
+    assert "a contribution that is not a finite number" in asked.json()["error"]
+    assert not_asked.json()["score"] in {0.0, 1.0}
+
+
+async def test_a_failure_nobody_foresaw_is_a_500_with_an_id_and_its_traceback_stays_in_the_log(
+    live: Live, caplog: pytest.LogCaptureFixture
+) -> None:
+    narrow = replace(live, reader=RowReader(FEATURES[:1], live.bundle.rules))
+    async with client_of(narrow) as client:
+        answer = await client.post("/predict", json={"amount": 1}, headers={"X-Request-ID": "order-17"})
+
+    assert answer.status_code == 500
+    assert answer.json() == {"error": UNFORESEEN, "request_id": answer.headers["x-request-id"]}
+    assert "Request order-17 failed" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+def test_a_model_that_gives_no_finite_score_or_has_no_threshold_never_goes_live(live: Live) -> None:
+    unsound = calibrated(live, Sigmoid(math.nan)).bundle
+    aimless = replace(live.bundle, model=replace(live.bundle.model, threshold=math.nan))
+
+    with pytest.raises(ScoreError, match="not a finite number"):
+        Live.of(unsound, "fraud:v2")
+    with pytest.raises(ScoreError, match="the threshold is nan"):
+        Live.of(aimless, "fraud:v2")
 
 
 async def test_the_openapi_example_is_accepted_by_predict(client: httpx.AsyncClient) -> None:
