@@ -6,6 +6,7 @@ be computed in the spine's table and what is known of the past in the tables the
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -86,8 +87,13 @@ class FeatureQuery:
         return cls(**content, history=history)
 
     def save(self, path: Path) -> None:
-        """Write everything as JSON, as it travels in a bento."""
-        path.write_text(json.dumps(asdict(self), indent=1))
+        """Write everything as JSON, as it travels in a bento. A kill on the way leaves what was there before."""
+        written = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            written.write_text(json.dumps(asdict(self), indent=1))
+            written.replace(path)
+        finally:
+            written.unlink(missing_ok=True)
 
     def run(self, spine_rows: pa.Table, history: Mapping[str, pa.Table]) -> pa.Table:
         """Features of `spine_rows`, one row each in the order of `key`.
