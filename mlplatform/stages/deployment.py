@@ -1,6 +1,7 @@
 """`deployment`: which bento is live. A pointer that running services follow, and its history in the lake."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,7 @@ def deployment_asset(uc: Declaration) -> dg.AssetsDefinition:
         before = current_deployment(uc)
         pointer = _pointer(uc, packaged)
         verify_bundle(Path(pointer.path))
-        moved = before is None or before.path != pointer.path
+        moved = before is None or replace(before, deployed_at=pointer.deployed_at) != pointer
         if moved:
             # History first: a crash between the two leaves a row that the next run repeats, never a live model
             # that no row tells of.
