@@ -102,7 +102,8 @@ def _log(
     for trial in result.trials:
         mlflow.log_metric("trial_value", trial.value, step=trial.number)
     mlflow.log_metric(TRAINING_SECONDS, result.seconds)
-    mlflow.log_dict({name: str(value) for name, value in frozen.items()}, "dataset.json")
+    mlflow.log_params({"threshold": result.model.threshold, "feature_names": ", ".join(result.model.features)})
+    mlflow.log_dict({name: v for name, v in frozen.items() if isinstance(v, str | int | float)}, "dataset.json")
     with tempfile.TemporaryDirectory(prefix="mlplatform-model-") as made:
         folder = Path(made)
         result.model.save(folder / MODEL_FOLDER)
