@@ -44,8 +44,8 @@ def duckdb_table(rows: Path, query: FeatureQuery, memory: str, temp: Path) -> tu
 
 @contextmanager
 def _lake_of(rows: Path, query: FeatureQuery, memory: str, temp: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    config = {"memory_limit": memory, "temp_directory": str(temp), "preserve_insertion_order": "false"}
-    with duckdb.connect(config=config) as con:
+    with duckdb.connect(config={"memory_limit": memory, "temp_directory": str(temp)}) as con:
+        con.execute("SET preserve_insertion_order = false")
         con.execute(f"ATTACH '{temp / 'lake.duckdb'}' AS lake")
         con.execute("CREATE SCHEMA lake.fraud")
         for table in (query.spine, query.history[0].table):

@@ -30,6 +30,7 @@ from mlplatform.resources.dbt import DBT_PROJECT
 from mlplatform.spec import PythonSource
 from mlplatform.use_cases.fraud.source import Reader
 
+Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
 MEMORY = {1: "1200MB", 10: "4500MB"}
 """DuckDB's limit; the process and the Arrow table it ends with need more."""
 THREADS = {"POLARS_MAX_THREADS": "2"}
@@ -129,14 +130,15 @@ def _run_engine(engine: str, folder: Path, scale: float) -> None:
 def _equal(folder: Path, engine: str) -> bool:
     """Whether the engine's values are DuckDB's, in every row and column (relative difference below 1e-6)."""
     left, right = (pq.read_table(folder / f"{name}.parquet").sort_by("transaction_id") for name in ("duckdb", engine))
-    return all(
-        np.allclose(*(_floats(table[name]) for table in (left, right)), rtol=1e-6, atol=1e-9, equal_nan=True)
-        for name in left.column_names
-        if name != "event_time"
-    )
+    names = [name for name in left.column_names if name != "event_time"]
+    return all(_close(_floats(left[name]), _floats(right[name])) for name in names)
 
 
-def _floats(column: pa.ChunkedArray) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+def _close(left: Floats, right: Floats) -> bool:
+    return bool(np.allclose(left, right, rtol=1e-6, atol=1e-9, equal_nan=True))
+
+
+def _floats(column: pa.ChunkedArray) -> Floats:
     return np.asarray(pc.fill_null(pc.cast(column, pa.float64()), float("nan")).to_numpy(), dtype=np.float64)
 
 

@@ -43,6 +43,7 @@ terminal as (
         count(*) over last_{{ days }}d as count_{{ days }}d{{ ',' if not loop.last }}
         {%- endfor %}
     from happened
+    where terminal_id in (select terminal_id from asked)
     window
         {%- for days in windows %}
         last_{{ days }}d as {{ before('terminal_id', days) }}{{ ',' if not loop.last }}
@@ -62,6 +63,7 @@ customer as (
         -- The geometric mean: a few stolen amounts move it far less than the mean.
         (amount + 0.01) / exp(avg(ln(greatest(amount, 0) + 0.01)) over last_30d) as over_usual
     from happened
+    where customer_id in (select customer_id from asked)
     window
         {%- for days in windows %}
         last_{{ days }}d as {{ before('customer_id', days) }}{{ ',' if not loop.last }}
