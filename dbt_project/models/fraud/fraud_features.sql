@@ -5,10 +5,9 @@
     What row t may see: transactions with event_time < t (strictly: rows of the same instant do not know each other,
     so ties need no rule) and labels with label_known_at <= t. Nothing looks back further than `lookback` days.
 
-    Speed, measured in docs/figures/features.md: windows over BIGINT microseconds take half the time of the same windows
-    over TIMESTAMP and INTERVAL. A window keeps all its rows in memory, so few columns go through each; all in one chain
-    is as fast but ends without memory at 18 million rows. Known frauds are few, so a join with them is cheaper than
-    windows over all labels. What is read twice is not materialised: reading the columns again costs less. -#}
+    Speed (docs/figures/features.md): a window keeps all its rows in memory, so few columns go through each; all windows
+    in one chain, without the joins at the end, ran out of memory at 18 million rows. Known frauds are few, so a join
+    with them stands in for windows over all labels. -#}
 {%- set day = 86400000000 -%}
 {%- set windows = [1, 7, 30] -%}
 {%- set lookback = 45 -%}
