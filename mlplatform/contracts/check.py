@@ -66,6 +66,7 @@ def check_rows(
     key: Sequence[str] = (),
     time_column: str | None = None,
     before: datetime | None = None,
+    taken: pa.Table | None = None,
 ) -> Checked:
     """Check a batch against a pandera `DataFrameModel`.
 
@@ -75,6 +76,8 @@ def check_rows(
         key: columns that identify a row. Of rows with one key the first good one stays, the others are bad.
         time_column: when the row happened; with `key` never missing, whatever the model says.
         before: a row of this time (UTC, no zone) or later is bad: the end of the batch's last day.
+        taken: the `key` columns of rows that are stored already and are not of this batch. A row with such a key is
+            bad: which of two rows of one key stays must not depend on where batches end.
 
     Raises:
         ContractError: a column is missing, or a check judges the batch as a whole and fails.
@@ -92,6 +95,8 @@ def check_rows(
     failures += _broken_rules(contract, cast.values, present)
     if time_column and before is not None:
         failures.append(_too_late(cast.values, time_column, before))
+    if taken is not None and len(taken):
+        failures.append(_stored_before(cast.values, key, taken))
     failures += _repeated(cast.values, failures, [key, *_unique(contract)])
     return _split(table, cast.values, failures)
 
@@ -146,6 +151,13 @@ def _judged(check: Any, passed: Any, column: str, contract: Any) -> Failure:
 def _too_late(values: pa.Table, time_column: str, before: datetime) -> Failure:
     late = pc.greater_equal(values[time_column], pa.scalar(before, values[time_column].type))
     return Failure(time_column, f"is in the future: its batch ends before {before}", np.flatnonzero(_mask(late)))
+
+
+def _stored_before(values: pa.Table, key: Sequence[str], taken: pa.Table) -> Failure:
+    stored = as_frame(taken.select(list(key))).drop_duplicates()
+    found = as_frame(values.select(list(key))).merge(stored, on=list(key), how="left", indicator=True)
+    again = np.flatnonzero(found["_merge"] == "both")
+    return Failure(key[0] if len(key) == 1 else "", f"is the {' + '.join(key)} of a row stored for another day", again)
 
 
 def _unique(contract: Any) -> list[list[str]]:

@@ -55,7 +55,7 @@ def raw_asset(uc: Declaration, source: Source) -> dg.AssetsDefinition:
         opened = lake.open()
         tally, touched = Tally(), 0
         for chunk in days.chunks(_DAYS_PER_COMMIT):
-            checked = _read_and_check(uc, source, reader, chunk)
+            checked = _read_and_check(uc, source, reader, chunk, _taken_keys(opened, uc, source, chunk))
             touched += _store(opened, uc, source, checked, f"{source.name} {chunk}")
             context.log.info(f"{chunk}: {len(checked.good):,} rows kept, {len(checked.bad):,} in quarantine")
             if checked.bad_share > uc.spec.contract.max_bad_share:
@@ -85,14 +85,25 @@ def _nothing_there(source: Source) -> Any:
     )
 
 
-def _read_and_check(uc: Declaration, source: Source, reader: "Reader", days: Days) -> "Checked":
+def _taken_keys(lake: Lake, uc: Declaration, source: Source, days: Days) -> pa.Table | None:
+    """Keys of the stored rows of other days: a row that comes with one of them is another row of the same name."""
+    table, time = raw_table(uc, source), source.time_column
+    if not lake.has_table(table):
+        return None
+    with lake.read() as con:
+        return con.execute(
+            f"SELECT {', '.join(source.key)} FROM {table} WHERE {time} < ? OR {time} >= ?", [days.start, days.end]
+        ).to_arrow_table()
+
+
+def _read_and_check(uc: Declaration, source: Source, reader: "Reader", days: Days, taken: pa.Table | None) -> "Checked":
     from mlplatform.contracts.check import check_rows
     from mlplatform.contracts.load import load_contract
 
     schema = load_contract(uc.folder, uc.spec.contract.module, source.name)
     behind = datetime.combine(days.end, datetime.min.time())
     rows = reader.read(days.start, days.end)
-    return check_rows(schema, rows, key=source.key, time_column=source.time_column, before=behind)
+    return check_rows(schema, rows, key=source.key, time_column=source.time_column, before=behind, taken=taken)
 
 
 def _store(lake: Lake, uc: Declaration, source: Source, checked: "Checked", batch: str) -> int:

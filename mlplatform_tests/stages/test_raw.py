@@ -117,6 +117,34 @@ def test_too_many_bad_rows_stop_the_run_and_the_corrected_file_is_taken_whole(
     assert count(home, "raw_fraud.transactions") == ROWS
 
 
+@pytest.mark.parametrize("days_later", [20, 60], ids=["in one batch", "across batches"])
+def test_of_two_rows_of_one_id_the_first_stays_wherever_a_batch_ends(
+    platform: Platform, home: Home, csv: Path, days_later: int
+) -> None:
+    rows = transactions()
+    late = rows.iloc[[7]].assign(
+        event_time=str(pd.Timestamp("2018-04-01") + pd.Timedelta(days=days_later)), amount="150"
+    )
+    # A day of its own, so that the bad row is a small share of its batch.
+    around = transactions().assign(TX_ID=range(1000, 1000 + ROWS), event_time=late["event_time"].iloc[0])
+    pd.concat([rows, late, around]).to_csv(csv, index=False)
+    assert ingest(platform).success
+    assert ingest(platform).success
+    assert count(home, "raw_fraud.transactions") == 2 * ROWS
+    assert count(home, "fraud.quarantine") == 1
+    with Lake.at(home).read() as con:
+        kept = con.execute("SELECT amount FROM raw_fraud.transactions WHERE transaction_id = 7").fetchall()
+    assert kept == [(7.0,)]
+
+
+def test_a_row_that_was_corrected_replaces_the_one_before(platform: Platform, home: Home, csv: Path) -> None:
+    ingest(platform)
+    transactions().assign(amount="5.0").to_csv(csv, index=False)
+    assert ingest(platform).success
+    assert count(home, "raw_fraud.transactions") == ROWS
+    assert platform.metadata("raw_transactions")["rows_new_or_changed"] == ROWS - 1
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
