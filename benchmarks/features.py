@@ -24,9 +24,8 @@ import pyarrow.parquet as pq
 from benchmarks._feature_engines import ENGINES, duckdb_features, duckdb_table
 from benchmarks._feature_latency import latencies
 from mlplatform.home import Home
-from mlplatform.lake.dbt_compile import compile_features
 from mlplatform.lake.feature_query import FeatureQuery
-from mlplatform.resources.dbt import DBT_PROJECT
+from mlplatform.resources.dbt import compile_features
 from mlplatform.spec import PythonSource
 from mlplatform.use_cases.fraud.source import Reader
 
@@ -44,7 +43,7 @@ def main() -> None:
         return
     with TemporaryDirectory(dir=options.temp) as temp:
         folder = Path(temp)
-        compile_features(DBT_PROJECT, Home(folder / "home"), "fraud").save(folder / "query.json")
+        compile_features(Home(folder / "home"), "fraud").save(folder / "query.json")
         _make_rows(folder / "1.parquet", options.scale)
         runs = _take_turns(("duckdb", "duckdb-table", *ENGINES), folder, options.repeats)
         equal = all(_equal(folder, name) for name in ENGINES)

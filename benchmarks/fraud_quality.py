@@ -31,11 +31,10 @@ from benchmarks._fraud_models import TRAIN, ours, peers, searched
 from benchmarks._fraud_protocol import Figures, both_feature_sets, figures, weeks
 from benchmarks._published_draw import published_draw
 from mlplatform.home import Home
-from mlplatform.lake.dbt_compile import compile_features
 from mlplatform.lake.feature_query import FeatureQuery
 from mlplatform.ml.bootstrap import bootstrap_metric, difference, estimate
 from mlplatform.ml.metrics import Floats
-from mlplatform.resources.dbt import DBT_PROJECT
+from mlplatform.resources.dbt import compile_features
 from mlplatform.spec import PythonSource, Training
 from mlplatform.use_cases.fraud.source import Reader
 
@@ -53,7 +52,7 @@ Scores = Mapping[str, list[Floats]]
 def main() -> None:
     options = _options()
     with TemporaryDirectory() as temp:
-        query = compile_features(DBT_PROJECT, Home(Path(temp)), "fraud")
+        query = compile_features(Home(Path(temp)), "fraud")
     training = Training.model_validate(yaml.safe_load(DEFS.read_text())["attributes"]["training"])
     found = _compare("Published draw", published_draw(), query, training, options.trials, PUBLISHED)
     draws = [

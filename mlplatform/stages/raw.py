@@ -5,7 +5,6 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import pyarrow as pa
 
 from mlplatform.ingest.days import Days, declared_days
 from mlplatform.lake.lake import Lake
@@ -16,6 +15,8 @@ from mlplatform.stages.contract import CONTRACT_CHECK, Tally, quarantine
 from mlplatform.stages.naming import asset_attributes, asset_key, check_result, check_spec
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from mlplatform.contracts.check import Checked
     from mlplatform.ingest.base import Reader
 
@@ -85,7 +86,7 @@ def _nothing_there(source: Source) -> Any:
     )
 
 
-def _taken_keys(lake: Lake, uc: Declaration, source: Source, days: Days) -> pa.Table | None:
+def _taken_keys(lake: Lake, uc: Declaration, source: Source, days: Days) -> "pa.Table | None":
     """Keys of the stored rows of other days: a row that comes with one of them is another row of the same name."""
     table, time = raw_table(uc, source), source.time_column
     if not lake.has_table(table):
@@ -96,7 +97,9 @@ def _taken_keys(lake: Lake, uc: Declaration, source: Source, days: Days) -> pa.T
         ).to_arrow_table()
 
 
-def _read_and_check(uc: Declaration, source: Source, reader: "Reader", days: Days, taken: pa.Table | None) -> "Checked":
+def _read_and_check(
+    uc: Declaration, source: Source, reader: "Reader", days: Days, taken: "pa.Table | None"
+) -> "Checked":
     from mlplatform.contracts.check import check_rows
     from mlplatform.contracts.load import load_contract
 
@@ -108,6 +111,8 @@ def _read_and_check(uc: Declaration, source: Source, reader: "Reader", days: Day
 
 def _store(lake: Lake, uc: Declaration, source: Source, checked: "Checked", batch: str) -> int:
     """Good and bad rows in one transaction. A batch with too many bad rows keeps its good ones out: it comes again."""
+    import pyarrow as pa
+
     now = datetime.now(UTC).replace(tzinfo=None)
     accepted = checked.bad_share <= uc.spec.contract.max_bad_share
     good = checked.good.append_column("_loaded_at", pa.array([now] * len(checked.good), pa.timestamp("us")))

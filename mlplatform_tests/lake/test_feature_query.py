@@ -13,21 +13,20 @@ import pytest
 
 from mlplatform.errors import LakeError, LeakageError
 from mlplatform.home import Home
-from mlplatform.lake.dbt_compile import compile_features
 from mlplatform.lake.feature_query import FeatureQuery
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.leakage import check_leakage
 from mlplatform.lake.tables import replace_table
+from mlplatform.resources.dbt import compile_features
 from mlplatform_tests.lake.feature_history import START, transactions
 
-PROJECT = Path(__file__).parents[2] / "dbt_project"
 HISTORY = "fraud.stg_transactions"
 AS_OF = datetime(2018, 6, 1)
 
 
 @pytest.fixture(scope="session")
 def query(tmp_path_factory: pytest.TempPathFactory) -> FeatureQuery:
-    return compile_features(PROJECT, Home(tmp_path_factory.mktemp("compiled")), "fraud")
+    return compile_features(Home(tmp_path_factory.mktemp("compiled")), "fraud")
 
 
 def rows_of(table: pa.Table) -> dict[Any, dict[str, Any]]:
