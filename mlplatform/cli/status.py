@@ -1,7 +1,6 @@
 """`mlplatform status`: per use case, what is in the lake, what is live, what was decided."""
 
 import json
-from collections.abc import Hashable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -53,10 +52,9 @@ def read_status(uc: Declaration, home: Home) -> Status:
         newest = None
         if f"{name}.spine" in rows:
             newest = con.execute(f"SELECT max({uc.spec.event_time}) FROM {name}.spine").fetchall()[0][0]
-        decision = None
-        if table_exists(con, f"{name}.retrain_decision"):
-            latest = con.execute(f"FROM {name}.retrain_decision ORDER BY as_of DESC, decided_at DESC LIMIT 1")
-            decision = next(iter(latest.df().to_dict("records")), None)
+    from mlplatform.stages.retrain_decision import newest_decision
+
+    decision = newest_decision(uc, lake)
     return Status(
         use_case=name,
         rows=rows,
@@ -66,9 +64,9 @@ def read_status(uc: Declaration, home: Home) -> Status:
     )
 
 
-def _plain(decision: dict[Hashable, Any]) -> dict[str, Any]:
+def _plain(decision: dict[str, Any]) -> dict[str, Any]:
     """A row as JSON has it: times as text, the evidence as the object that it is."""
-    plain: dict[str, Any] = {str(name): str(value) for name, value in decision.items()}
+    plain: dict[str, Any] = {name: str(value) for name, value in decision.items()}
     return plain | {"evidence": json.loads(plain["evidence"])}
 
 

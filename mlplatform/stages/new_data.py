@@ -14,7 +14,7 @@ import dagster as dg
 
 from mlplatform.home import Home
 from mlplatform.ingest.days import Days, declared_days, next_days
-from mlplatform.lake.lake import Lake, table_exists
+from mlplatform.lake.lake import Lake
 from mlplatform.spec import Declaration, Source
 from mlplatform.stages.deployment import current_deployment
 from mlplatform.stages.jobs import (
@@ -28,7 +28,7 @@ from mlplatform.stages.jobs import (
     use_case_tags,
 )
 from mlplatform.stages.retrain import due_training
-from mlplatform.stages.retrain_decision import decision_table
+from mlplatform.stages.retrain_decision import newest_decision
 
 __all__ = ["new_data_sensor", "sources_fingerprint"]
 
@@ -107,12 +107,8 @@ def _combined(fingerprints: dict[str, str]) -> str:
 
 def _covered_until(uc: Declaration) -> date | None:
     """The newest moment that a decision was made for; None before the first, or while nothing is deployed."""
-    lake, table = Lake.at(Home.current()), decision_table(uc)
-    if not lake.catalog.exists() or current_deployment(uc) is None:
-        return None
-    with lake.read() as con:
-        row: Any = con.execute(f"SELECT max(as_of)::DATE FROM {table}").fetchone() if table_exists(con, table) else None
-    return row[0] if row else None
+    decision = newest_decision(uc, Lake.at(Home.current())) if current_deployment(uc) else None
+    return decision["as_of"].date() if decision else None
 
 
 def _carried_fingerprint(instance: dg.DagsterInstance, uc: Declaration) -> str | None:

@@ -12,7 +12,7 @@ from mlplatform.stages.clock import AS_OF_TAG
 from mlplatform.stages.deployment import current_deployment
 from mlplatform.stages.jobs import ATTEMPTS, failed_runs, training_job, unfinished_run, use_case_tags
 from mlplatform.stages.naming import asset_key
-from mlplatform.stages.retrain_decision import DECISION_ID, DECISION_TAG, REASON, VERDICT
+from mlplatform.stages.retrain_decision import DECISION_ID, DECISION_TAG, REASON, VERDICT, newest_decision
 
 __all__ = ["due_training", "retrain_sensor"]
 
@@ -36,7 +36,7 @@ def retrain_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinition
         undeployed = _undeployed_version(uc)
         if undeployed is not None:
             return _deploy(context.instance, uc, undeployed)
-        decision = _newest_decision(context.instance, uc)
+        decision = newest_decision(uc, Lake.at(Home.current()))
         if decision is None:
             return dg.SkipReason("no decision has been made yet")
         if decision[VERDICT] != "retrain":
@@ -48,7 +48,7 @@ def retrain_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinition
 
 def due_training(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
     """The id of a decision to retrain that has not led to a comparison yet and may still be tried."""
-    decision = _newest_decision(instance, uc)
+    decision = newest_decision(uc, Lake.at(Home.current()))
     if decision is None or decision[VERDICT] != "retrain" or _concluded(uc, decision):
         return None
     tag = {DECISION_TAG: str(decision[DECISION_ID])}
@@ -65,7 +65,7 @@ def _train(instance: dg.DagsterInstance, uc: Declaration, decision: dict[str, An
     tags = {
         **use_case_tags(uc),
         DECISION_TAG: identity,
-        AS_OF_TAG: str(decision["as_of"]),
+        AS_OF_TAG: decision["as_of"].isoformat(),
         "mlplatform/reason": str(decision[REASON])[:200],
     }
     return dg.RunRequest(run_key=f"{identity} attempt {failed + 1}", tags=tags)
@@ -83,20 +83,13 @@ def _deploy(instance: dg.DagsterInstance, uc: Declaration, version: int) -> dg.R
     )
 
 
-def _newest_decision(instance: dg.DagsterInstance, uc: Declaration) -> dict[str, Any] | None:
-    event = instance.get_latest_materialization_event(asset_key(uc, "retrain_decision"))
-    if event is None or event.asset_materialization is None:
-        return None
-    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
-
-
 def _concluded(uc: Declaration, decision: dict[str, Any]) -> bool:
     """Whether candidates were compared for this decision, with whatever outcome: a refusal is an answer too."""
     lake, table = Lake.at(Home.current()), champion_table(uc)
     with lake.read() as con:
         if not table_exists(con, table):
             return False
-        row = con.execute(f"SELECT count(*) FROM {table} WHERE as_of >= ?::TIMESTAMP", [decision["as_of"]]).fetchone()
+        row = con.execute(f"SELECT count(*) FROM {table} WHERE as_of >= ?", [decision["as_of"]]).fetchone()
     return bool(row and row[0])
 
 

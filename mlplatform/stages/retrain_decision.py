@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
     from mlplatform.ml.decision import Champion, Decision
 
-__all__ = ["DECISION_ID", "DECISION_TAG", "REASON", "VERDICT", "decision_table", "retrain_decision_asset"]
+__all__ = [
+    "DECISION_ID",
+    "DECISION_TAG",
+    "REASON",
+    "VERDICT",
+    "decision_table",
+    "newest_decision",
+    "retrain_decision_asset",
+]
 
 VERDICT, REASON, DECISION_ID = "verdict", "reason", "decision_id"
 DECISION_TAG = "mlplatform/decision_id"
@@ -35,6 +43,23 @@ _DESCRIPTION = "Retrain, wait or blocked, with the numbers it was weighed on."
 def decision_table(uc: Declaration) -> str:
     """The lake table with one row per decision."""
     return f"{uc.spec.name}.retrain_decision"
+
+
+def newest_decision(uc: Declaration, lake: Lake) -> dict[str, Any] | None:
+    """The decision on the newest window; None before the first.
+
+    `as_of` and `decided_at` are datetimes, `decision_id`, `verdict` and `reason` text, `evidence` is JSON text. Read
+    from the lake, not from a Dagster instance: the lake is what all instances, and the command line, share.
+    """
+    if not lake.has_table(decision_table(uc)):
+        return None
+    names = ("as_of", DECISION_ID, VERDICT, REASON, "evidence", "decided_at")
+    with lake.read() as con:
+        row = con.execute(
+            f"SELECT as_of::TIMESTAMP, {DECISION_ID}, {VERDICT}, {REASON}, evidence, decided_at::TIMESTAMP "
+            f"FROM {decision_table(uc)} ORDER BY as_of DESC, decided_at DESC LIMIT 1"
+        ).fetchone()
+    return dict(zip(names, row, strict=True)) if row else None
 
 
 def retrain_decision_asset(uc: Declaration) -> dg.AssetsDefinition:
