@@ -1,14 +1,11 @@
-"""Plots of a model, of a comparison and of drift, each as the bytes of a PNG. Imported only where they are drawn."""
+"""Plots of a model and of a comparison, each as the bytes of a PNG. Imported only where they are drawn."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.dates import date2num
 
 from mlplatform.ml.compare import Comparison, Contender
-from mlplatform.ml.decision import WindowEvidence
-from mlplatform.ml.drift import DriftResult
 from mlplatform.ml.figure import ACCENT, BASE, MUTED, TEXT, bars, new_figure, to_png
 from mlplatform.ml.metrics import Floats, Labels, average_precision, expected_calibration_error, rank
 
@@ -16,8 +13,6 @@ __all__ = [
     "plot_calibration",
     "plot_comparison",
     "plot_contributions",
-    "plot_drift_by_column",
-    "plot_drift_over_time",
     "plot_importance",
     "plot_precision_recall",
 ]
@@ -112,39 +107,6 @@ def plot_contributions(contributions: Floats, rows: Floats, features: Sequence[s
     scale.ax.set_yticklabels(["low", "high"], fontsize=TEXT - 1)
     scale.set_label("value of the feature", fontsize=TEXT - 1, labelpad=-14)
     scale.outline.set_visible(False)
-    return to_png(figure)
-
-
-def plot_drift_by_column(result: DriftResult, min_effect: float) -> bytes:
-    """Distance of each column from the reference; drifted ones stand out."""
-    top = sorted(result.columns, key=lambda column: -column.effect)[:MOST_BARS]
-    title = f"Drift by column · {result.importance_share:.0%} of the importance"
-    figure, axes = new_figure(title, height=_height(len(top)))
-    names = [f"{column.column} ({column.importance:.0%})" for column in top]
-    bars(axes, names, [column.effect for column in top], [ACCENT if column.drifted else BASE for column in top])
-    axes.set_xlim(0, max(axes.get_xlim()[1], 1.3 * min_effect))
-    axes.axvline(min_effect, color=MUTED, linestyle="--", linewidth=1.2)
-    axes.set_xlabel("distance (dashed: least that counts)\nin brackets: share of the importance")
-    return to_png(figure)
-
-
-def plot_drift_over_time(windows: Sequence[WindowEvidence], min_drift_importance: float) -> bytes:
-    """Share of the importance in drift, window by window; hollow where there were too few rows."""
-    known = sorted(windows, key=lambda window: window.end)
-    figure, axes = new_figure("Drift over time", height=2.7)
-    times = [date2num(window.end.to_pydatetime()) for window in known]
-    shares = [window.importance_share for window in known]
-    axes.plot(times, shares, color=BASE, linewidth=1.4, zorder=1)
-    for time, window in zip(times, known, strict=True):
-        colour = ACCENT if window.importance_share >= min_drift_importance else BASE
-        face = colour if window.enough_rows else "white"
-        axes.scatter(time, window.importance_share, s=36, facecolor=face, edgecolor=colour, zorder=2)
-    axes.axhline(min_drift_importance, color=MUTED, linestyle="--", linewidth=1.2)
-    axes.set_ylim(-0.03, 1.03)
-    axes.set_ylabel("share of importance in drift")
-    axes.set_xlabel("end of window; dashed: the policy's limit")
-    step = max(1, -(-len(known) // 6))
-    axes.set_xticks(times[::step], [f"{window.end:%d %b}" for window in known[::step]])
     return to_png(figure)
 
 

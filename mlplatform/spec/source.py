@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PositiveInt
 
 from mlplatform.spec._base import ColumnName, Declared
+from mlplatform.spec.by_kind import ByKind
 
 __all__ = ["FilesSource", "PythonSource", "Source"]
 
@@ -50,4 +51,4 @@ class FilesSource(_AnySource):
     """Rename: name in the contract -> name in the file. Columns not named keep their name."""
 
 
-Source = Annotated[PythonSource | FilesSource, Field(discriminator="kind")]
+Source = Annotated[PythonSource | FilesSource, Field(discriminator="kind"), ByKind()]

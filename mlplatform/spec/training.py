@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
+from mlplatform.spec.by_kind import ByKind
 
 __all__ = ["Candidate", "Costs", "Gates", "LightGBMCandidate", "LogisticCandidate", "Split", "Training", "Tuning"]
 
@@ -87,7 +88,7 @@ class LogisticCandidate(_AnyCandidate):
     """A linear model."""
 
 
-Candidate = Annotated[LightGBMCandidate | LogisticCandidate, Field(discriminator="kind")]
+Candidate = Annotated[LightGBMCandidate | LogisticCandidate, Field(discriminator="kind"), ByKind()]
 
 
 class Costs(Declared):
@@ -153,6 +154,14 @@ class Training(_Unique):
     """What mistakes cost."""
     gates: Gates
     """What a model must show."""
+
+    @model_validator(mode="after")
+    def _categorical_names_features(self) -> "Training":
+        if unknown := sorted(set(self.categorical) - set(self.features)):
+            raise ValueError(
+                f"categorical names {', '.join(unknown)}; allowed are features: {', '.join(self.features)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _directions_name_features(self) -> "Training":

@@ -12,6 +12,7 @@ from mlplatform.resources.lake import LakeResource
 from mlplatform.resources.tracking import Registered, Tracking
 from mlplatform.spec import Declaration
 from mlplatform.stages.candidate import TRAINED_ON
+from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key
 
 if TYPE_CHECKING:
@@ -31,7 +32,12 @@ _DESCRIPTION = (
 def bento_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Package whatever version carries the champion alias; packaging it again gives the same bento."""
 
-    @dg.asset(**asset_attributes(uc, "bento", _DESCRIPTION, {"bentoml"}, "serving"), deps=[asset_key(uc, "champion")])
+    version = code_version("serving", "ml", "stages/bento.py")
+
+    @dg.asset(
+        **asset_attributes(uc, "bento", _DESCRIPTION, {"bentoml"}, "serving", version),
+        deps=[asset_key(uc, "champion")],
+    )
     def bento(context: dg.AssetExecutionContext, lake: LakeResource, tracking: Tracking) -> dg.MaterializeResult[Any]:
         champion = tracking.champion(uc.spec.name)
         if champion is None:

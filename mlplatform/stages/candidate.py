@@ -14,9 +14,10 @@ from mlplatform.home import Home
 from mlplatform.resources.lake import SNAPSHOT, recorded_metadata
 from mlplatform.resources.tracking import MODEL_FOLDER, Tracking
 from mlplatform.spec import Candidate, Declaration
+from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key
 from mlplatform.stages.pictures import picture
-from mlplatform.stages.training_set import AS_OF
+from mlplatform.stages.training_set import AS_OF, CONTENT_SHA256
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +46,14 @@ def candidate_asset(uc: Declaration, candidate: Candidate) -> dg.AssetsDefinitio
     description = f"A {candidate.kind} model: searched in time-ordered folds, calibrated, judged out of time."
 
     @dg.asset(
-        **asset_attributes(uc, candidate_stage(candidate), description, {candidate.kind, "mlflow"}, "model"),
+        **asset_attributes(
+            uc,
+            candidate_stage(candidate),
+            description,
+            {candidate.kind, "mlflow"},
+            "model",
+            _code_version(uc, candidate),
+        ),
         ins={"training_set": dg.AssetIn(asset_key(uc, "training_set"), input_manager_key="lake_io")},
     )
     def trained(context: dg.AssetExecutionContext, training_set: Any, tracking: Tracking) -> dg.MaterializeResult[Any]:
@@ -65,7 +73,7 @@ def candidate_asset(uc: Declaration, candidate: Candidate) -> dg.AssetsDefinitio
                 progress=lambda trial, value: context.log.info(f"trial {trial}: {value:.4f}"),
             )
             pictures = _pictures(uc, result, training_set)
-            _log(mlflow, uc, result, pictures, frozen)
+            _log(mlflow, uc, candidate, result, pictures, frozen)
             run_id = mlflow.active_run().info.run_id
         return dg.MaterializeResult(metadata=_metadata(result, run_id, tags, pictures))
 
@@ -91,10 +99,25 @@ def _pictures(uc: Declaration, result: "TrainedCandidate", rows: "pd.DataFrame")
     }
 
 
+def _code_version(uc: Declaration, candidate: Candidate) -> str:
+    shared = code_version("ml", "stages/candidate.py", declared=uc.spec.training, without={"candidates"})
+    return f"{shared[:8]}-{code_version(declared=candidate)[:4]}"
+
+
 def _log(
-    mlflow: Any, uc: Declaration, result: "TrainedCandidate", pictures: dict[str, bytes], frozen: Mapping[str, Any]
+    mlflow: Any,
+    uc: Declaration,
+    candidate: Candidate,
+    result: "TrainedCandidate",
+    pictures: dict[str, bytes],
+    frozen: Mapping[str, Any],
 ) -> None:
     """Everything about the run that a reader of MLflow looks for; the model as text or ONNX, never a pickle."""
+    from mlplatform.resources.lake_dataset import lake_dataset
+
+    table = f"{uc.spec.name}.training_set"
+    mlflow.log_input(lake_dataset(table, int(frozen[SNAPSHOT]), str(frozen[CONTENT_SHA256])), context="training")
+    mlflow.log_params(_declared(uc, candidate))
     mlflow.log_params(dict(result.params))
     mlflow.log_params({"features": len(result.model.features), "train_rows": result.train_rows, **result.boundaries})
     for part, judged in (("tune", result.tune), ("test", result.test)):
@@ -114,6 +137,20 @@ def _log(
         for name, png in pictures.items():
             (folder / f"{name}.png").write_bytes(png)
         mlflow.log_artifacts(str(folder))
+
+
+def _declared(uc: Declaration, candidate: Candidate) -> dict[str, Any]:
+    """What the declaration fixes; with the data set and the search's result it is all that a training depends on."""
+    fixed = candidate.model_dump(exclude={"name", "params", "tuning", "increasing", "decreasing"})
+    lists = {name: ", ".join(getattr(candidate, name, ())) for name in ("increasing", "decreasing")}
+    return {
+        **fixed,
+        **getattr(candidate, "params", {}),
+        **{name: text for name, text in lists.items() if text},
+        **{f"tuning_{name}": value for name, value in candidate.tuning.model_dump().items()},
+        **{f"cost_{name}": value for name, value in uc.spec.training.costs.model_dump().items()},
+        "code_version": _code_version(uc, candidate),
+    }
 
 
 def _metadata(

@@ -14,6 +14,7 @@ from mlplatform.resources.lake import SNAPSHOT, LakeResource, recorded_metadata,
 from mlplatform.resources.tracking import Registered, Tracking
 from mlplatform.spec import Declaration
 from mlplatform.stages.candidate import MLFLOW_RUN, TRAINED_ON, TRAINING_SECONDS, candidate_stage
+from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key, check_result, check_spec
 from mlplatform.stages.pictures import picture
 from mlplatform.stages.training_set import AS_OF
@@ -53,9 +54,10 @@ class _Trained:
 def champion_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Compare, judge, and move the alias to the best challenger that passes every gate."""
     stages = [candidate_stage(candidate) for candidate in uc.spec.training.candidates]
+    version = code_version("ml", "stages/champion.py", declared=uc.spec.training, without={"candidates", "split"})
 
     @dg.asset(
-        **asset_attributes(uc, "champion", _DESCRIPTION, {"mlflow", "duckdb"}, "model"),
+        **asset_attributes(uc, "champion", _DESCRIPTION, {"mlflow", "duckdb"}, "model", version),
         ins={"training_set": dg.AssetIn(asset_key(uc, "training_set"), input_manager_key="lake_io")},
         deps=[asset_key(uc, stage) for stage in stages],
         check_specs=[check_spec(uc, "champion", name, text) for name, text in GATES.items()],

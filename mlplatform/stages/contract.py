@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -12,9 +13,14 @@ from mlplatform.spec import Declaration
 if TYPE_CHECKING:
     from mlplatform.contracts.check import Checked
 
-__all__ = ["CONTRACT_CHECK", "Tally", "quarantine", "quarantine_table"]
+__all__ = ["CONTRACT_CHECK", "Tally", "contract_file", "quarantine", "quarantine_table"]
 
 CONTRACT_CHECK = "contract"
+
+
+def contract_file(uc: Declaration) -> Path:
+    """The Python file with the use case's Pandera models."""
+    return uc.folder / f"{uc.spec.contract.module}.py"
 
 
 def quarantine_table(uc: Declaration) -> str:

@@ -1,5 +1,6 @@
 """dbt's part of the graph: staging, spine and features of one use case, in one dbt invocation per run."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,11 @@ def dbt_assets(uc: Declaration) -> dg.AssetsDefinition:
     """The models below dbt_project/models/<use case>, their tests as asset checks.
 
     Raises:
-        SpecError: dbt and the declaration disagree on the label delay.
+        SpecError: dbt and the declaration disagree on the label delay, or a feature is no column of dbt's.
     """
     _require_one_label_delay(uc)
+    parsed = manifest(Home.current())
+    _require_features(uc, parsed)
     # Importing it loads dbt's own classes (2.5 s): only where definitions are really built.
     from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings
     from dagster_dbt import dbt_assets as dbt_assets_of
@@ -40,7 +43,7 @@ def dbt_assets(uc: Declaration) -> dg.AssetsDefinition:
             )
 
     @dbt_assets_of(
-        manifest=manifest(Home.current()),
+        manifest=parsed,
         select=f"fqn:*.{uc.spec.name}.*",
         name=f"{uc.spec.name}_dbt",
         dagster_dbt_translator=Translator(DagsterDbtTranslatorSettings(enable_asset_checks=True)),
@@ -67,6 +70,21 @@ def _require_one_label_delay(uc: Declaration) -> None:
         raise SpecError(
             f"{path} says {name}: {in_dbt}, {uc.folder / 'defs.yaml'} says split.label_delay_days: {declared}; "
             "make them equal"
+        )
+
+
+def _require_features(uc: Declaration, parsed: Path) -> None:
+    """A misspelt feature should fail when the graph is built, not after an hour of it."""
+    models = json.loads(parsed.read_text(encoding="utf-8"))["nodes"].values()
+    name = f"{uc.spec.name}_features"
+    columns = next((list(model["columns"]) for model in models if model["name"] == name), [])
+    declared = [*uc.spec.training.features, *uc.spec.training.gates.slices]
+    # A model that documents no columns says nothing of which there are.
+    unknown = sorted(set(declared) - set(columns)) if columns else []
+    if unknown:
+        raise SpecError(
+            f"{uc.folder / 'defs.yaml'}: training names {', '.join(unknown)}, which dbt's {name} does not describe "
+            f"(its YAML beside the SQL); it has {', '.join(columns)}"
         )
 
 

@@ -13,6 +13,7 @@ from mlplatform.home import Home
 from mlplatform.lake.tables import append_rows, describe_table
 from mlplatform.resources.lake import LakeResource, recorded_metadata, table_metadata
 from mlplatform.spec import Declaration
+from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key
 
 if TYPE_CHECKING:
@@ -40,9 +41,10 @@ def current_deployment(uc: Declaration) -> "Pointer | None":
 
 def deployment_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Verify the packaged bundle, move the pointer, and write the history. The same bento again changes nothing."""
+    version = code_version("serving", "stages/deployment.py")
 
     @dg.asset(
-        **asset_attributes(uc, "deployment", _DESCRIPTION, {"bentoml", "duckdb"}, "serving"),
+        **asset_attributes(uc, "deployment", _DESCRIPTION, {"bentoml", "duckdb"}, "serving", version),
         deps=[asset_key(uc, "bento")],
     )
     def deployment(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[Any]:

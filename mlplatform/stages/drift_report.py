@@ -15,6 +15,7 @@ from mlplatform.spec import Declaration
 from mlplatform.stages.bento import REFERENCE_FILE
 from mlplatform.stages.candidate import IMPORTANCE_FILE
 from mlplatform.stages.clock import as_of_run
+from mlplatform.stages.code_version import code_version
 from mlplatform.stages.deployment import current_deployment
 from mlplatform.stages.naming import asset_attributes, asset_key
 from mlplatform.stages.pictures import picture
@@ -39,9 +40,10 @@ def drift_table(uc: Declaration) -> str:
 
 def drift_report_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Measure the windows that the policy looks at; write Evidently's page for the latest one."""
+    version = code_version("ml/drift.py", "ml/evidently_report.py", "stages/drift_report.py", declared=uc.spec.drift)
 
     @dg.asset(
-        **asset_attributes(uc, "drift_report", _DESCRIPTION, {"evidently", "duckdb"}, "monitoring"),
+        **asset_attributes(uc, "drift_report", _DESCRIPTION, {"evidently", "duckdb"}, "monitoring", version),
         deps=[asset_key(uc, "features"), asset_key(uc, "deployment")],
     )
     def drift_report(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[Any]:
@@ -195,7 +197,7 @@ def _page_links(page: Path) -> dict[str, Any]:
 def _metadata(
     uc: Declaration, latest: "DriftResult", windows: "list[WindowEvidence]", live: "Pointer"
 ) -> dict[str, Any]:
-    from mlplatform.ml.plots import plot_drift_by_column, plot_drift_over_time
+    from mlplatform.ml.monitoring_plots import plot_drift_by_column, plot_drift_over_time
 
     spec = uc.spec
     return {

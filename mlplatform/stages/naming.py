@@ -9,9 +9,6 @@ from mlplatform.spec import Declaration
 
 __all__ = ["AssetAttributes", "asset_attributes", "asset_key", "check_result", "check_spec"]
 
-# Stages of which a change of code calls for new results; raise the number when the stage's meaning changes.
-CODE_VERSION = "1"
-
 
 class AssetAttributes(TypedDict):
     """What every stage's asset has in common."""
@@ -30,8 +27,10 @@ def asset_key(uc: Declaration, stage: str) -> dg.AssetKey:
     return dg.AssetKey([uc.spec.name, stage])
 
 
-def asset_attributes(uc: Declaration, stage: str, description: str, kinds: set[str], area: str) -> AssetAttributes:
-    """Key, group, owners and tags of a stage. `area`: data, model, serving or monitoring."""
+def asset_attributes(
+    uc: Declaration, stage: str, description: str, kinds: set[str], area: str, version: str
+) -> AssetAttributes:
+    """Key, group, owners and tags of a stage. `area`: data, model, serving or monitoring; `version`: of its code."""
     return AssetAttributes(
         key=asset_key(uc, stage),
         group_name=uc.spec.name,
@@ -39,7 +38,7 @@ def asset_attributes(uc: Declaration, stage: str, description: str, kinds: set[s
         owners=uc.spec.owners,
         kinds=kinds,
         tags={"area": area},
-        code_version=CODE_VERSION,
+        code_version=version,
     )
 
 

@@ -10,8 +10,9 @@ from mlplatform.ingest.days import Days, declared_days
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import describe_table, merge_rows
 from mlplatform.resources.lake import LakeResource, table_metadata
-from mlplatform.spec import Declaration, Source
-from mlplatform.stages.contract import CONTRACT_CHECK, Tally, quarantine
+from mlplatform.spec import Declaration, PythonSource, Source
+from mlplatform.stages.code_version import code_version
+from mlplatform.stages.contract import CONTRACT_CHECK, Tally, contract_file, quarantine
 from mlplatform.stages.naming import asset_attributes, asset_key, check_result, check_spec
 
 if TYPE_CHECKING:
@@ -41,9 +42,11 @@ def raw_asset(uc: Declaration, source: Source) -> dg.AssetsDefinition:
     """Ingest the run's partitions, or, in a run without partitions, all days that the source has."""
     stage = f"raw_{source.name}"
     description = f"Rows of `{source.name}` as they arrived, one each by {', '.join(source.key)}, with `_loaded_at`."
+    own = [uc.folder / f"{source.module}.py"] if isinstance(source, PythonSource) else []
+    version = code_version("ingest", "contracts", "stages/raw.py", contract_file(uc), *own, declared=source)
 
     @dg.asset(
-        **asset_attributes(uc, stage, description, {"duckdb", source.kind}, "data"),
+        **asset_attributes(uc, stage, description, {"duckdb", source.kind}, "data", version),
         partitions_def=partitions_of(source),
         backfill_policy=dg.BackfillPolicy.single_run(),
         check_specs=[check_spec(uc, stage, CONTRACT_CHECK, "Share of rows that break the contract stays small.")],
@@ -53,6 +56,9 @@ def raw_asset(uc: Declaration, source: Source) -> dg.AssetsDefinition:
 
         reader = open_reader(source, uc.folder)
         days = _days_of(context, source, reader)
+        left_out = None if _partitioned(context) else _left_out(source, reader.available())
+        if left_out:
+            context.log.warning(f"{source.name}: {left_out}")
         opened = lake.open()
         tally, touched = Tally(), 0
         for chunk in days.chunks(_DAYS_PER_COMMIT):
@@ -64,17 +70,34 @@ def raw_asset(uc: Declaration, source: Source) -> dg.AssetsDefinition:
                 yield check_result(CONTRACT_CHECK, passed=False, metadata=refused)
                 checked.require(uc.spec.contract.max_bad_share, f"{source.name} {chunk}")
             tally = tally.plus(checked)
-        yield from _record(context, uc, source, days, opened, touched, tally)
+        yield from _record(context, uc, source, days, opened, touched, tally, left_out)
 
     return raw
 
 
 def _days_of(context: dg.AssetExecutionContext, source: Source, reader: "Reader") -> Days:
-    if context.has_partition_key or context.has_partition_key_range:
+    if _partitioned(context):
         window = context.partition_time_window
         return Days(window.start.date(), window.end.date())
     days = declared_days(source, reader.available())
     return days if days is not None else _nothing_there(source)
+
+
+def _partitioned(context: dg.AssetExecutionContext) -> bool:
+    return bool(context.has_partition_key or context.has_partition_key_range)
+
+
+def _left_out(source: Source, available: tuple[date, date] | None) -> str | None:
+    """The days that the source has and the declaration does not ask for, in words."""
+    days = declared_days(source, available)
+    if available is None or days is None:
+        return None
+    first, behind = available
+    parts = [
+        *([f"{Days(first, days.start)} (before `start`)"] if first < days.start else []),
+        *([f"{Days(days.end, behind)} (after `end`)"] if days.end < behind else []),
+    ]
+    return f"the source also has {' and '.join(parts)}; those days are left out" if parts else None
 
 
 def _nothing_there(source: Source) -> Any:
@@ -132,10 +155,13 @@ def _record(
     lake: Lake,
     touched: int,
     tally: Tally,
+    left_out: str | None,
 ) -> Iterator[Any]:
     table = describe_table(lake, raw_table(uc, source))
     metadata = {**table_metadata(table), "days": str(days), "rows_new_or_changed": touched}
-    if not context.has_partition_key_range and not context.has_partition_key:
+    if left_out:
+        metadata["left_out"] = left_out
+    if not _partitioned(context):
         key = asset_key(uc, f"raw_{source.name}")
         for day in days.keys():  # noqa: SIM118 - not a dict
             context.log_event(dg.AssetMaterialization(key, partition=day))

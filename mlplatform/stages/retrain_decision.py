@@ -13,10 +13,12 @@ from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.spec import Declaration
 from mlplatform.stages.champion import champion_table
 from mlplatform.stages.clock import as_of_run
+from mlplatform.stages.code_version import code_version
 from mlplatform.stages.deployment import current_deployment
 from mlplatform.stages.drift_report import policy_windows
 from mlplatform.stages.jobs import use_case_tags
 from mlplatform.stages.naming import asset_attributes, asset_key
+from mlplatform.stages.pictures import picture
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,9 +66,10 @@ def newest_decision(uc: Declaration, lake: Lake) -> dict[str, Any] | None:
 
 def retrain_decision_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Weigh the drift of the latest windows, new labels, cool-down and budget against the declared policy."""
+    version = code_version("ml/decision.py", "stages/retrain_decision.py", declared=uc.spec.policy)
 
     @dg.asset(
-        **asset_attributes(uc, "retrain_decision", _DESCRIPTION, {"duckdb"}, "monitoring"),
+        **asset_attributes(uc, "retrain_decision", _DESCRIPTION, {"duckdb"}, "monitoring", version),
         deps=[asset_key(uc, "drift_report")],
     )
     def retrain_decision(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[Any]:
@@ -94,6 +97,7 @@ def retrain_decision_asset(uc: Declaration) -> dg.AssetsDefinition:
                 **table_metadata(describe_table(opened, decision_table(uc), done.snapshot)),
                 VERDICT: decision.verdict,
                 REASON: decision.reason,
+                **_pictures(uc, decision),
                 DECISION_ID: decision.decision_id,
                 "as_of": moment.isoformat(),
                 "evidence": dg.MetadataValue.json(decision.evidence),
@@ -101,6 +105,14 @@ def retrain_decision_asset(uc: Declaration) -> dg.AssetsDefinition:
         )
 
     return retrain_decision
+
+
+def _pictures(uc: Declaration, decision: "Decision") -> dict[str, Any]:
+    from mlplatform.ml.monitoring_plots import plot_decision
+
+    if decision.evidence["champion"] is None:
+        return {}
+    return {"weighed": picture(plot_decision(decision, uc.spec.policy), "what was weighed")}
 
 
 def _champion(uc: Declaration, lake: Lake) -> "Champion | None":

@@ -11,25 +11,32 @@ from mlplatform.lake.lake import Lake
 from mlplatform.resources.lake import LakeResource
 from mlplatform.spec import Declaration
 from mlplatform.stages.clock import as_of_run
-from mlplatform.stages.contract import CONTRACT_CHECK, Tally, quarantine
+from mlplatform.stages.code_version import code_version
+from mlplatform.stages.contract import CONTRACT_CHECK, Tally, contract_file, quarantine
 from mlplatform.stages.naming import asset_attributes, asset_key, check_result, check_spec
+from mlplatform.stages.pictures import picture
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mlplatform.contracts.check import Checked
 
-__all__ = ["AS_OF", "training_set_asset"]
+__all__ = ["AS_OF", "CONTENT_SHA256", "training_set_asset"]
 
 AS_OF = "as_of"
 """Metadata key: the moment the training set was frozen at."""
+CONTENT_SHA256 = "content_sha256"
+"""Metadata key: hash of its rows."""
 
 
 def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Labelled rows of the split's span; rows that break the `Features` contract go to quarantine."""
+    version = code_version(
+        "contracts", "ml/splits.py", "stages/training_set.py", contract_file(uc), declared=uc.spec.training.split
+    )
 
     @dg.asset(
-        **asset_attributes(uc, "training_set", _DESCRIPTION, {"duckdb", "pandera"}, "model"),
+        **asset_attributes(uc, "training_set", _DESCRIPTION, {"duckdb", "pandera"}, "model", version),
         deps=[asset_key(uc, "features"), asset_key(uc, "spine")],
         io_manager_key="lake_io",
         check_specs=[check_spec(uc, "training_set", CONTRACT_CHECK, "Features keep their Pandera contract.")],
@@ -51,9 +58,10 @@ def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(
             value=frozen,
             metadata={
+                "rows_per_day": picture(_plot(uc, frozen), "rows per day and part"),
                 AS_OF: moment.isoformat(),
                 "features_snapshot": snapshot,
-                "content_sha256": digest,
+                CONTENT_SHA256: digest,
                 "parts": dg.MetadataValue.table(_parts(uc, frozen)),
             },
             data_version=dg.DataVersion(digest[:16]),
@@ -121,6 +129,12 @@ def _content_hash(rows: "pd.DataFrame") -> str:
 
     # hash_pandas_object is a fixed function of the values (its key is constant), so equal rows hash alike anywhere.
     return hashlib.sha256(pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes()).hexdigest()
+
+
+def _plot(uc: Declaration, rows: "pd.DataFrame") -> bytes:
+    from mlplatform.ml.data_plots import plot_parts
+
+    return plot_parts(rows[uc.spec.event_time], rows["part"], rows[uc.spec.training.label])
 
 
 def _parts(uc: Declaration, rows: "pd.DataFrame") -> list[dg.TableRecord]:

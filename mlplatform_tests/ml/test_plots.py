@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from mlplatform.ml import plots
+from mlplatform.ml import data_plots, monitoring_plots, plots
 from mlplatform.ml.compare import compare
-from mlplatform.ml.decision import WindowEvidence
+from mlplatform.ml.decision import Champion, WindowEvidence, decide
 from mlplatform.ml.drift import find_drift
 from mlplatform.ml.train import TrainedCandidate
-from mlplatform.spec.monitoring import Drift
+from mlplatform.spec.monitoring import Drift, Policy
 from mlplatform_tests.ml.data import FEATURES, training
 
 RANDOM = np.random.default_rng(0)
@@ -51,14 +51,14 @@ def test_contributions(trained: TrainedCandidate, rows: pd.DataFrame) -> None:
 def test_drift_by_column() -> None:
     names = [f"c{i}" for i in range(20)]
     old, new = (pd.DataFrame(RANDOM.normal(size=(800, 20)) + shift, columns=names) for shift in (0, 0.3))
-    assert_small_picture(plots.plot_drift_by_column(find_drift(old, new, Drift(), columns=names), 0.1))
+    assert_small_picture(monitoring_plots.plot_drift_by_column(find_drift(old, new, Drift(), columns=names), 0.1))
 
 
 @pytest.mark.parametrize("weeks", [0, 1, 30])
 def test_drift_over_time(weeks: int) -> None:
     ends = [pd.Timestamp("2024-01-07") + pd.Timedelta(weeks=week) for week in range(weeks)]
     windows = [WindowEvidence(end - pd.Timedelta(weeks=1), end, i % 4 > 0, i / 30) for i, end in enumerate(ends)]
-    assert_small_picture(plots.plot_drift_over_time(windows, 0.1))
+    assert_small_picture(monitoring_plots.plot_drift_over_time(windows, 0.1))
 
 
 def test_comparison(trained_trees: TrainedCandidate, trained_linear: TrainedCandidate, rows: pd.DataFrame) -> None:
@@ -75,3 +75,20 @@ def test_comparison(trained_trees: TrainedCandidate, trained_linear: TrainedCand
         costs=settings.costs,
     )
     assert_small_picture(plots.plot_comparison(found))
+
+
+def test_the_parts_of_a_training_set() -> None:
+    times = pd.Series(pd.date_range("2024-01-01", periods=5000, freq="15min"))
+    parts = pd.Series(np.repeat(["train", "gap", "tune", "gap", "test"], 1000))
+    assert_small_picture(data_plots.plot_parts(times, parts, pd.Series(LABELS)))
+
+
+@pytest.mark.parametrize("weeks", [0, 3])
+def test_what_a_decision_was_weighed_on(weeks: int) -> None:
+    end = pd.Timestamp("2024-03-01")
+    windows = [
+        WindowEvidence(end - pd.Timedelta(weeks=i + 1), end - pd.Timedelta(weeks=i), True, 0.3) for i in range(weeks)
+    ]
+    champion = Champion("3", end - pd.Timedelta(days=10), 60)
+    decision = decide("u", windows, Policy(), as_of=end, champion=champion, new_labelled_rows=400)
+    assert_small_picture(monitoring_plots.plot_decision(decision, Policy()))

@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from mlplatform.errors import SpecError
-from mlplatform.spec import load_declaration
+from mlplatform.spec import UseCase, load_declaration
 from mlplatform.spec.load import USE_CASES
 
 TEXT = (USE_CASES / "fraud" / "defs.yaml").read_text()
@@ -38,6 +40,28 @@ def test_a_mistake_is_named_with_file_line_field_and_what_is_allowed(
     assert f"{path}:{line}" in message
     assert field in message
     assert allowed in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "message"),
+    [
+        ("kind: lightgbm", "kind: lightgmb", "training.candidates.0.kind", "['lightgbm', 'logistic']"),
+        ("kind: python", "kind: pyhton", "sources.0.kind", "['python', 'files']"),
+        ("tuning: {trials: 8", "tuning: {trials: few", "training.candidates.0.tuning.trials", "not of type 'integer'"),
+        ("params: {days", "parms: {days", "sources.0", "'parms' was unexpected"),
+    ],
+)
+def test_the_json_schema_names_it_too_which_is_what_dg_check_yaml_and_editors_go_by(
+    old: str, new: str, place: str, message: str
+) -> None:
+    content = yaml.safe_load(TEXT.replace(old, new, 1))["attributes"]
+    validator = Draft202012Validator(UseCase.model_json_schema())
+    found = [(".".join(map(str, error.absolute_path)), error.message) for error in validator.iter_errors(content)]
+    assert [(place, message in told) for _, told in found] == [(where, True) for where, _ in found]
+
+
+def test_the_declaration_as_it_is_keeps_the_json_schema() -> None:
+    assert Draft202012Validator(UseCase.model_json_schema()).is_valid(yaml.safe_load(TEXT)["attributes"])
 
 
 def test_two_candidates_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -68,6 +68,15 @@ def test_a_users_own_csv_is_ingested_once_however_often_it_is_read(platform: Pla
     assert platform.metadata("raw_transactions")["rows_new_or_changed"] == 0
 
 
+def test_days_outside_of_the_declared_ones_are_named(platform: Platform, csv: Path) -> None:
+    rows = transactions()
+    rows["event_time"] = pd.date_range("2018-03-30 23:50", periods=ROWS, freq="1h").astype(str)
+    rows.to_csv(csv, index=False)
+    ingest(platform)
+    told = platform.metadata("raw_transactions")["left_out"]
+    assert told == "the source also has 2018-03-30..2018-03-31 (before `start`); those days are left out"
+
+
 def test_its_days_show_as_materialised_partitions(platform: Platform) -> None:
     ingest(platform)
     key = dg.AssetKey(["fraud", "raw_transactions"])

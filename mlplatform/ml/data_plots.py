@@ -1,0 +1,37 @@
+"""Plots of rows, each as the bytes of a PNG. Imported only where they are drawn."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+
+from mlplatform.ml.figure import ACCENT, BASE, MUTED, TEXT, new_figure, to_png
+
+__all__ = ["plot_parts"]
+
+_COLOURS = {"train": BASE, "tune": "#56B4E9", "test": "#009E73", "gap": "#D0D0D0"}
+
+
+def plot_parts(times: pd.Series, parts: pd.Series, labels: pd.Series) -> bytes:
+    """Rows of each day, coloured by the part they belong to, and the share of positives among them."""
+    days = times.dt.normalize()
+    counts = pd.crosstab(days, parts)
+    where = date2num(counts.index.to_numpy())
+    figure, axes = new_figure(f"{len(times):,} labelled rows, {labels.mean():.2%} of them positive")
+    below = np.zeros(len(counts))
+    for part in [name for name in _COLOURS if name in counts]:
+        height = counts[part].to_numpy(dtype=float)
+        axes.bar(where, height, bottom=below, width=0.9, color=_COLOURS[part], label=part)
+        below += height
+    axes.set(ylabel="rows a day", ylim=(0, 1.15 * below.max()))
+    locator = AutoDateLocator(maxticks=7)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    share = axes.twinx()
+    share.plot(where, labels.groupby(days).mean(), color=ACCENT, linewidth=1.4)
+    share.set_ylabel("share of positives", fontsize=TEXT, color=ACCENT)
+    share.set_ylim(bottom=0)
+    share.tick_params(labelsize=TEXT, colors=ACCENT)
+    share.spines["top"].set_visible(False)
+    share.spines["right"].set_color(MUTED)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=TEXT, frameon=False)
+    return to_png(figure)

@@ -1,0 +1,95 @@
+"""Plots of drift and of a decision, each as the bytes of a PNG. Imported only where they are drawn."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.dates import date2num
+
+from mlplatform.ml.decision import Decision, WindowEvidence
+from mlplatform.ml.drift import DriftResult
+from mlplatform.ml.figure import ACCENT, BASE, MUTED, TEXT, bars, new_figure, to_png
+from mlplatform.spec.monitoring import Policy
+
+__all__ = ["plot_decision", "plot_drift_by_column", "plot_drift_over_time"]
+
+MOST_BARS = 15
+
+
+def plot_drift_by_column(result: DriftResult, min_effect: float) -> bytes:
+    """Distance of each column from the reference; drifted ones stand out."""
+    top = sorted(result.columns, key=lambda column: -column.effect)[:MOST_BARS]
+    title = f"Drift by column · {result.importance_share:.0%} of the importance"
+    figure, axes = new_figure(title, height=1.0 + 0.24 * len(top))
+    names = [f"{column.column} ({column.importance:.0%})" for column in top]
+    bars(axes, names, [column.effect for column in top], [ACCENT if column.drifted else BASE for column in top])
+    axes.set_xlim(0, max(axes.get_xlim()[1], 1.3 * min_effect))
+    axes.axvline(min_effect, color=MUTED, linestyle="--", linewidth=1.2)
+    axes.set_xlabel("distance (dashed: least that counts)\nin brackets: share of the importance")
+    return to_png(figure)
+
+
+def plot_drift_over_time(windows: Sequence[WindowEvidence], min_drift_importance: float) -> bytes:
+    """Share of the importance in drift, window by window; hollow where there were too few rows."""
+    known = sorted(windows, key=lambda window: window.end)
+    figure, axes = new_figure("Drift over time", height=2.7)
+    times = [date2num(window.end.to_pydatetime()) for window in known]
+    shares = [window.importance_share for window in known]
+    axes.plot(times, shares, color=BASE, linewidth=1.4, zorder=1)
+    for time, window in zip(times, known, strict=True):
+        colour = ACCENT if window.importance_share >= min_drift_importance else BASE
+        face = colour if window.enough_rows else "white"
+        axes.scatter(time, window.importance_share, s=36, facecolor=face, edgecolor=colour, zorder=2)
+    axes.axhline(min_drift_importance, color=MUTED, linestyle="--", linewidth=1.2)
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_ylabel("share of importance in drift")
+    axes.set_xlabel("end of window; dashed: the policy's limit")
+    step = max(1, -(-len(known) // 6))
+    axes.set_xticks(times[::step], [f"{window.end:%d %b}" for window in known[::step]])
+    return to_png(figure)
+
+
+def plot_decision(decision: Decision, policy: Policy) -> bytes:
+    """Each thing that was weighed, as a share of what the policy asks for; what does not speak for training is grey.
+
+    The bars end at twice the demand. Needs evidence that names a champion.
+    """
+    asked = _demands(decision, policy)
+    figure, axes = new_figure(f"{decision.verdict.capitalize()}: what was weighed", height=1.1 + 0.3 * len(asked))
+    places = range(len(asked), 0, -1)
+    shares = [min(2.0, value / limit if limit else 2.0) for _, value, limit, _ in asked]
+    met = [share >= 1 for share in shares]
+    axes.barh(places, shares, color=[ACCENT if each else MUTED for each in met], height=0.6)
+    axes.axvline(1, color="black", linestyle="--", linewidth=1.2)
+    axes.set_yticks(places, [name for name, *_ in asked])
+    axes.set(xlim=(0, 2.9), xlabel="share of what the policy asks for (dashed)")
+    axes.set_xticks([0, 1, 2], ["0", "asked", "twice"])
+    axes.grid(axis="y", visible=False)
+    for place, share, (*_, text) in zip(places, shares, asked, strict=True):
+        axes.annotate(text, (share, place), (4, 0), textcoords="offset points", va="center", fontsize=TEXT - 1)
+    return to_png(figure)
+
+
+def _demands(decision: Decision, policy: Policy) -> list[tuple[str, float, float, str]]:
+    """Name, value, what is asked, and both as people read them."""
+    found = decision.evidence
+    windows = found["windows"]
+    latest = windows[-1]["importance_share"] if windows else 0.0
+    drifted = sum(bool(window["in_drift"]) for window in windows)
+    rows = found["new_labelled_rows"]
+    days = (pd.Timestamp(found["as_of"]) - pd.Timestamp(found["trained_at"])) / pd.Timedelta(days=1)
+    return [
+        (
+            "drifted importance, latest window",
+            latest,
+            policy.min_drift_importance,
+            f"{latest:.0%} of {policy.min_drift_importance:.0%}",
+        ),
+        ("windows in drift", drifted, policy.windows_required, f"{drifted} of {policy.windows_required}"),
+        (
+            "new labelled rows",
+            rows,
+            policy.min_new_labelled_rows,
+            f"{rows:,} of {policy.min_new_labelled_rows:,}",
+        ),
+        ("days since the last training", days, policy.cool_down_days, f"{days:.1f} of {policy.cool_down_days:g}"),
+    ]
