@@ -36,6 +36,10 @@ def run_use_case(name: str, select: str | None = None, until: str | None = None)
     last_day = _last_day(uc, until) if until else None
     end_on_signals()
     prepare_home(home)
+    click.echo(f"{name}: loading definitions")
+    from mlplatform.resources.dbt import parse_ahead
+
+    parse_ahead(home)
     # MLflow tells of its database's migrations; set before it is imported.
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     import dagster as dg
@@ -43,16 +47,16 @@ def run_use_case(name: str, select: str | None = None, until: str | None = None)
     from mlplatform.definitions import defs
     from mlplatform.stages.jobs import everything_job
 
-    click.echo(f"{name}: loading definitions")
     # Much of what this platform stands on is beta in Dagster; a person at a terminal can do nothing about it.
     for category in (dg.BetaWarning, dg.PreviewWarning):
         warnings.simplefilter("ignore", category=category)
-    job = defs().resolve_job_def(everything_job(uc))
-    selected = _selected(job, select) if select else None
     run_id = str(uuid.uuid4())
     log = home.root / "logs" / f"run-{run_id}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    # The instance first: on a new home it makes its tables, while dbt is still parsing.
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance, log.open("w") as details:
+        job = defs().resolve_job_def(everything_job(uc))
+        selected = _selected(job, select) if select else None
         end_orphans(instance)
         progress = Progress(partial(click.echo, file=sys.stdout), details)
         instance.add_event_listener(run_id, progress)

@@ -1,6 +1,6 @@
 """Splits a batch into the rows that keep a contract and those that do not, with the reasons. No row is lost."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -66,7 +66,7 @@ def check_rows(
     key: Sequence[str] = (),
     time_column: str | None = None,
     before: datetime | None = None,
-    taken: pa.Table | None = None,
+    taken: Callable[[pa.Table], pa.Table] | None = None,
 ) -> Checked:
     """Check a batch against a pandera `DataFrameModel`.
 
@@ -76,8 +76,9 @@ def check_rows(
         key: columns that identify a row. Of rows with one key the first good one stays, the others are bad.
         time_column: when the row happened; with `key` never missing, whatever the model says.
         before: a row of this time (UTC, no zone) or later is bad: the end of the batch's last day.
-        taken: the `key` columns of rows that are stored already and are not of this batch. A row with such a key is
-            bad: which of two rows of one key stays must not depend on where batches end.
+        taken: told the batch's keys (the `key` columns in the contract's types), gives those of them that stored rows
+            of other batches have. A row with such a key is bad: which of two rows of one key stays must not depend on
+            where batches end.
 
     Raises:
         ContractError: a column is missing, or a check judges the batch as a whole and fails.
@@ -95,8 +96,8 @@ def check_rows(
     failures += _broken_rules(contract, cast.values, present)
     if time_column and before is not None:
         failures.append(_too_late(cast.values, time_column, before))
-    if taken is not None and len(taken):
-        failures.append(_stored_before(cast.values, key, taken))
+    if taken is not None and len(stored := taken(cast.values.select(list(key)))):
+        failures.append(_stored_before(cast.values, key, stored))
     failures += _repeated(cast.values, failures, [key, *_unique(contract)])
     return _split(table, cast.values, failures)
 

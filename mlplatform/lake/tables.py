@@ -1,6 +1,7 @@
 """Writing whole tables and rows by column name, and describing what was written."""
 
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, TypeAlias
 
 import duckdb
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["Rows", "TableInfo", "append_rows", "describe_table", "merge_rows", "replace_table"]
+__all__ = ["Rows", "TableInfo", "append_rows", "describe_table", "keys_outside", "merge_rows", "replace_table"]
 
 Rows: TypeAlias = "pa.Table | pd.DataFrame"
 
@@ -78,6 +79,22 @@ def merge_rows(con: duckdb.DuckDBPyConnection, table: str, rows: Rows, key: list
         f"MERGE INTO {table} AS t USING _incoming AS s ON {on} {update}"
         f"WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({incoming})",
     )
+
+
+def keys_outside(lake: Lake, table: str, time: str, start: date, end: date, keys: "pa.Table") -> "pa.Table":
+    """Those of `keys` (its columns are the key) that rows stored for other days than start <= `time` < end have.
+
+    A row that comes for these days with one of them is another row of that name.
+    """
+    if not lake.has_table(table):
+        return keys.slice(0, 0)
+    names = ", ".join(map(_q, keys.column_names))
+    with lake.read() as con:
+        con.register("_keys", keys)
+        return con.execute(
+            f"SELECT DISTINCT {names} FROM {table} SEMI JOIN _keys USING ({names}) WHERE {time} < ? OR {time} >= ?",
+            [start, end],
+        ).to_arrow_table()
 
 
 def describe_table(lake: Lake, table: str, snapshot: int | None = None) -> TableInfo:

@@ -65,7 +65,7 @@ def plot_decision(decision: Decision, policy: Policy) -> bytes:
     axes.set_xticks([0, 1, 2], ["0", "asked", "twice"])
     axes.grid(axis="y", visible=False)
     for place, share, (*_, text) in zip(places, shares, asked, strict=True):
-        axes.annotate(text, (share, place), (4, 0), textcoords="offset points", va="center", fontsize=TEXT - 1)
+        axes.annotate(text, (max(share, 1), place), (4, 0), textcoords="offset points", va="center", fontsize=TEXT - 1)
     return to_png(figure)
 
 

@@ -1,6 +1,7 @@
 """The lake as a Dagster resource, and the IO manager that keeps assets in it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -50,8 +51,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
         """The table as a DataFrame."""
         table = table_of(context.asset_key)
         recorded = recorded_metadata(context.instance, context.asset_key, context.step_context.run_id)
-        with _lake().read(_snapshot(recorded)) as con:
-            return con.execute(f"FROM {table}").df()
+        return _frame(_lake(), table, _snapshot(recorded))
 
 
 def table_metadata(info: TableInfo) -> dict[str, Any]:
@@ -80,6 +80,26 @@ def recorded_metadata(instance: dg.DagsterInstance, key: dg.AssetKey, run_id: st
         if (made := record.asset_materialization) is not None
         for name, value in made.metadata.items()
     }
+
+
+# The frame that was read last, by catalog, table and snapshot: all candidates of a run read the same one.
+_read: dict[tuple[Path, str, int], Any] = {}
+
+
+def _frame(lake: Lake, table: str, snapshot: int | None) -> Any:
+    """A table as a DataFrame that is the caller's own."""
+    if snapshot is None:
+        return _rows(lake, table, None)
+    key = (lake.catalog, table, snapshot)
+    if key not in _read:
+        _read.clear()
+        _read[key] = _rows(lake, table, snapshot)
+    return _read[key].copy()
+
+
+def _rows(lake: Lake, table: str, snapshot: int | None) -> Any:
+    with lake.read(snapshot) as con:
+        return con.execute(f"FROM {table}").df()
 
 
 def _snapshot(recorded: Mapping[str, Any]) -> int | None:

@@ -27,11 +27,13 @@ def dbt_assets(uc: Declaration) -> dg.AssetsDefinition:
         SpecError: dbt and the declaration disagree on the label delay, or a feature is no column of dbt's.
     """
     _require_one_label_delay(uc)
-    parsed = manifest(Home.current())
-    _require_features(uc, parsed)
-    # Importing it loads dbt's own classes (2.5 s): only where definitions are really built.
+    # Importing it loads dbt's own classes (2.5 s): only where definitions are really built, and before the manifest is
+    # asked for, which may still be on its way.
     from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings
     from dagster_dbt import dbt_assets as dbt_assets_of
+
+    parsed = manifest(Home.current())
+    _require_features(uc, parsed)
 
     class Translator(DagsterDbtTranslator):
         def get_asset_spec(self, manifest: Any, unique_id: str, project: Any) -> dg.AssetSpec:

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mlplatform.ingest.days import Days, declared_days
 from mlplatform.lake.lake import Lake
-from mlplatform.lake.tables import describe_table, merge_rows
+from mlplatform.lake.tables import describe_table, keys_outside, merge_rows
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.spec import Declaration, PythonSource, Source
 from mlplatform.stages.code_version import code_version
@@ -16,8 +17,6 @@ from mlplatform.stages.contract import CONTRACT_CHECK, Tally, contract_file, qua
 from mlplatform.stages.naming import asset_attributes, asset_key, check_result, check_spec
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from mlplatform.contracts.check import Checked
     from mlplatform.ingest.base import Reader
 
@@ -62,7 +61,7 @@ def raw_asset(uc: Declaration, source: Source) -> dg.AssetsDefinition:
         opened = lake.open()
         tally, touched = Tally(), 0
         for chunk in days.chunks(_DAYS_PER_COMMIT):
-            checked = _read_and_check(uc, source, reader, chunk, _taken_keys(opened, uc, source, chunk))
+            checked = _read_and_check(uc, source, reader, chunk, opened)
             touched += _store(opened, uc, source, checked, f"{source.name} {chunk}")
             context.log.info(f"{chunk}: {len(checked.good):,} rows kept, {len(checked.bad):,} in quarantine")
             if checked.bad_share > uc.spec.contract.max_bad_share:
@@ -109,26 +108,14 @@ def _nothing_there(source: Source) -> Any:
     )
 
 
-def _taken_keys(lake: Lake, uc: Declaration, source: Source, days: Days) -> "pa.Table | None":
-    """Keys of the stored rows of other days: a row that comes with one of them is another row of the same name."""
-    table, time = raw_table(uc, source), source.time_column
-    if not lake.has_table(table):
-        return None
-    with lake.read() as con:
-        return con.execute(
-            f"SELECT {', '.join(source.key)} FROM {table} WHERE {time} < ? OR {time} >= ?", [days.start, days.end]
-        ).to_arrow_table()
-
-
-def _read_and_check(
-    uc: Declaration, source: Source, reader: "Reader", days: Days, taken: "pa.Table | None"
-) -> "Checked":
+def _read_and_check(uc: Declaration, source: Source, reader: "Reader", days: Days, lake: Lake) -> "Checked":
     from mlplatform.contracts.check import check_rows
     from mlplatform.contracts.load import load_contract
 
     schema = load_contract(uc.folder, uc.spec.contract.module, source.name)
     behind = datetime.combine(days.end, datetime.min.time())
     rows = reader.read(days.start, days.end)
+    taken = partial(keys_outside, lake, raw_table(uc, source), source.time_column, days.start, days.end)
     return check_rows(schema, rows, key=source.key, time_column=source.time_column, before=behind, taken=taken)
 
 
