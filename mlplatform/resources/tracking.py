@@ -74,6 +74,25 @@ class Tracking(dg.ConfigurableResource[Any]):
             raise ArtifactError(f"MLflow run {run_id} holds no model at {uri}; train the candidate again")
         return folder
 
+    def artifact(self, run_id: str, name: str) -> Path:
+        """Where a file of a run lies on this machine.
+
+        Raises:
+            ArtifactError: the run holds no such file.
+        """
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+
+        uri = f"{self.client().get_run(run_id).info.artifact_uri}/{name}"
+        try:
+            return Path(download_artifacts(artifact_uri=uri))
+        except (OSError, MlflowException) as error:
+            raise ArtifactError(f"MLflow run {run_id} holds no {name} ({error}); train the candidate again") from error
+
+    def keep(self, run_id: str, name: str, content: Mapping[str, Any]) -> None:
+        """Add a JSON file to a run, also to one that has ended."""
+        self.client().log_dict(run_id, dict(content), name)
+
     def champion(self, use_case: str) -> Registered | None:
         """The version that carries the champion alias, if any."""
         from mlflow.exceptions import MlflowException

@@ -8,6 +8,7 @@ from mlplatform.stages.deployment import deployment_asset
 from mlplatform.stages.drift_report import drift_report_asset
 from mlplatform.stages.jobs import jobs
 from mlplatform.stages.leakage import leakage_check
+from mlplatform.stages.model_card import model_card_asset
 from mlplatform.stages.new_data import new_data_sensor
 from mlplatform.stages.raw import raw_asset
 from mlplatform.stages.retrain import retrain_sensor
@@ -23,6 +24,7 @@ __all__ = [
     "drift_report_asset",
     "jobs",
     "leakage_check",
+    "model_card_asset",
     "new_data_sensor",
     "raw_asset",
     "retrain_decision_asset",

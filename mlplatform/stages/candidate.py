@@ -24,9 +24,18 @@ if TYPE_CHECKING:
 
     from mlplatform.ml.train import TrainedCandidate
 
-__all__ = ["IMPORTANCE_FILE", "MLFLOW_RUN", "TRAINED_ON", "TRAINING_SECONDS", "candidate_asset", "candidate_stage"]
+__all__ = [
+    "DATASET_FILE",
+    "IMPORTANCE_FILE",
+    "MLFLOW_RUN",
+    "TRAINED_ON",
+    "TRAINING_SECONDS",
+    "candidate_asset",
+    "candidate_stage",
+]
 
 CONTRACT_FILE = "contract.json"
+DATASET_FILE = "dataset.json"
 FEATURE_QUERY_FILE = "feature_query.json"
 IMPORTANCE_FILE = "importance.json"
 _EXPLAINED_ROWS = 800
@@ -126,7 +135,7 @@ def _log(
         mlflow.log_metric("trial_value", trial.value, step=trial.number)
     mlflow.log_metric(TRAINING_SECONDS, result.seconds)
     mlflow.log_params({"threshold": result.model.threshold, "feature_names": ", ".join(result.model.features)})
-    mlflow.log_dict({name: v for name, v in frozen.items() if isinstance(v, str | int | float)}, "dataset.json")
+    mlflow.log_dict({name: v for name, v in frozen.items() if isinstance(v, str | int | float)}, DATASET_FILE)
     with tempfile.TemporaryDirectory(prefix="mlplatform-model-") as made:
         folder = Path(made)
         result.model.save(folder / MODEL_FOLDER)

@@ -1,7 +1,8 @@
 """`champion`: all candidates and the incumbent on the same unseen rows, the gates, and the alias moved, or why not."""
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from mlplatform.ml.compare import Comparison, Contender
     from mlplatform.ml.model import Model
 
-__all__ = ["GATES", "champion_asset", "champion_table"]
+__all__ = ["COMPARISON_FILE", "GATES", "champion_asset", "champion_table", "comparison_record"]
+
+COMPARISON_FILE = "comparison.json"
+"""In the MLflow run of a promoted model: what it was compared with, its gates and its slices."""
 
 GATES = {
     "metric_floor": "The metric on out-of-time rows reaches the declared floor.",
@@ -154,6 +158,8 @@ def _promote(
     if incumbent is not None and _same_model(tracking, winner.run_id, incumbent.run_id):
         verdict = f"kept v{incumbent.version}: candidate {comparison.winner} is the same model, byte for byte"
         return _Outcome(incumbent.version, moved=False, verdict=verdict)
+    # Before the alias moves: a champion always has its record.
+    tracking.keep(winner.run_id, COMPARISON_FILE, comparison_record(comparison))
     tags = {
         "candidate": comparison.winner,
         TRAINED_ON: str(frozen[SNAPSHOT]),
@@ -221,6 +227,26 @@ def _figures(contender: "Contender") -> dict[str, Any]:
         "latency_ms": contender.latency_ms,
         "passed": contender.passed,
     }
+
+
+def comparison_record(comparison: "Comparison") -> dict[str, Any]:
+    """A comparison as JSON: the verdict, every contender's figures, gates and slices of the winner (or the best)."""
+    contenders = [*comparison.challengers, *([comparison.incumbent] if comparison.incumbent else [])]
+    judged = next((each for each in contenders if each.name == comparison.winner), comparison.challengers[0])
+    return {
+        "verdict": comparison.verdict,
+        "metric": comparison.metric,
+        "rows": comparison.rows,
+        "positives": comparison.positives,
+        "contenders": [_figures(each) for each in contenders],
+        "gates": [asdict(gate) for gate in judged.gates],
+        "slices": [asdict(part) | {"metric": _finite(part.metric)} for part in judged.slices],
+    }
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no NaN: a group of one class has no metric."""
+    return value if math.isfinite(value) else None
 
 
 def _metadata(comparison: "Comparison", outcome: _Outcome) -> dict[str, Any]:

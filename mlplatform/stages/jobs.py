@@ -21,7 +21,7 @@ __all__ = [
     "use_case_tags",
 ]
 
-MODEL_HALF = ("training_set", "champion", "bento", "deployment")
+MODEL_HALF = ("training_set", "champion", "model_card", "bento", "deployment")
 
 ATTEMPTS = 3
 """How often a sensor asks for the same work before it waits for a person."""
@@ -84,7 +84,7 @@ def jobs(uc: Declaration) -> dict[str, Any]:
     described = {
         everything_job(uc): ("From raw data to the retrain decision.", group),
         ingest_job(uc): ("New data, features, drift report and retrain decision; no training.", group - model),
-        training_job(uc): ("Training set, candidates, champion, bento, deployment.", model),
+        training_job(uc): ("Training set, candidates, champion, model card, bento, deployment.", model),
     }
     return {
         name: dg.define_asset_job(name, selection, description=text, tags=use_case_tags(uc))

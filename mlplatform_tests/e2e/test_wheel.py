@@ -53,4 +53,4 @@ def test_definitions_load_from_the_wheel_in_another_folder(wheel: Path, tmp_path
     assert done.returncode == 0, done.stderr
     place, assets = done.stdout.strip().splitlines()[-2:]
     assert place.startswith(str(site))
-    assert int(assets) == 12
+    assert int(assets) == 13

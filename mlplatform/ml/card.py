@@ -1,0 +1,167 @@
+"""The model card: what a model is for, what it learned from, what it showed, and where it should not be trusted.
+
+The sections follow Mitchell et al., "Model Cards for Model Reporting" (2019). Everything in it was recorded when the
+model was trained and compared; nothing is measured here.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlplatform.spec import UseCase
+
+__all__ = ["CardFacts", "model_card"]
+
+_TOP = 10
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What was recorded of one registered version."""
+
+    version: int
+    run_id: str
+    """MLflow's run of the training."""
+    candidate: str
+    params: Mapping[str, str]
+    """As MLflow keeps them: what was searched, what was fixed, the parts' boundaries, the code version."""
+    metrics: Mapping[str, float]
+    """Figures on the test rows, `test_<name>`, `test_<name>_low`, `test_<name>_high`."""
+    dataset: Mapping[str, Any]
+    """The frozen training set: snapshot, hash of the content, rows."""
+    importance: Mapping[str, float]
+    comparison: Mapping[str, Any]
+    """What `comparison_record` kept: contenders, gates and slices."""
+
+
+def model_card(spec: UseCase, facts: CardFacts) -> str:
+    """The card as Markdown; the same facts give the same text."""
+    sections = [
+        f"# {spec.name} v{facts.version}",
+        spec.description,
+        _table(("", ""), _summary(spec, facts)),
+        "## What it learned from",
+        _table(("", ""), _data(facts)),
+        "## What it showed on rows that it had not seen",
+        _table(("figure", "value", "interval"), _figures(spec, facts)),
+        *_contenders(facts),
+        "## Groups",
+        *_slices(spec, facts),
+        "## What had to hold",
+        _table(("gate", "passed", "value", "limit", "what it means"), _gates(facts)),
+        "## What it goes by",
+        _table(("feature", "mean absolute contribution, log-odds"), _importance(facts)),
+        "## Limits",
+        "\n".join(f"- {each}" for each in _limits(spec, facts)),
+        "## To have it again",
+        _reproduce(spec, facts),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _summary(spec: UseCase, facts: CardFacts) -> Iterable[tuple[str, str]]:
+    yield "answers", f"{spec.outcomes.positive} (1) or {spec.outcomes.negative} (0), with a calibrated probability"
+    yield "decides", f"{spec.outcomes.positive} from {float(facts.params['threshold']):.4g} on, by the declared costs"
+    yield "model", f"candidate {facts.candidate}, {facts.params.get('kind', 'kind unknown')}"
+    yield "chosen because", str(facts.comparison["verdict"])
+    yield "owners", ", ".join(spec.owners) or "nobody is declared"
+
+
+def _data(facts: CardFacts) -> Iterable[tuple[str, str]]:
+    yield "rows fitted on", f"{int(facts.params['train_rows']):,}"
+    for part in ("train", "tune", "test"):
+        if f"{part}_start" in facts.params:
+            yield part, f"{facts.params[f'{part}_start']} to {facts.params[f'{part}_end']}"
+    yield "training set", f"snapshot {facts.dataset['lake/snapshot']} of the lake"
+    yield "SHA-256 of its content", f"`{facts.dataset['content_sha256']}`"
+    yield "frozen as of", str(facts.dataset["as_of"])
+
+
+def _figures(spec: UseCase, facts: CardFacts) -> Iterable[tuple[str, str, str]]:
+    level = f"{spec.training.gates.confidence:.0%}"
+    for key in sorted(facts.metrics):
+        name = key.removeprefix("test_")
+        if name == key or name.endswith(("_low", "_high")):
+            continue
+        low, high = (facts.metrics.get(f"{key}_{edge}") for edge in ("low", "high"))
+        interval = f"{low:.4g} to {high:.4g} ({level})" if low is not None and high is not None else ""
+        yield name.replace("_", " "), _number(facts.metrics[key]), interval
+
+
+def _contenders(facts: CardFacts) -> Iterable[str]:
+    names = ("metric", "metric_low", "metric_high", "brier", "calibration_error", "cost_per_row", "latency_ms")
+    rows = [
+        (str(each["contender"]), *(f"{each[name]:.4g}" for name in names)) for each in facts.comparison["contenders"]
+    ]
+    yield "Beside the other contenders, on the same rows:"
+    yield _table(
+        ("contender", str(facts.comparison["metric"]).replace("_", " "), *(n.replace("_", " ") for n in names[1:])),
+        rows,
+    )
+
+
+def _slices(spec: UseCase, facts: CardFacts) -> Iterable[str]:
+    groups = facts.comparison["slices"]
+    if not groups:
+        yield "No slices are declared, so nothing is known of how it does on parts of the rows."
+        return
+    rows = [
+        (f"{each['column']} = {each['group']}", f"{each['rows']:,}", f"{each['positives']:,}", _shown(each["metric"]))
+        for each in groups
+    ]
+    yield _table(("group", "rows", spec.outcomes.positive, str(facts.comparison["metric"]).replace("_", " ")), rows)
+
+
+def _gates(facts: CardFacts) -> Iterable[tuple[str, ...]]:
+    for gate in facts.comparison["gates"]:
+        yield (
+            gate["name"].replace("_", " "),
+            "yes" if gate["passed"] else "**no**",
+            f"{gate['value']:.4g}",
+            f"{gate['limit']:.4g}",
+            gate["detail"],
+        )
+
+
+def _importance(facts: CardFacts) -> Iterable[tuple[str, str]]:
+    top = sorted(facts.importance.items(), key=lambda item: -item[1])[:_TOP]
+    return [(name, f"{value:.4f}") for name, value in top]
+
+
+def _limits(spec: UseCase, facts: CardFacts) -> Iterable[str]:
+    yield (
+        f"Labels become known {spec.training.split.label_delay_days} days late; what changed since "
+        f"{facts.params.get('test_end', facts.dataset['as_of'])} has not been seen by anyone who judged it."
+    )
+    gates = spec.training.gates
+    few = [each for each in facts.comparison["slices"] if each["positives"] < gates.slice_min_positives]
+    if few:
+        names = ", ".join(f"{each['column']} = {each['group']} ({each['positives']})" for each in few)
+        yield f"Too few positives to judge (less than {gates.slice_min_positives}): {names}."
+    yield "Probabilities were calibrated on the tune rows; with another share of positives they are off."
+    yield "Contributions say what moved a score, not what causes the outcome."
+    yield (
+        f"Whether inputs still look like its training rows is watched on windows of {spec.drift.window_days} days; "
+        "its performance is known only when labels arrive."
+    )
+
+
+def _reproduce(spec: UseCase, facts: CardFacts) -> str:
+    return (
+        f"MLflow run `{facts.run_id}` keeps its parameters, seed and code version "
+        f"(`{facts.params.get('code_version', 'unknown')}`); its rows are "
+        f"`{spec.name}.training_set AT (VERSION => {facts.dataset['lake/snapshot']})`, which maintenance keeps."
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value.is_integer() and abs(value) >= 1 else f"{value:.4g}"
+
+
+def _shown(value: float | None) -> str:
+    return "one class only" if value is None else f"{value:.4g}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

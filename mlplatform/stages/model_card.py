@@ -1,0 +1,113 @@
+"""`model_card`: what the champion is, learned from, showed and cannot do, as one page for people."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from mlplatform.home import Home
+from mlplatform.resources.tracking import Registered, Tracking
+from mlplatform.spec import Declaration
+from mlplatform.stages.candidate import DATASET_FILE, IMPORTANCE_FILE
+from mlplatform.stages.champion import COMPARISON_FILE
+from mlplatform.stages.code_version import code_version
+from mlplatform.stages.naming import asset_attributes, asset_key
+from mlplatform.stages.pictures import picture
+
+if TYPE_CHECKING:
+    from mlplatform.ml.card import CardFacts
+
+__all__ = ["card_file", "model_card_asset"]
+
+_DESCRIPTION = "The champion's card: purpose, data, figures with intervals, groups, gates, limits."
+_PICTURES = ("precision_recall", "calibration", "importance")
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }}
+table {{ border-collapse: collapse; margin: 1rem 0 }}
+td, th {{ border-bottom: 1px solid #ddd; padding: .3rem .8rem .3rem 0; text-align: left; vertical-align: top }}
+h2 {{ margin-top: 2rem; font-size: 1.15rem }}
+code {{ overflow-wrap: anywhere }}
+img {{ width: 100%; max-width: 22rem }}
+</style></head><body>
+{body}
+<p>{pictures}</p>
+</body></html>
+"""
+
+
+def card_file(use_case: str, version: int) -> Path:
+    """Where the card of a version lies, among the pages that `mlplatform up` serves."""
+    return Home.current().reports / use_case / f"model-card-v{version}.html"
+
+
+def model_card_asset(uc: Declaration) -> dg.AssetsDefinition:
+    """Write the card of the version that carries the champion alias."""
+    version = code_version("ml/card.py", "stages/model_card.py")
+
+    @dg.asset(
+        **asset_attributes(uc, "model_card", _DESCRIPTION, {"mlflow"}, "model", version),
+        deps=[asset_key(uc, "champion")],
+    )
+    def model_card(context: dg.AssetExecutionContext, tracking: Tracking) -> dg.MaterializeResult[Any]:
+        from mlplatform.ml.card import model_card as write
+
+        champion = tracking.champion(uc.spec.name)
+        if champion is None:
+            raise dg.Failure(f"{uc.spec.name} has no champion yet: no candidate has passed the gates")
+        text = write(uc.spec, _facts(tracking, champion))
+        drawn = {name: tracking.artifact(champion.run_id, f"{name}.png").read_bytes() for name in _PICTURES}
+        page = card_file(uc.spec.name, champion.version)
+        _write_page(page, f"{uc.spec.name} v{champion.version}", text, drawn)
+        home = Home.current()
+        context.log.info(f"card of v{champion.version} at {page}")
+        return dg.MaterializeResult(
+            metadata={
+                "card": dg.MetadataValue.md(text),
+                "page": dg.MetadataValue.url(f"{home.reports_url}/{page.relative_to(home.reports).as_posix()}"),
+                "page_file": dg.MetadataValue.path(str(page)),
+                "calibration": picture(drawn["calibration"], "calibration"),
+                "model_version": champion.version,
+            }
+        )
+
+    return model_card
+
+
+def _facts(tracking: Tracking, champion: Registered) -> "CardFacts":
+    from mlplatform.ml.card import CardFacts
+
+    recorded = tracking.client().get_run(champion.run_id).data
+
+    def kept(name: str) -> Any:
+        return json.loads(tracking.artifact(champion.run_id, name).read_text(encoding="utf-8"))
+
+    return CardFacts(
+        version=champion.version,
+        run_id=champion.run_id,
+        candidate=champion.tags["candidate"],
+        params=recorded.params,
+        metrics={name: value for name, value in recorded.metrics.items() if name.startswith("test_")},
+        dataset=kept(DATASET_FILE),
+        importance=json.loads((tracking.model_folder(champion.run_id) / IMPORTANCE_FILE).read_text(encoding="utf-8")),
+        comparison=kept(COMPARISON_FILE),
+    )
+
+
+def _write_page(path: Path, title: str, text: str, pictures: dict[str, bytes]) -> None:
+    """Written beside its place and moved, so that nobody reads half a page."""
+    import base64
+    from html import escape
+
+    from markdown import markdown
+
+    shown = "\n".join(
+        f'<img alt="{escape(name)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+        for name, png in pictures.items()
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".new")
+    body = markdown(text, extensions=["tables"])
+    unfinished.write_text(_PAGE.format(title=escape(title), body=body, pictures=shown), encoding="utf-8")
+    unfinished.replace(path)
