@@ -8,7 +8,7 @@ from mlplatform.spec.training import (
     Costs,
     Gates,
     LightGBMCandidate,
-    LogisticCandidate,
+    SklearnCandidate,
     Split,
     Training,
     Tuning,
@@ -45,8 +45,8 @@ def trees(**changes: object) -> Candidate:
 
 
 def linear(**changes: object) -> Candidate:
-    fields = {"name": "linear", "kind": "logistic", "tuning": Tuning(trials=2, seconds=60)}
-    return LogisticCandidate.model_validate(fields | changes)
+    fields = {"name": "linear", "kind": "sklearn", "model": "logistic", "tuning": Tuning(trials=2, seconds=60)}
+    return SklearnCandidate.model_validate(fields | changes)
 
 
 def training(*candidates: Candidate, **gates: object) -> Training:

@@ -18,7 +18,7 @@ from mlplatform.ml.model import Model
 from mlplatform.ml.threshold import cost_threshold
 from mlplatform.ml.train import TrainedCandidate
 from mlplatform.ml.trees import TreesTrainer
-from mlplatform.spec.training import Costs, LogisticCandidate
+from mlplatform.spec.training import Costs, SklearnCandidate
 from mlplatform_tests.ml.data import AS_OF, trees
 
 
@@ -99,7 +99,7 @@ def test_a_model_of_another_format_is_an_error(trained_trees: TrainedCandidate, 
 def test_onnx_scores_equal_scikit_learn(rows: pd.DataFrame) -> None:
     encoding = Encoding.learn(rows, ["amount", "rate", "noise"], [])
     examples = Examples(encoding.matrix(rows), rows["label"].to_numpy())
-    scorer = LinearTrainer(LogisticCandidate(name="l", kind="logistic"), {}).prepare(examples, examples, 1)(
+    scorer = LinearTrainer(SklearnCandidate(name="l", kind="sklearn", model="logistic"), {}).prepare(examples, examples, 1)(
         {"C": 0.5, "balanced": False}
     )
     filled = np.where(np.isnan(examples.rows), np.nanmedian(examples.rows, axis=0), examples.rows)
@@ -112,7 +112,7 @@ def test_a_column_without_values_or_without_variation_does_no_harm(rows: pd.Data
     frame = rows.assign(empty=np.nan, constant=3.0)
     encoding = Encoding.learn(frame, ["rate", "empty", "constant"], [])
     examples = Examples(encoding.matrix(frame), frame["label"].to_numpy())
-    scorer = LinearTrainer(LogisticCandidate(name="l", kind="logistic"), {}).prepare(examples, examples, 1)(
+    scorer = LinearTrainer(SklearnCandidate(name="l", kind="sklearn", model="logistic"), {}).prepare(examples, examples, 1)(
         {"C": 1.0, "balanced": True}
     )
     assert np.isfinite(scorer.log_odds(examples.rows)).all()

@@ -23,7 +23,7 @@ def declare(folder: Path, old: str, new: str) -> tuple[Path, int]:
 @pytest.mark.parametrize(
     ("old", "new", "field", "allowed"),
     [
-        ("kind: lightgbm", "kind: lightgmb", "candidates.0", "'lightgbm', 'logistic'"),
+        ("kind: lightgbm", "kind: lightgmb", "candidates.0", "'lightgbm', 'sklearn', 'torch', 'keras', 'ensemble'"),
         ("folds: 3", "folds: many", "split.folds", "valid integer"),
         ("task: binary", "task: binery", "task", "'binary'"),
         ("floor: 0.5", "floor: 5", "gates.floor", "less than or equal to 1"),
@@ -45,7 +45,7 @@ def test_a_mistake_is_named_with_file_line_field_and_what_is_allowed(
 @pytest.mark.parametrize(
     ("old", "new", "place", "message"),
     [
-        ("kind: lightgbm", "kind: lightgmb", "training.candidates.0.kind", "['lightgbm', 'logistic']"),
+        ("kind: lightgbm", "kind: lightgmb", "training.candidates.0.kind", "['lightgbm', 'sklearn', 'torch', 'keras', 'ensemble']"),
         ("kind: python", "kind: pyhton", "sources.0.kind", "['python', 'files']"),
         ("tuning: {trials: 8", "tuning: {trials: few", "training.candidates.0.tuning.trials", "not of type 'integer'"),
         ("params: {days", "parms: {days", "sources.0", "'parms' was unexpected"),
