@@ -67,11 +67,12 @@ class LinearTrainer:
 
     def suggest(self, trial: Any) -> Params:
         """Strength of the penalty and whether classes weigh the same."""
-        space = {
-            "C": lambda: trial.suggest_float("C", 1e-4, 100.0, log=True),
-            "balanced": lambda: trial.suggest_categorical("balanced", [False, True]),
-        }
-        return {name: draw() for name, draw in space.items() if name not in self.candidate.params}
+        point: dict[str, float | bool] = {}
+        if "C" not in self.candidate.params:
+            point["C"] = trial.suggest_float("C", 1e-4, 100.0, log=True)
+        if "balanced" not in self.candidate.params:
+            point["balanced"] = trial.suggest_categorical("balanced", [False, True])
+        return point
 
     def defaults(self) -> Params:
         """scikit-learn's own."""

@@ -1,7 +1,7 @@
 """A model that is one ONNX graph: forests, boosted trees of scikit-learn, neural networks.
 
-ONNX Runtime scores on one thread; many rows are dealt out in blocks. So a row scores the same alone, among others
-and on any number of cores.
+ONNX Runtime scores on one thread; many rows are dealt out in blocks of one size, so that they score the same on any
+number of cores. Alone and among others a row's score may differ in its last digit: vector instructions round otherwise.
 """
 
 from collections.abc import Mapping

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from mlplatform.ml.metrics import Floats
 from mlplatform.ml.network import Batches, Settings
 from mlplatform.ml.network_form import Layers
 
@@ -44,7 +45,7 @@ class TorchNetwork:
 
     def layers(self) -> Layers:
         """Copies, float64."""
-        return [tuple(part.detach().numpy().astype(np.float64) for part in layer) for layer in self._layers]
+        return [(_copy(weights), _copy(bias)) for weights, bias in self._layers]
 
     def _forward(self, inputs: torch.Tensor) -> torch.Tensor:
         *hidden, (weights, bias) = self._layers
@@ -62,3 +63,7 @@ class TorchNetwork:
         # He et al. (2015): the variance that ReLU layers pass on unchanged.
         weights = torch.randn(inputs, outputs, generator=self._random) * (2 / inputs) ** 0.5
         return weights.requires_grad_(), torch.zeros(outputs, requires_grad=True)
+
+
+def _copy(values: torch.Tensor) -> Floats:
+    return np.asarray(values.detach().numpy(), dtype=np.float64)

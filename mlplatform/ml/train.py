@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Self
 
@@ -75,16 +76,18 @@ def train_candidate(
     event_time: str,
     as_of: pd.Timestamp,
     progress: Progress | None = None,
+    log: Path | None = None,
 ) -> TrainedCandidate:
     """Train one declared candidate on labelled rows (one per example, columns: features, label, event time).
 
     The search sees the train window only, the final fit learns from it and stops early on the tune window,
-    which also calibrates. The test window is touched once, for the figures.
+    which also calibrates. The test window is touched once, for the figures. Where `log` holds finished trials of the
+    same search, it goes on after them.
     """
     started = perf_counter()
     rows = LabelledRows.of(frame, training, event_time, as_of)
     trainer = trainer_for(candidate, rows.encoding, training.gates.metric)
-    found = _search(trainer, rows.times, rows.examples, candidate, training, as_of, progress)
+    found = _search(trainer, rows.times, rows.examples, candidate, training, as_of, progress, log)
     train, tune = rows.examples.at(rows.split.train), rows.examples.at(rows.split.tune)
     fitted = trainer.prepare(train, tune, spare_threads())(found.params)
     return finish(candidate, fitted, found, rows, training, started)
@@ -177,6 +180,7 @@ def _search(
     training: Training,
     as_of: pd.Timestamp,
     progress: Progress | None,
+    log: Path | None,
 ) -> Search:
     if candidate.tuning.trials == 0:
         return Search(trainer.defaults(), ())
@@ -185,7 +189,7 @@ def _search(
         require_both_classes(examples.labels[fold.train], "fold's train", fold.train_window)
         require_both_classes(examples.labels[fold.validation], "fold's validation", fold.validation_window)
         folds.append((examples.at(fold.train), examples.at(fold.validation)))
-    return search(trainer, folds, candidate.tuning, training.gates.metric, progress)
+    return search(trainer, folds, candidate.tuning, training.gates.metric, progress, log)
 
 
 def _interval(labels: Labels, scores: Floats, metric: str, gates: Gates, seed: int) -> Estimate:
