@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlplatform.errors import ArtifactError, TrainingError
@@ -32,6 +32,7 @@ def log_loss(log_odds: Floats, labels: Floats) -> float:
     return float(np.mean(np.logaddexp(0, score) - labels * score))
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 1000), st.lists(st.floats(0, 5), min_size=2, max_size=5))
 def test_weights_are_shares_and_the_blend_fits_no_worse_than_any_member(seed: int, noises: list[float]) -> None:
     columns, labels = sample(seed, noises)

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlplatform.ml.metrics import Floats
@@ -31,17 +31,20 @@ LAYERS = layers_of(INPUTS.design(LEARNED).shape[1], 16, 8, 1)
 SCORER = OnnxScorer.of(network_to_onnx(INPUTS, LAYERS), (0.0,) * 4)
 
 
+@settings(max_examples=60, deadline=None)
 @given(rows_of)
 def test_the_graph_computes_what_the_weights_say(rows: Floats) -> None:
     assert SCORER.log_odds(rows) == pytest.approx(forward(LAYERS, INPUTS.design(rows)), abs=1e-9)
 
 
+@settings(max_examples=60, deadline=None)
 @given(rows_of)
 def test_a_row_scores_alone_as_among_others(rows: Floats) -> None:
     alone = [float(SCORER.log_odds(rows[i : i + 1])[0]) for i in range(len(rows))]
     assert alone == pytest.approx(SCORER.log_odds(rows), abs=1e-12)
 
 
+@settings(max_examples=60, deadline=None)
 @given(rows_of)
 def test_no_number_however_large_leaves_the_range_that_the_network_learned_on(rows: Floats) -> None:
     design = INPUTS.design(rows)

@@ -5,7 +5,7 @@ from math import comb
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -38,12 +38,14 @@ def exact(rows: Floats, typical: Floats) -> Floats:
     return shares
 
 
+@settings(max_examples=60, deadline=None)
 @given(rows_of, one_row)
 def test_they_add_up_to_the_score_less_that_of_the_typical_row(rows: Floats, typical: Floats) -> None:
     total = sampled_shapley(twisted, rows, typical).sum(axis=1)
     assert total == pytest.approx(twisted(rows) - twisted(typical[None]), abs=1e-9)
 
 
+@settings(max_examples=60, deadline=None)
 @given(rows_of, one_row)
 def test_a_feature_that_plays_no_part_or_is_typical_gets_nothing(rows: Floats, typical: Floats) -> None:
     rows[:, 0] = typical[0]
@@ -51,6 +53,7 @@ def test_a_feature_that_plays_no_part_or_is_typical_gets_nothing(rows: Floats, t
     assert shares[:, [0, 4]] == pytest.approx(0, abs=1e-9)
 
 
+@settings(max_examples=60, deadline=None)
 @given(rows_of, one_row)
 def test_they_are_exact_where_features_do_not_interact(rows: Floats, typical: Floats) -> None:
     weights = np.array([1.0, -2.0, 0.5, 0.0, 3.0])
@@ -58,6 +61,7 @@ def test_they_are_exact_where_features_do_not_interact(rows: Floats, typical: Fl
     assert shares == pytest.approx((rows**2 - typical**2) * weights, abs=1e-9)
 
 
+@settings(max_examples=60, deadline=None)
 @given(rows_of, one_row)
 def test_a_row_is_explained_alone_as_among_others(rows: Floats, typical: Floats) -> None:
     together = sampled_shapley(twisted, rows, typical)

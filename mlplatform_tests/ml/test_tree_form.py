@@ -67,7 +67,7 @@ code = st.sampled_from([0.0, 1.0, 2.0, math.nan])
 matrices = st.lists(st.tuples(number, number, number, code), min_size=1, max_size=8).map(np.array)
 
 
-@settings(deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(matrices)
 def test_a_stored_forest_scores_like_scikit_learn(rows: Floats) -> None:
     share = FITTED.forest.predict_proba(FITTED.design.design(rows))[:, 1]
@@ -75,7 +75,7 @@ def test_a_stored_forest_scores_like_scikit_learn(rows: Floats) -> None:
     assert FITTED.stored_forest.log_odds(rows) == pytest.approx(logit(drawn), abs=1e-4)
 
 
-@settings(deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(matrices)
 def test_stored_boosting_scores_like_scikit_learn_and_takes_missing_values_as_they_are(rows: Floats) -> None:
     as_is = Design(FITTED.design.numeric, (math.nan,) * 3, FITTED.design.categories)
@@ -83,7 +83,7 @@ def test_stored_boosting_scores_like_scikit_learn_and_takes_missing_values_as_th
     assert FITTED.stored_boosting.log_odds(rows) == pytest.approx(expected, abs=1e-5)
 
 
-@settings(deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(matrices)
 def test_a_row_scores_alone_as_among_others(rows: Floats) -> None:
     for scorer in (FITTED.stored_forest, FITTED.stored_boosting):
@@ -106,7 +106,7 @@ def test_the_same_model_on_any_number_of_threads(kind: str, rows: pd.DataFrame) 
     trainer = (
         ForestTrainer(forest(), encoding.code_counts())
         if kind == "forest"
-        else BoostingTrainer(boosting(), encoding.code_counts(), "auc")
+        else BoostingTrainer(boosting(params={"max_iter": 5}), encoding.code_counts(), "auc")
     )
     one, two = (trainer.prepare(examples, examples, threads)(trainer.defaults()) for threads in (1, 2))
     assert one.content == two.content  # type: ignore[attr-defined]
