@@ -63,7 +63,7 @@ def trainer_for(candidate: SearchedCandidate, encoding: Encoding, metric: str) -
 
         return TreesTrainer(candidate, encoding, metric)
     if isinstance(candidate, SklearnCandidate):
-        return _sklearn(candidate, encoding, metric)
+        return _sklearn(candidate, encoding)
     from mlplatform.ml.network import NetworkTrainer
 
     if isinstance(candidate, TorchCandidate):
@@ -77,7 +77,7 @@ def trainer_for(candidate: SearchedCandidate, encoding: Encoding, metric: str) -
     return NetworkTrainer(candidate, encoding.code_counts(), metric, KerasNetwork)
 
 
-def _sklearn(candidate: SklearnCandidate, encoding: Encoding, metric: str) -> Trainer:
+def _sklearn(candidate: SklearnCandidate, encoding: Encoding) -> Trainer:
     if candidate.model == "logistic":
         from mlplatform.ml.linear import LinearTrainer
 
@@ -86,4 +86,4 @@ def _sklearn(candidate: SklearnCandidate, encoding: Encoding, metric: str) -> Tr
 
     if candidate.model == "random_forest":
         return ForestTrainer(candidate, encoding.code_counts())
-    return BoostingTrainer(candidate, encoding.code_counts(), metric)
+    return BoostingTrainer(candidate, encoding.code_counts())

@@ -17,7 +17,7 @@ from mlplatform.ml.design import Design
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.forests import BoostingTrainer, ForestTrainer
-from mlplatform.ml.metrics import Floats, auc
+from mlplatform.ml.metrics import Floats
 from mlplatform.ml.onnx_scorer import OnnxScorer
 from mlplatform.ml.tree_form import SURE, boosted_to_onnx, forest_to_onnx, trees_of_boosting, trees_of_forest
 from mlplatform_tests.ml.data import boosting, forest, labelled_rows
@@ -106,7 +106,7 @@ def test_the_same_model_on_any_number_of_threads(kind: str, rows: pd.DataFrame) 
     trainer = (
         ForestTrainer(forest(), encoding.code_counts())
         if kind == "forest"
-        else BoostingTrainer(boosting(params={"max_iter": 5}), encoding.code_counts(), "auc")
+        else BoostingTrainer(boosting(params={"max_iter": 5}), encoding.code_counts())
     )
     one, two = (trainer.prepare(examples, examples, threads)(trainer.defaults()) for threads in (1, 2))
     assert one.content == two.content  # type: ignore[attr-defined]
@@ -120,7 +120,7 @@ def test_a_parameter_that_is_not_free_is_refused_with_those_that_are(kind: str, 
     trainer = (
         ForestTrainer(forest(params={name: 1}), {})
         if kind == "forest"
-        else BoostingTrainer(boosting(params={name: 1}), {}, "auc")
+        else BoostingTrainer(boosting(params={name: 1}), {})
     )
     with pytest.raises(TrainingError, match=f"params of candidate {kind} name {name}; allowed are .*max_depth"):
         trainer.prepare(examples, examples, 1)
@@ -137,15 +137,17 @@ def test_boosting_keeps_no_tree_after_the_best_one_on_the_tune_rows(
             return super().fit(*args, **kwargs)
 
     monkeypatch.setattr("mlplatform.ml.forests.HistGradientBoostingClassifier", Seen)
-    encoding = Encoding.learn(rows, ["noise"], [])
+    encoding = Encoding.learn(rows, ["rate"], [])
     examples = Examples(encoding.matrix(rows), rows["label"].to_numpy())
     half = np.arange(len(examples)) < len(examples) // 2
-    trainer = BoostingTrainer(boosting(params={}), {}, "auc")
+    trainer = BoostingTrainer(boosting(params={}), {})
     scorer = trainer.prepare(examples.at(half), examples.at(~half), 1)(trainer.defaults())
     kept = trees_in(scorer.content)  # type: ignore[attr-defined]
     assert seen[0].n_iter_ == kept + 30
     tune = examples.at(~half)
-    assert auc(tune.labels, scorer.log_odds(tune.rows)) == pytest.approx(max(seen[0].validation_score_), abs=1e-4)
+    score = scorer.log_odds(tune.rows)
+    loss = float(np.mean(np.logaddexp(0, score) - tune.labels * score))
+    assert -loss == pytest.approx(max(seen[0].validation_score_), abs=1e-6)
 
 
 def trees_in(content: bytes) -> int:
