@@ -66,4 +66,5 @@ def _dense(width: int, seed: int) -> keras.layers.Dense:
 
 
 def _copy(values: keras.Variable) -> Floats:
-    return np.asarray(keras.ops.convert_to_numpy(values), dtype=np.float64)
+    # Not keras.ops.convert_to_numpy: numpy 2 warns of it.
+    return np.asarray(values.value.numpy(), dtype=np.float64)
