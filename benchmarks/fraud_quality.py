@@ -56,7 +56,7 @@ def main() -> None:
     training = Training.model_validate(yaml.safe_load(DEFS.read_text())["attributes"]["training"])
     found = _compare("Published draw", published_draw(), query, training, options.trials, PUBLISHED)
     draws = [
-        _compare(f"Simulator, seed {seed}", _simulated(seed), query, training, options.trials, {})
+        _compare(f"Simulator, seed {seed}", simulated(seed), query, training, options.trials, {})
         for seed in range(options.seeds)
     ]
     if options.json:
@@ -71,7 +71,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _simulated(seed: int) -> pd.DataFrame:
+def simulated(seed: int) -> pd.DataFrame:
     spec = PythonSource(kind="python", name="transactions", key=["transaction_id"], start="2018-04-01")
     rows: pd.DataFrame = Reader({"seed": seed}, spec).read(date(2018, 4, 1), date(2018, 8, 15)).to_pandas()
     return rows

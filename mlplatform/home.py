@@ -60,6 +60,11 @@ class Home:
         return f"sqlite:///{self.mlflow_database}"
 
     @property
+    def tuning(self) -> Path:
+        """Finished trials of searches that are under way, or were killed."""
+        return self.root / "tuning"
+
+    @property
     def bentoml(self) -> Path:
         """BENTOML_HOME: the Bento store."""
         return self.root / "bentoml"

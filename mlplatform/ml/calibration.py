@@ -11,6 +11,10 @@ from mlplatform.ml.metrics import Floats, Labels
 __all__ = ["Calibration", "Isotonic", "Sigmoid", "calibration_from_json", "calibration_to_json", "fit_calibration"]
 
 
+SUREST = 1e-6
+"""Steps of an isotonic calibration may say 0 or 1, which have no log-odds."""
+
+
 @dataclass(frozen=True)
 class Sigmoid:
     """Platt (1999) on the log-odds: probability = 1 / (1 + exp(-(slope * z + intercept))).
@@ -33,8 +37,12 @@ class Sigmoid:
         """Calibrated probabilities, [n]."""
         from scipy.special import expit
 
-        probabilities: Floats = expit(self.slope * log_odds + self.intercept)
+        probabilities: Floats = expit(self.calibrate(log_odds))
         return probabilities
+
+    def calibrate(self, log_odds: Floats) -> Floats:
+        """Calibrated log-odds, [n]."""
+        return self.slope * log_odds + self.intercept
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,13 @@ class Isotonic:
     def __call__(self, log_odds: Floats) -> Floats:
         """Calibrated probabilities, [n]."""
         return np.interp(log_odds, self.log_odds, self.probabilities)
+
+    def calibrate(self, log_odds: Floats) -> Floats:
+        """Calibrated log-odds, [n]; probabilities of 0 and 1 count as `SUREST` and one less it."""
+        from scipy.special import logit
+
+        calibrated: Floats = logit(np.clip(self(log_odds), SUREST, 1 - SUREST))
+        return calibrated
 
 
 Calibration = Sigmoid | Isotonic

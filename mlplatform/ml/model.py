@@ -35,7 +35,7 @@ class Model:
 
     @property
     def kind(self) -> str:
-        """`lightgbm` or `logistic`."""
+        """How the scorer is stored: `lightgbm`, `logistic`, `onnx` or `ensemble`."""
         return self.scorer.kind
 
     @property
@@ -55,6 +55,10 @@ class Model:
     def predict(self, rows: Floats) -> Floats:
         """Calibrated probability of the positive class, [n]. NaN is a missing value."""
         return self.calibration(self.scorer.log_odds(rows))
+
+    def log_odds(self, rows: Floats) -> Floats:
+        """Calibrated log-odds of the positive class, [n]."""
+        return self.calibration.calibrate(self.scorer.log_odds(rows))
 
     def explain(self, rows: Floats) -> Floats:
         """What each feature adds to the log-odds, float64[n, f].
@@ -124,4 +128,12 @@ def _loader(kind: str) -> Callable[[Path, Mapping[str, Any]], Scorer]:
         from mlplatform.ml.linear import LinearScorer
 
         return LinearScorer.load
-    raise ArtifactError(f"unknown kind of model {kind!r}; known: lightgbm, logistic")
+    if kind == "onnx":
+        from mlplatform.ml.onnx_scorer import OnnxScorer
+
+        return OnnxScorer.load
+    if kind == "ensemble":
+        from mlplatform.ml.blend import BlendScorer
+
+        return BlendScorer.load
+    raise ArtifactError(f"unknown kind of model {kind!r}; known: lightgbm, logistic, onnx, ensemble")

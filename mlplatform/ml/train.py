@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -17,14 +19,14 @@ from mlplatform.ml.metrics import Floats, Labels, brier, expected_calibration_er
 from mlplatform.ml.model import Model
 from mlplatform.ml.splits import TimeSplit, require_both_classes, split_by_time, time_folds
 from mlplatform.ml.threshold import cost_threshold
-from mlplatform.ml.trainer import Params, Trainer, trainer_for
+from mlplatform.ml.trainer import Params, Scorer, Trainer, trainer_for
 from mlplatform.ml.tuning import Progress, Search, Trial, search
-from mlplatform.spec.training import Candidate, Gates, Training
+from mlplatform.spec.training import Candidate, Gates, SearchedCandidate, Training
 
-__all__ = ["Judged", "TrainedCandidate", "judge", "train_candidate"]
+__all__ = ["Judged", "LabelledRows", "TrainedCandidate", "finish", "judge", "train_candidate"]
 
 IMPORTANCE_ROWS = 2000
-"""TreeSHAP costs 0.7 to 6 ms a row; the mean over 2,000 is stable to about 3 %."""
+"""TreeSHAP costs 0.7 to 6 ms a row, sampled Shapley values alike; the mean over 2,000 is stable to about 3 %."""
 
 
 @dataclass(frozen=True)
@@ -68,35 +70,61 @@ class TrainedCandidate:
 
 def train_candidate(
     frame: pd.DataFrame,
-    candidate: Candidate,
+    candidate: SearchedCandidate,
     training: Training,
     *,
     event_time: str,
     as_of: pd.Timestamp,
     progress: Progress | None = None,
+    log: Path | None = None,
 ) -> TrainedCandidate:
     """Train one declared candidate on labelled rows (one per example, columns: features, label, event time).
 
     The search sees the train window only, the final fit learns from it and stops early on the tune window,
-    which also calibrates. The test window is touched once, for the figures.
+    which also calibrates. The test window is touched once, for the figures. Where `log` holds finished trials of the
+    same search, it goes on after them.
     """
     started = perf_counter()
-    frame, split = _rows_in_use(frame, event_time, training, as_of)
-    encoding, examples = _examples(frame, split, training)
-    _require_classes(examples.labels, split)
-    trainer = trainer_for(candidate, encoding, training.gates.metric)
-    found = _search(trainer, frame[event_time], examples, candidate, training, as_of, progress)
-    tune = examples.at(split.tune)
-    fitted = trainer.prepare(examples.at(split.train), tune, spare_threads())(found.params)
+    rows = LabelledRows.of(frame, training, event_time, as_of)
+    trainer = trainer_for(candidate, rows.encoding, training.gates.metric)
+    found = _search(trainer, rows.times, rows.examples, candidate, training, as_of, progress, log)
+    train, tune = rows.examples.at(rows.split.train), rows.examples.at(rows.split.tune)
+    fitted = trainer.prepare(train, tune, spare_threads())(found.params)
+    return finish(candidate, fitted, found, rows, training, started)
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """The rows of the three parts in time order, as the trainers take them."""
+
+    times: pd.Series
+    split: TimeSplit
+    encoding: Encoding
+    examples: Examples
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, training: Training, event_time: str, as_of: pd.Timestamp) -> Self:
+        """Cut and encode; raises TrainingError when a column is missing or a part lacks a class."""
+        frame, split = _rows_in_use(frame, event_time, training, as_of)
+        encoding, examples = _examples(frame, split, training)
+        _require_classes(examples.labels, split)
+        return cls(frame[event_time], split, encoding, examples)
+
+
+def finish(
+    candidate: Candidate, fitted: Scorer, found: Search, rows: LabelledRows, training: Training, started: float
+) -> TrainedCandidate:
+    """Calibrate on the tune rows, then judge; `started` is when the training began, by `perf_counter`."""
+    split, tune = rows.split, rows.examples.at(rows.split.tune)
     calibration = fit_calibration(candidate.calibration, fitted.log_odds(tune.rows), tune.labels)
-    model = Model(encoding, fitted, calibration, cost_threshold(training.costs), split.tune_window.end)
+    model = Model(rows.encoding, fitted, calibration, cost_threshold(training.costs), split.tune_window.end)
     return TrainedCandidate(
         name=candidate.name,
         model=model,
         params=found.params,
         trials=found.trials,
         tune=judge(model, tune, training, candidate.seed),
-        test=judge(model, examples.at(split.test), training, candidate.seed),
+        test=judge(model, rows.examples.at(split.test), training, candidate.seed),
         boundaries=split.boundaries(),
         train_rows=int(split.train.sum()),
         importance=model.importance(_sample(tune.rows, candidate.seed)),
@@ -148,10 +176,11 @@ def _search(
     trainer: Trainer,
     times: pd.Series,
     examples: Examples,
-    candidate: Candidate,
+    candidate: SearchedCandidate,
     training: Training,
     as_of: pd.Timestamp,
     progress: Progress | None,
+    log: Path | None,
 ) -> Search:
     if candidate.tuning.trials == 0:
         return Search(trainer.defaults(), ())
@@ -160,7 +189,7 @@ def _search(
         require_both_classes(examples.labels[fold.train], "fold's train", fold.train_window)
         require_both_classes(examples.labels[fold.validation], "fold's validation", fold.validation_window)
         folds.append((examples.at(fold.train), examples.at(fold.validation)))
-    return search(trainer, folds, candidate.tuning, training.gates.metric, progress)
+    return search(trainer, folds, candidate.tuning, training.gates.metric, progress, log)
 
 
 def _interval(labels: Labels, scores: Floats, metric: str, gates: Gates, seed: int) -> Estimate:

@@ -6,8 +6,9 @@ from typing import Any, ClassVar, Protocol
 
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
+from mlplatform.ml.extras import require_extra
 from mlplatform.ml.metrics import Floats
-from mlplatform.spec.training import Candidate, LightGBMCandidate
+from mlplatform.spec.training import LightGBMCandidate, SearchedCandidate, SklearnCandidate, TorchCandidate
 
 __all__ = ["Fit", "Params", "Scorer", "Trainer", "trainer_for"]
 
@@ -51,15 +52,38 @@ class Trainer(Protocol):
         ...
 
 
-def trainer_for(candidate: Candidate, encoding: Encoding, metric: str) -> Trainer:
+def trainer_for(candidate: SearchedCandidate, encoding: Encoding, metric: str) -> Trainer:
     """The trainer of a declared candidate for matrices of `encoding`.
 
-    `metric` is the gates' metric, which early stopping follows.
+    `metric` is the gates' metric, which early stopping follows. Raises TrainingError when the kind needs an extra that
+    is not installed.
     """
     if isinstance(candidate, LightGBMCandidate):
         from mlplatform.ml.trees import TreesTrainer
 
         return TreesTrainer(candidate, encoding, metric)
-    from mlplatform.ml.linear import LinearTrainer
+    if isinstance(candidate, SklearnCandidate):
+        return _sklearn(candidate, encoding)
+    from mlplatform.ml.network import NetworkTrainer
 
-    return LinearTrainer(candidate, encoding.code_counts())
+    if isinstance(candidate, TorchCandidate):
+        require_extra("torch", ("torch",), candidate.name)
+        from mlplatform.ml.torch_network import TorchNetwork
+
+        return NetworkTrainer(candidate, encoding.code_counts(), metric, TorchNetwork)
+    require_extra("keras", ("keras", "tensorflow"), candidate.name)
+    from mlplatform.ml.keras_network import KerasNetwork
+
+    return NetworkTrainer(candidate, encoding.code_counts(), metric, KerasNetwork)
+
+
+def _sklearn(candidate: SklearnCandidate, encoding: Encoding) -> Trainer:
+    if candidate.model == "logistic":
+        from mlplatform.ml.linear import LinearTrainer
+
+        return LinearTrainer(candidate, encoding.code_counts())
+    from mlplatform.ml.forests import BoostingTrainer, ForestTrainer
+
+    if candidate.model == "random_forest":
+        return ForestTrainer(candidate, encoding.code_counts())
+    return BoostingTrainer(candidate, encoding.code_counts())

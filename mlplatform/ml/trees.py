@@ -13,6 +13,7 @@ from mlplatform.ml.cores import spare_threads
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.metrics import Floats
+from mlplatform.ml.space import Space, draw, free
 from mlplatform.ml.trainer import Fit, Params, Scorer
 from mlplatform.spec.training import LightGBMCandidate
 
@@ -20,7 +21,7 @@ __all__ = ["TreesScorer", "TreesTrainer"]
 
 FILE = "model.txt"
 FEW_ROWS = 1000
-SPACE: Mapping[str, tuple[float, float, bool]] = {
+SPACE: Space = {
     "learning_rate": (0.03, 0.12, True),
     "num_leaves": (4, 32, True),
     "min_child_samples": (15, 150, True),
@@ -29,8 +30,7 @@ SPACE: Mapping[str, tuple[float, float, bool]] = {
     "lambda_l2": (0.1, 30.0, True),
     "scale_pos_weight": (1.0, 4.0, True),
 }
-"""Lowest, highest, and whether it is searched by its logarithm; whole numbers are searched as such.
-Narrow on purpose: with few positives a short search over wide bounds finds what luck likes."""
+"""Narrow on purpose: with few positives a short search over wide bounds finds what luck likes."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,7 @@ class TreesTrainer:
 
     def suggest(self, trial: Any) -> Params:
         """Shape, regularisation and class weight; what the declaration fixes is left alone."""
-        free = {name: bounds for name, bounds in SPACE.items() if name not in self.candidate.params}
-        return {name: _suggest(trial, name, low, high, log) for name, (low, high, log) in free.items()}
+        return draw(trial, SPACE, self.candidate)
 
     def defaults(self) -> Params:
         """Small trees, which vary least where positives are few; the search must beat them."""
@@ -92,7 +91,7 @@ class TreesTrainer:
             "lambda_l2": 1.0,
             "scale_pos_weight": 1.0,
         }
-        return {name: value for name, value in start.items() if name not in self.candidate.params}
+        return free(self.candidate, start)
 
     def prepare(self, train: Examples, tune: Examples, threads: int) -> Fit:
         """Bin the rows once; each fit reuses the bins."""
@@ -132,12 +131,6 @@ class TreesTrainer:
         if not up and not down:
             return {}
         return {"monotone_constraints": [(name in up) - (name in down) for name in self.encoding.features]}
-
-
-def _suggest(trial: Any, name: str, low: float, high: float, log: bool) -> float | int:
-    draw = trial.suggest_int if isinstance(low, int) else trial.suggest_float
-    value: float | int = draw(name, low, high, log=log)
-    return value
 
 
 def _dataset(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -12,6 +13,7 @@ from mlplatform.ml.cores import available_cores
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.metrics import rank, ranking_metric
 from mlplatform.ml.trainer import Fit, Params, Trainer
+from mlplatform.ml.trial_log import TrialLog
 from mlplatform.spec.training import Tuning
 
 __all__ = ["NEGATIVES_PER_POSITIVE", "Search", "Trial", "search"]
@@ -47,12 +49,16 @@ def search(
     tuning: Tuning,
     metric: str,
     progress: Progress | None = None,
+    log: Path | None = None,
 ) -> Search:
     """Maximise the mean of `metric` over (train, validation) folds within the budget of `tuning`.
 
     The trainer's defaults are tried first, so the result is never worse than them on the folds. The same seed
     gives the same trials when the trial budget ends the search; when the time budget does, after the
     running trial, their number depends on the machine, the trials themselves do not.
+
+    Finished trials are written to `log`; a search that finds them there takes their values and goes on, and what they
+    took counts as spent.
     """
     if tuning.trials == 0:
         return Search(trainer.defaults(), ())
@@ -61,18 +67,23 @@ def search(
     # Folds run beside each other on one thread each: LightGBM lets go of the GIL, and threads that share
     # nothing do not wait for each other as OpenMP's do.
     fits = [_prepare(trainer, train, validation, tuning.seed) for train, validation in folds]
-    begun = perf_counter()
+    finished = TrialLog.at(log)
     trials: list[Trial] = []
 
-    def objective(trial: Any) -> float:
+    def evaluate(params: Params) -> tuple[float, float]:
         started = perf_counter()
-        params = trainer.suggest(trial)
         values = pool.map(lambda fold: _score(fold[0], params, fold[1], metric), fits)
-        value = float(np.mean(list(values)))
-        trials.append(Trial(trial.number, params, value, perf_counter() - started))
+        value, seconds = float(np.mean(list(values))), perf_counter() - started
+        finished.keep(params, value, seconds)
+        return value, seconds
+
+    def objective(trial: Any) -> float:
+        params = trainer.suggest(trial)
+        value, seconds = finished.recall(params) or evaluate(params)
+        trials.append(Trial(trial.number, params, value, seconds))
         if progress is not None:
             progress(trial.number, value)
-        if perf_counter() - begun >= tuning.seconds:
+        if sum(each.seconds for each in trials) >= tuning.seconds:
             trial.study.stop()
         return value
 

@@ -7,7 +7,20 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from mlplatform.spec._base import ColumnName, Declared
 from mlplatform.spec.by_kind import ByKind
 
-__all__ = ["Candidate", "Costs", "Gates", "LightGBMCandidate", "LogisticCandidate", "Split", "Training", "Tuning"]
+__all__ = [
+    "Candidate",
+    "Costs",
+    "EnsembleCandidate",
+    "Gates",
+    "KerasCandidate",
+    "LightGBMCandidate",
+    "SearchedCandidate",
+    "SklearnCandidate",
+    "Split",
+    "TorchCandidate",
+    "Training",
+    "Tuning",
+]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -50,21 +63,24 @@ class Tuning(Declared):
 class _AnyCandidate(Declared):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     """The asset is `candidate_<name>`."""
-    tuning: Tuning = Tuning()
-    """The search for its parameters."""
     calibration: Literal["sigmoid", "isotonic", "none"] = "sigmoid"
     """How scores become probabilities, fitted on the tune part."""
     seed: int = 7
     """Of the training itself."""
 
 
-class LightGBMCandidate(_AnyCandidate):
+class _Tuned(_AnyCandidate):
+    tuning: Tuning = Tuning()
+    """The search for its parameters."""
+    params: dict[str, float | int | str | bool] = {}
+    """Fixed parameters; the search leaves them alone."""
+
+
+class LightGBMCandidate(_Tuned):
     """Gradient-boosted trees; stored as LightGBM text."""
 
     kind: Literal["lightgbm"]
     """Trees."""
-    params: dict[str, float | int | str | bool] = {}
-    """Fixed parameters; the search leaves them alone."""
     rounds: PositiveInt = 500
     """Most trees."""
     early_stopping_rounds: PositiveInt = 30
@@ -81,14 +97,54 @@ class LightGBMCandidate(_AnyCandidate):
         return self
 
 
-class LogisticCandidate(_AnyCandidate):
-    """Median imputation, standardisation, L2 logistic regression; stored as ONNX."""
+class SklearnCandidate(_Tuned):
+    """Three models of scikit-learn; stored as ONNX."""
 
-    kind: Literal["logistic"]
-    """A linear model."""
+    kind: Literal["sklearn"]
+    """scikit-learn."""
+    model: Literal["logistic", "random_forest", "hist_gradient_boosting"]
+    """`logistic`: a linear model. `random_forest`: trees that vote. `hist_gradient_boosting`: trees that correct each
+    other, and stop on the tune rows."""
 
 
-Candidate = Annotated[LightGBMCandidate | LogisticCandidate, Field(discriminator="kind"), ByKind()]
+class _NetworkCandidate(_Tuned):
+    hidden: Annotated[list[PositiveInt], Field(min_length=1)] = [64, 32]
+    """Width of each hidden layer."""
+    epochs: PositiveInt = 60
+    """Most passes over the training rows."""
+    early_stopping_epochs: PositiveInt = 8
+    """Training ends when this many more passes did not help on the tune rows."""
+    batch_size: PositiveInt = 512
+    """Rows of one step."""
+
+
+class TorchCandidate(_NetworkCandidate):
+    """A neural network on tables (PyTorch, extra `torch`); stored as ONNX."""
+
+    kind: Literal["torch"]
+    """PyTorch."""
+
+
+class KerasCandidate(_NetworkCandidate):
+    """A neural network on tables (Keras on TensorFlow, extra `keras`); stored as ONNX."""
+
+    kind: Literal["keras"]
+    """Keras."""
+
+
+class EnsembleCandidate(_AnyCandidate):
+    """A weighted blend of other candidates' log-odds; stored as their folders and the weights."""
+
+    kind: Literal["ensemble"]
+    """A blend."""
+    of: list[str] = []
+    """Names of two or more candidates to blend; by default all that are no ensembles."""
+
+
+SearchedCandidate = LightGBMCandidate | SklearnCandidate | TorchCandidate | KerasCandidate
+"""Those that learn from rows, within the budget of a search."""
+
+Candidate = Annotated[SearchedCandidate | EnsembleCandidate, Field(discriminator="kind"), ByKind()]
 
 
 class Costs(Declared):
@@ -137,6 +193,29 @@ class _Unique(Declared):
         if len(names) != len(set(names)):
             raise ValueError(f"two candidates share a name: {', '.join(names)}; give each its own")
         return self
+
+    @model_validator(mode="after")
+    def _ensembles_have_members(self) -> "_Unique":
+        plain = [c.name for c in self.candidates if not isinstance(c, EnsembleCandidate)]
+        for candidate in self.candidates:
+            if not isinstance(candidate, EnsembleCandidate):
+                continue
+            members = candidate.of or plain
+            if unknown := sorted(set(members) - set(plain)):
+                raise ValueError(
+                    f"{candidate.name} blends {', '.join(unknown)}; allowed are the candidates that are no "
+                    f"ensembles: {', '.join(plain) or 'none'}"
+                )
+            if len(members) < 2 or len(set(members)) < len(members):
+                raise ValueError(
+                    f"{candidate.name} blends {', '.join(members) or 'nothing'}; name two or more candidates, each once"
+                )
+        return self
+
+    def members_of(self, ensemble: EnsembleCandidate) -> list[str]:
+        """Names of the candidates that an ensemble blends, in the order of the declaration."""
+        plain = [c.name for c in self.candidates if not isinstance(c, EnsembleCandidate)]
+        return [name for name in plain if not ensemble.of or name in ensemble.of]
 
 
 class Training(_Unique):

@@ -11,9 +11,9 @@ import dagster as dg
 from mlplatform.resources.lake import LakeResource
 from mlplatform.resources.tracking import Registered, Tracking
 from mlplatform.spec import Declaration
-from mlplatform.stages.candidate import TRAINED_ON
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key
+from mlplatform.stages.trained import TRAINED_ON
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,23 +8,21 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from filelock import FileLock
 
-from mlplatform.errors import TrainingError
 from mlplatform.home import Home
 from mlplatform.lake.tables import append_rows, describe_table
 from mlplatform.resources.lake import SNAPSHOT, LakeResource, recorded_metadata, table_metadata
 from mlplatform.resources.tracking import Registered, Tracking
 from mlplatform.spec import Declaration
-from mlplatform.stages.candidate import MLFLOW_RUN, TRAINED_ON, TRAINING_SECONDS, candidate_stage
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key, check_result, check_spec
 from mlplatform.stages.pictures import picture
+from mlplatform.stages.trained import TRAINED_ON, Trained, candidate_stage, trained_models
 from mlplatform.stages.training_set import AS_OF
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mlplatform.ml.compare import Comparison, Contender
-    from mlplatform.ml.model import Model
 
 __all__ = ["COMPARISON_FILE", "GATES", "champion_asset", "champion_table", "comparison_record"]
 
@@ -46,18 +44,9 @@ def champion_table(uc: Declaration) -> str:
     return f"{uc.spec.name}.champion"
 
 
-@dataclass(frozen=True)
-class _Trained:
-    """What the candidate assets left behind."""
-
-    run_id: str
-    model: "Model"
-    seconds: float
-
-
 def champion_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Compare, judge, and move the alias to the best challenger that passes every gate."""
-    stages = [candidate_stage(candidate) for candidate in uc.spec.training.candidates]
+    stages = [candidate_stage(candidate.name) for candidate in uc.spec.training.candidates]
     version = code_version("ml", "stages/champion.py", declared=uc.spec.training, without={"candidates", "split"})
 
     @dg.asset(
@@ -70,7 +59,8 @@ def champion_asset(uc: Declaration) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, training_set: Any, lake: LakeResource, tracking: Tracking
     ) -> Iterator[Any]:
         frozen = recorded_metadata(context.instance, asset_key(uc, "training_set"), context.run_id)
-        trained = _trained_candidates(uc, context, tracking, int(frozen[SNAPSHOT]))
+        names = [candidate.name for candidate in uc.spec.training.candidates]
+        trained = trained_models(uc, names, context, tracking, int(frozen[SNAPSHOT]))
         # Two comparisons at once could both beat the same incumbent, and the worse one could be last.
         with FileLock(Home.current().locks / f"{uc.spec.name}-champion.lock"):
             incumbent = tracking.champion(uc.spec.name)
@@ -97,29 +87,9 @@ class _Outcome:
     verdict: str
 
 
-def _trained_candidates(
-    uc: Declaration, context: dg.AssetExecutionContext, tracking: Tracking, snapshot: int
-) -> dict[str, _Trained]:
-    from mlplatform.ml.model import Model
-
-    trained = {}
-    for candidate in uc.spec.training.candidates:
-        key = asset_key(uc, candidate_stage(candidate))
-        recorded = recorded_metadata(context.instance, key, context.run_id)
-        if str(recorded.get(TRAINED_ON)) != str(snapshot):
-            raise TrainingError(
-                f"{key.to_user_string()} was trained on snapshot {recorded.get(TRAINED_ON, 'none')}, the training set "
-                f"is snapshot {snapshot}; materialise the candidate again before the champion"
-            )
-        run_id = str(recorded[MLFLOW_RUN])
-        model = Model.load(tracking.model_folder(run_id))
-        trained[candidate.name] = _Trained(run_id, model, float(recorded[TRAINING_SECONDS]))
-    return trained
-
-
 def _compare(
     uc: Declaration,
-    trained: Mapping[str, _Trained],
+    trained: Mapping[str, Trained],
     incumbent: Registered | None,
     tracking: Tracking,
     training_set: "pd.DataFrame",
@@ -148,7 +118,7 @@ def _promote(
     uc: Declaration,
     tracking: Tracking,
     comparison: "Comparison",
-    trained: Mapping[str, _Trained],
+    trained: Mapping[str, Trained],
     incumbent: Registered | None,
     frozen: Mapping[str, Any],
 ) -> _Outcome:
@@ -173,7 +143,8 @@ def _promote(
 def _same_model(tracking: Tracking, one: str, other: str) -> bool:
     """Whether two runs hold equal files: training again on equal rows gives an equal model."""
     folders = [tracking.model_folder(run_id) for run_id in (one, other)]
-    contents = [{p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} for folder in folders]
+    # An ensemble's members lie in folders of their own.
+    contents = [{p.relative_to(f): p.read_bytes() for p in f.rglob("*") if p.is_file()} for f in folders]
     return contents[0] == contents[1]
 
 
@@ -191,7 +162,7 @@ def _gate_results(comparison: "Comparison") -> list[dg.AssetCheckResult]:
 
 
 def _rows(
-    comparison: "Comparison", trained: Mapping[str, _Trained], outcome: _Outcome, frozen: Mapping[str, Any]
+    comparison: "Comparison", trained: Mapping[str, Trained], outcome: _Outcome, frozen: Mapping[str, Any]
 ) -> "pd.DataFrame":
     import pandas as pd
 

@@ -13,12 +13,12 @@ from mlplatform.lake.tables import describe_table, merge_rows
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.spec import Declaration
 from mlplatform.stages.bento import REFERENCE_FILE
-from mlplatform.stages.candidate import IMPORTANCE_FILE
 from mlplatform.stages.clock import as_of_run
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.deployment import current_deployment
 from mlplatform.stages.naming import asset_attributes, asset_key
 from mlplatform.stages.pictures import picture
+from mlplatform.stages.trained import IMPORTANCE_FILE
 
 if TYPE_CHECKING:
     import pandas as pd

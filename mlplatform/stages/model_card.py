@@ -9,11 +9,11 @@ import dagster as dg
 from mlplatform.home import Home
 from mlplatform.resources.tracking import Registered, Tracking
 from mlplatform.spec import Declaration
-from mlplatform.stages.candidate import DATASET_FILE, IMPORTANCE_FILE
 from mlplatform.stages.champion import COMPARISON_FILE
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key
 from mlplatform.stages.pictures import picture
+from mlplatform.stages.trained import DATASET_FILE, IMPORTANCE_FILE
 
 if TYPE_CHECKING:
     from mlplatform.ml.card import CardFacts

@@ -1,5 +1,7 @@
 """Labelled rows whose pattern a model can find. One seed, one frame."""
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -7,15 +9,19 @@ from mlplatform.spec.training import (
     Candidate,
     Costs,
     Gates,
+    KerasCandidate,
     LightGBMCandidate,
-    LogisticCandidate,
+    SearchedCandidate,
+    SklearnCandidate,
     Split,
+    TorchCandidate,
     Training,
     Tuning,
 )
 
 AS_OF = pd.Timestamp("2024-03-01")
 DAYS = 70
+SHORT = Tuning(trials=2, seconds=60)
 FEATURES = ["amount", "rate", "night", "noise", "channel"]
 
 
@@ -39,14 +45,46 @@ def labelled_rows(rows: int = 8000, seed: int = 0) -> pd.DataFrame:
     )
 
 
-def trees(**changes: object) -> Candidate:
-    fields = {"name": "trees", "kind": "lightgbm", "rounds": 60, "tuning": Tuning(trials=2, seconds=60)}
+def trees(**changes: object) -> LightGBMCandidate:
+    fields = {"name": "trees", "kind": "lightgbm", "rounds": 60, "tuning": SHORT}
     return LightGBMCandidate.model_validate(fields | changes)
 
 
-def linear(**changes: object) -> Candidate:
-    fields = {"name": "linear", "kind": "logistic", "tuning": Tuning(trials=2, seconds=60)}
-    return LogisticCandidate.model_validate(fields | changes)
+def linear(**changes: object) -> SklearnCandidate:
+    fields = {"name": "linear", "kind": "sklearn", "model": "logistic", "tuning": SHORT}
+    return SklearnCandidate.model_validate(fields | changes)
+
+
+def forest(**changes: object) -> SklearnCandidate:
+    params = {"n_estimators": 40, "max_depth": 4, "max_features": 1.0}
+    fields = {"name": "forest", "kind": "sklearn", "model": "random_forest", "tuning": SHORT, "params": params}
+    return SklearnCandidate.model_validate(fields | changes)
+
+
+def boosting(**changes: object) -> SklearnCandidate:
+    fields = {"name": "boosting", "kind": "sklearn", "model": "hist_gradient_boosting", "tuning": SHORT}
+    return SklearnCandidate.model_validate(fields | {"params": {"max_iter": 60}} | changes)
+
+
+def torch_network(**changes: object) -> TorchCandidate:
+    fields = {"name": "torch", "kind": "torch", "hidden": [16], "epochs": 20, "batch_size": 128, "tuning": SHORT}
+    return TorchCandidate.model_validate(fields | changes)
+
+
+def keras_network(**changes: object) -> KerasCandidate:
+    fields = {"name": "keras", "kind": "keras", "hidden": [16], "epochs": 20, "batch_size": 128, "tuning": SHORT}
+    return KerasCandidate.model_validate(fields | changes)
+
+
+CANDIDATES: Mapping[str, Callable[..., SearchedCandidate]] = {
+    "trees": trees,
+    "linear": linear,
+    "forest": forest,
+    "boosting": boosting,
+    "torch": torch_network,
+    "keras": keras_network,
+}
+"""Every kind that learns from rows; the last two only where their extras are installed."""
 
 
 def training(*candidates: Candidate, **gates: object) -> Training:

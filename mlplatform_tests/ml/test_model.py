@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import logit
+from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from mlplatform.errors import ArtifactError, TrainingError
@@ -18,8 +18,8 @@ from mlplatform.ml.model import Model
 from mlplatform.ml.threshold import cost_threshold
 from mlplatform.ml.train import TrainedCandidate
 from mlplatform.ml.trees import TreesTrainer
-from mlplatform.spec.training import Costs, LogisticCandidate
-from mlplatform_tests.ml.data import AS_OF, trees
+from mlplatform.spec.training import Costs
+from mlplatform_tests.ml.data import AS_OF, linear, trees
 
 
 def test_a_stored_model_scores_and_explains_bit_for_bit_alike(
@@ -40,8 +40,18 @@ def test_a_stored_model_scores_and_explains_bit_for_bit_alike(
 
 def test_a_stored_model_holds_text_and_onnx_only(trained: TrainedCandidate, tmp_path: Path) -> None:
     trained.model.save(tmp_path)
-    other = "model.txt" if trained.model.kind == "lightgbm" else "model.onnx"
-    assert {path.name for path in tmp_path.iterdir()} == {"model.json", other}
+    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert (
+        files
+        == {
+            "lightgbm": {"model.json", "model.txt"},
+            "logistic": {"model.json", "model.onnx"},
+            "onnx": {"model.json", "model.onnx"},
+            "ensemble": {"model.json"}
+            | {f"members/trees/{file}" for file in ("model.json", "model.txt")}
+            | {f"members/linear/{file}" for file in ("model.json", "model.onnx")},
+        }[trained.model.kind]
+    )
     assert {"kind", "features", "categorical", "calibration", "threshold", "format"} <= set(
         json.loads((tmp_path / "model.json").read_text())
     )
@@ -50,8 +60,10 @@ def test_a_stored_model_holds_text_and_onnx_only(trained: TrainedCandidate, tmp_
 def test_saving_twice_writes_the_same_bytes(trained: TrainedCandidate, tmp_path: Path) -> None:
     trained.model.save(tmp_path / "a")
     Model.load(tmp_path / "a").save(tmp_path / "b")
-    for path in (tmp_path / "a").iterdir():
-        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+    files = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()]
+    assert len(files) >= 2
+    for file in files:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
 def test_contributions_add_up_to_the_calibrated_log_odds(trained: TrainedCandidate, rows: pd.DataFrame) -> None:
@@ -75,15 +87,16 @@ def test_a_category_never_seen_is_missing(trained: TrainedCandidate, rows: pd.Da
 @pytest.mark.parametrize("missing", ["model.json", "other"])
 def test_an_incomplete_folder_is_an_error(trained: TrainedCandidate, tmp_path: Path, missing: str) -> None:
     trained.model.save(tmp_path)
-    gone = [path for path in tmp_path.iterdir() if (path.name == "model.json") == (missing == "model.json")]
-    gone[0].unlink()
+    scorer = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "model.json"]
+    (tmp_path / "model.json" if missing == "model.json" else scorer[0]).unlink()
     with pytest.raises(ArtifactError, match="package the model again"):
         Model.load(tmp_path)
 
 
 def test_a_damaged_scorer_is_an_error(trained: TrainedCandidate, tmp_path: Path) -> None:
     trained.model.save(tmp_path)
-    next(path for path in tmp_path.iterdir() if path.name != "model.json").write_bytes(b"tree\nnot a model")
+    scorer = next(path for path in tmp_path.rglob("*") if path.is_file() and path.name != "model.json")
+    scorer.write_bytes(b"tree\nnot a model")
     with pytest.raises(ArtifactError, match="cannot read"):
         Model.load(tmp_path)
 
@@ -99,9 +112,7 @@ def test_a_model_of_another_format_is_an_error(trained_trees: TrainedCandidate, 
 def test_onnx_scores_equal_scikit_learn(rows: pd.DataFrame) -> None:
     encoding = Encoding.learn(rows, ["amount", "rate", "noise"], [])
     examples = Examples(encoding.matrix(rows), rows["label"].to_numpy())
-    scorer = LinearTrainer(LogisticCandidate(name="l", kind="logistic"), {}).prepare(examples, examples, 1)(
-        {"C": 0.5, "balanced": False}
-    )
+    scorer = LinearTrainer(linear(params={}), {}).prepare(examples, examples, 1)({"C": 0.5, "balanced": False})
     filled = np.where(np.isnan(examples.rows), np.nanmedian(examples.rows, axis=0), examples.rows)
     standard = (filled - filled.mean(axis=0)) / filled.std(axis=0)
     peer = LogisticRegression(C=0.5, max_iter=500).fit(standard, examples.labels)
@@ -112,9 +123,7 @@ def test_a_column_without_values_or_without_variation_does_no_harm(rows: pd.Data
     frame = rows.assign(empty=np.nan, constant=3.0)
     encoding = Encoding.learn(frame, ["rate", "empty", "constant"], [])
     examples = Examples(encoding.matrix(frame), frame["label"].to_numpy())
-    scorer = LinearTrainer(LogisticCandidate(name="l", kind="logistic"), {}).prepare(examples, examples, 1)(
-        {"C": 1.0, "balanced": True}
-    )
+    scorer = LinearTrainer(linear(params={}), {}).prepare(examples, examples, 1)({"C": 1.0, "balanced": True})
     assert np.isfinite(scorer.log_odds(examples.rows)).all()
     assert scorer.contributions(examples.rows)[:, 1:] == pytest.approx(0)
 
@@ -122,7 +131,7 @@ def test_a_column_without_values_or_without_variation_does_no_harm(rows: pd.Data
 def test_trees_do_not_depend_on_the_number_of_threads(rows: pd.DataFrame, tmp_path: Path) -> None:
     encoding = Encoding.learn(rows, ["amount", "rate"], [])
     examples = Examples(encoding.matrix(rows), rows["label"].to_numpy())
-    trainer = TreesTrainer(trees(rounds=5), encoding, "auc")  # type: ignore[arg-type]
+    trainer = TreesTrainer(trees(rounds=5), encoding, "auc")
     for threads in (1, max(2, available_cores())):
         (tmp_path / str(threads)).mkdir()
         trainer.prepare(examples, examples, threads)(trainer.defaults()).save(tmp_path / str(threads))
@@ -136,7 +145,7 @@ def test_a_declared_direction_holds_for_every_row_even_against_the_data(
 ) -> None:
     encoding = Encoding.learn(rows, ["amount", "rate", "channel"], ["channel"])
     examples = Examples(encoding.matrix(rows), rows["label"].to_numpy())
-    trainer = TreesTrainer(trees(rounds=20, **{direction: ["rate"]}), encoding, "auc")  # type: ignore[arg-type]
+    trainer = TreesTrainer(trees(rounds=20, **{direction: ["rate"]}), encoding, "auc")
     scorer = trainer.prepare(examples, examples, 1)(trainer.defaults())
     row = np.repeat(examples.rows[:100], 50, axis=0)
     row[:, 1] = np.tile(np.linspace(-3, 3, 50), 100)
@@ -153,6 +162,14 @@ def test_calibration_repairs_log_odds_that_are_too_sure(kind: str) -> None:
     calibration = fit_calibration(kind, 2 * truth + 1, labels)  # type: ignore[arg-type]
     assert expected_calibration_error(labels, Sigmoid()(2 * truth + 1)) > 0.04
     assert expected_calibration_error(labels, calibration(2 * truth + 1)) < 0.015
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "isotonic", "none"])
+def test_calibrated_log_odds_and_probabilities_say_the_same(kind: str) -> None:
+    log_odds, labels = np.array([-5.0, -1.0, 0.0, 1.0, 5.0]), np.array([0, 0, 1, 0, 1])
+    calibration = fit_calibration(kind, log_odds, labels)  # type: ignore[arg-type]
+    assert expit(calibration.calibrate(log_odds)) == pytest.approx(calibration(log_odds), abs=2e-6)
+    assert np.isfinite(calibration.calibrate(log_odds)).all()
 
 
 @pytest.mark.parametrize("calibration", [Sigmoid(1.5, -0.1), Isotonic((-1.0, 2.0), (0.1, 0.7))])

@@ -8,6 +8,7 @@ from mlplatform.errors import TrainingError
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.train import TrainedCandidate, train_candidate
 from mlplatform.spec.training import Tuning
+from mlplatform_tests.ml.conftest import blend, train
 from mlplatform_tests.ml.data import AS_OF, FEATURES, linear, training, trees
 
 
@@ -22,10 +23,17 @@ def test_the_noise_column_matters_least(trained: TrainedCandidate) -> None:
     assert set(trained.importance) == set(FEATURES)
 
 
-def test_the_same_seed_gives_the_same_model(rows: pd.DataFrame, trained: TrainedCandidate) -> None:
-    candidate = trees() if trained.name == "trees" else linear()
+def test_the_same_seed_gives_the_same_model(
+    rows: pd.DataFrame,
+    trained: TrainedCandidate,
+    trained_trees: TrainedCandidate,
+    trained_linear: TrainedCandidate,
+) -> None:
     shuffled = rows.sample(frac=1, random_state=1)
-    again = train_candidate(shuffled, candidate, training(), event_time="event_time", as_of=AS_OF)
+    if trained.name == "blend":
+        again = blend(shuffled, {"trees": trained_trees, "linear": trained_linear})
+    else:
+        again = train(trained.name, shuffled)
     x = trained.model.matrix(rows.tail(200))
     assert (again.model.predict(x) == trained.model.predict(x)).all()
     assert [(t.params, t.value) for t in again.trials] == [(t.params, t.value) for t in trained.trials]

@@ -5,9 +5,10 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from mlplatform.errors import SpecError
-from mlplatform.spec import UseCase, load_declaration
+from mlplatform.spec import EnsembleCandidate, UseCase, load_declaration
 from mlplatform.spec.load import USE_CASES
 
+KINDS = "'lightgbm', 'sklearn', 'torch', 'keras', 'ensemble'"
 TEXT = (USE_CASES / "fraud" / "defs.yaml").read_text()
 
 
@@ -23,7 +24,7 @@ def declare(folder: Path, old: str, new: str) -> tuple[Path, int]:
 @pytest.mark.parametrize(
     ("old", "new", "field", "allowed"),
     [
-        ("kind: lightgbm", "kind: lightgmb", "candidates.0", "'lightgbm', 'logistic'"),
+        ("kind: lightgbm", "kind: lightgmb", "candidates.0", KINDS),
         ("folds: 3", "folds: many", "split.folds", "valid integer"),
         ("task: binary", "task: binery", "task", "'binary'"),
         ("floor: 0.5", "floor: 5", "gates.floor", "less than or equal to 1"),
@@ -45,7 +46,12 @@ def test_a_mistake_is_named_with_file_line_field_and_what_is_allowed(
 @pytest.mark.parametrize(
     ("old", "new", "place", "message"),
     [
-        ("kind: lightgbm", "kind: lightgmb", "training.candidates.0.kind", "['lightgbm', 'logistic']"),
+        (
+            "kind: lightgbm",
+            "kind: lightgmb",
+            "training.candidates.0.kind",
+            "['lightgbm', 'sklearn', 'torch', 'keras', 'ensemble']",
+        ),
         ("kind: python", "kind: pyhton", "sources.0.kind", "['python', 'files']"),
         ("tuning: {trials: 8", "tuning: {trials: few", "training.candidates.0.tuning.trials", "not of type 'integer'"),
         ("params: {days", "parms: {days", "sources.0", "'parms' was unexpected"),
@@ -92,3 +98,30 @@ def test_a_direction_of_no_feature_or_two_of_one_are_refused(tmp_path: Path, old
     declare(tmp_path, old, new)
     with pytest.raises(SpecError, match=message):
         load_declaration("fraud", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "message"),
+    [
+        ("of: [lightgbm, forest]", "blend blends forest; allowed are the candidates .*: lightgbm, logistic"),
+        ("of: [lightgbm, blend]", "blend blends blend; allowed are the candidates that are no ensembles"),
+        ("of: [lightgbm]", "blend blends lightgbm; name two or more"),
+        ("of: [lightgbm, lightgbm]", "blend blends lightgbm, lightgbm; name two or more candidates, each once"),
+    ],
+)
+def test_an_ensemble_of_unknown_or_too_few_candidates_is_refused(tmp_path: Path, ensemble: str, message: str) -> None:
+    declare(
+        tmp_path,
+        "      - {name: logistic",
+        f"      - {{name: blend, kind: ensemble, {ensemble}}}\n      - {{name: logistic",
+    )
+    with pytest.raises(SpecError, match=message):
+        load_declaration("fraud", tmp_path)
+
+
+def test_an_ensemble_blends_by_default_all_others_in_the_order_of_the_declaration(tmp_path: Path) -> None:
+    declare(tmp_path, "      - {name: logistic", "      - {name: blend, kind: ensemble}\n      - {name: logistic")
+    training = load_declaration("fraud", tmp_path).spec.training
+    ensemble = training.candidates[1]
+    assert isinstance(ensemble, EnsembleCandidate)
+    assert training.members_of(ensemble) == ["lightgbm", "logistic"]

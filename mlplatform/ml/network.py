@@ -1,0 +1,129 @@
+"""Neural networks on tables, whichever library learns the weights: inputs, search space, early stopping, storage."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mlplatform.ml.design import typical_row
+from mlplatform.ml.examples import Examples
+from mlplatform.ml.metrics import Floats, rank, ranking_metric
+from mlplatform.ml.network_form import Inputs, Layers, forward, network_to_onnx
+from mlplatform.ml.onnx_scorer import OnnxScorer
+from mlplatform.ml.space import Space, draw, free, require_known
+from mlplatform.ml.trainer import Fit, Params, Scorer
+from mlplatform.spec.training import KerasCandidate, TorchCandidate
+
+__all__ = ["Batches", "Network", "NetworkTrainer", "Settings"]
+
+SPACE: Space = {
+    "learning_rate": (3e-4, 1e-2, True),
+    "dropout": (0.0, 0.5, False),
+    "weight_decay": (1e-5, 1e-1, True),
+    "positive_weight": (1.0, 10.0, True),
+}
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a network is built from."""
+
+    widths: tuple[int, ...]
+    """Of the inputs and of each hidden layer."""
+    learning_rate: float
+    dropout: float
+    weight_decay: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Rows of one pass, shuffled and cut: inputs float32[n, d], labels and weights float32[n], rows per step."""
+
+    inputs: Float32
+    labels: Float32
+    weights: Float32
+    size: int
+
+    def shuffled(self, random: np.random.Generator) -> "Batches":
+        """The same rows in another order."""
+        order = random.permutation(len(self.labels))
+        return Batches(self.inputs[order], self.labels[order], self.weights[order], self.size)
+
+
+class Network(Protocol):
+    """Weights that learn. All randomness comes from the settings' seed, none from a library's global state."""
+
+    def learn(self, batches: Batches) -> None:
+        """One pass: a step of AdamW on the weighted logistic loss for each batch."""
+        ...
+
+    def layers(self) -> Layers:
+        """The weights as they are now, copied."""
+        ...
+
+
+@dataclass(frozen=True)
+class NetworkTrainer:
+    """Early stopping on the tune rows by the gates' metric; `open_network` makes the untrained network."""
+
+    candidate: TorchCandidate | KerasCandidate
+    categories: Mapping[int, int]
+    metric: str
+    open_network: Callable[[Settings], Network]
+
+    def suggest(self, trial: Any) -> Params:
+        """Step size, regularisation and the weight of positives."""
+        return draw(trial, SPACE, self.candidate)
+
+    def defaults(self) -> Params:
+        """Usual ones for small networks."""
+        start = {"learning_rate": 2e-3, "dropout": 0.1, "weight_decay": 1e-3, "positive_weight": 1.0}
+        return free(self.candidate, start)
+
+    def prepare(self, train: Examples, tune: Examples, threads: int) -> Fit:
+        """Scale and encode once. `threads` is unused: on more than one, small matrices wait more than they gain."""
+        del threads
+        require_known(self.candidate, SPACE)
+        inputs = Inputs.of(train.rows, self.categories)
+        design, watched = inputs.design(train.rows), inputs.design(tune.rows)
+        background = typical_row(train.rows, self.categories)
+
+        def fit(params: Params) -> Scorer:
+            chosen = {name: float(value) for name, value in {**params, **self.candidate.params}.items()}
+            batches = _batches(design, train, chosen.pop("positive_weight"), self.candidate.batch_size)
+            widths = (design.shape[1], *self.candidate.hidden)
+            network = self.open_network(Settings(widths, **chosen, seed=self.candidate.seed))
+            layers = self._learn(network, batches, lambda layers: self._value(layers, watched, tune))
+            return OnnxScorer.of(network_to_onnx(inputs, layers), background)
+
+        return fit
+
+    def _learn(self, network: Network, batches: Batches, value: Callable[[Layers], float]) -> Layers:
+        random = np.random.default_rng(self.candidate.seed)
+        best, kept, waited = -np.inf, network.layers(), 0
+        for _ in range(self.candidate.epochs):
+            network.learn(batches.shuffled(random))
+            layers = network.layers()
+            reached = value(layers)
+            best, kept, waited = (reached, layers, 0) if reached > best else (best, kept, waited + 1)
+            if waited >= self.candidate.early_stopping_epochs:
+                break
+        return kept
+
+    def _value(self, layers: Layers, watched: Floats, tune: Examples) -> float:
+        return ranking_metric(self.metric, rank(tune.labels, forward(layers, watched)), tune.weights)
+
+
+def _batches(design: Floats, train: Examples, positive_weight: float, size: int) -> Batches:
+    weights = np.ones(len(train)) if train.weights is None else train.weights
+    weights = np.where(train.labels == 1, positive_weight, 1.0) * weights
+    # A step's size must not depend on how the rows were thinned.
+    weights = weights / weights.mean()
+    return Batches(
+        design.astype(np.float32), train.labels.astype(np.float32), weights.astype(np.float32), min(size, len(train))
+    )

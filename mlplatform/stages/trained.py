@@ -1,0 +1,229 @@
+"""What the asset of every candidate records, and how later stages read it back."""
+
+import hashlib
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from mlplatform.errors import TrainingError
+from mlplatform.home import Home
+from mlplatform.resources.lake import SNAPSHOT, recorded_metadata
+from mlplatform.resources.tracking import MODEL_FOLDER, Tracking
+from mlplatform.spec import Candidate, Declaration, EnsembleCandidate
+from mlplatform.stages.code_version import code_version
+from mlplatform.stages.naming import AssetAttributes, asset_attributes, asset_key
+from mlplatform.stages.pictures import picture
+from mlplatform.stages.training_set import AS_OF, CONTENT_SHA256
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlplatform.ml.model import Model
+    from mlplatform.ml.train import TrainedCandidate
+
+__all__ = [
+    "DATASET_FILE",
+    "IMPORTANCE_FILE",
+    "MLFLOW_RUN",
+    "TRAINED_ON",
+    "TRAINING_SECONDS",
+    "Trained",
+    "candidate_attributes",
+    "candidate_stage",
+    "record",
+    "search_log",
+    "trained_models",
+]
+
+CONTRACT_FILE = "contract.json"
+DATASET_FILE = "dataset.json"
+FEATURE_QUERY_FILE = "feature_query.json"
+IMPORTANCE_FILE = "importance.json"
+_EXPLAINED_ROWS = 800
+_CODE = ("stages/candidate.py", "stages/ensemble.py", "stages/trained.py")
+
+MLFLOW_RUN = "mlflow_run_id"
+TRAINED_ON = "training_snapshot"
+TRAINING_SECONDS = "training_seconds"
+
+
+def candidate_stage(name: str) -> str:
+    """The name of a candidate's node."""
+    return f"candidate_{name}"
+
+
+def candidate_attributes(uc: Declaration, candidate: Candidate, description: str) -> AssetAttributes:
+    """Key, group, owners, tags and version of a candidate's node."""
+    version = _code_version(uc, candidate)
+    kinds = {candidate.kind, "mlflow"}
+    return asset_attributes(uc, candidate_stage(candidate.name), description, kinds, "model", version)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a candidate's asset left behind."""
+
+    run_id: str
+    model: "Model"
+    seconds: float
+
+
+def trained_models(
+    uc: Declaration, names: Iterable[str], context: dg.AssetExecutionContext, tracking: Tracking, snapshot: int
+) -> dict[str, Trained]:
+    """The models of candidates by name, read back from MLflow.
+
+    Raises TrainingError when one was trained on another snapshot of the training set than `snapshot`.
+    """
+    from mlplatform.ml.model import Model
+
+    trained = {}
+    for name in names:
+        key = asset_key(uc, candidate_stage(name))
+        recorded = recorded_metadata(context.instance, key, context.run_id)
+        if str(recorded.get(TRAINED_ON)) != str(snapshot):
+            raise TrainingError(
+                f"{key.to_user_string()} was trained on snapshot {recorded.get(TRAINED_ON, 'none')}, the training set "
+                f"is snapshot {snapshot}; materialise that candidate again"
+            )
+        run_id = str(recorded[MLFLOW_RUN])
+        model = Model.load(tracking.model_folder(run_id))
+        trained[name] = Trained(run_id, model, float(recorded[TRAINING_SECONDS]))
+    return trained
+
+
+def search_log(uc: Declaration, candidate: Candidate, frozen: Mapping[str, Any]) -> Path:
+    """Where the search of a candidate on a training set keeps its trials, until its model is recorded.
+
+    A run that is killed leaves the file; the next one on the same rows, code and declaration goes on with it.
+    """
+    depends = f"{_code_version(uc, candidate)} {frozen[CONTENT_SHA256]} {frozen[AS_OF]}"
+    digest = hashlib.sha256(depends.encode()).hexdigest()[:16]
+    return Home.current().tuning / f"{uc.spec.name}-{candidate.name}-{digest}.jsonl"
+
+
+def record(
+    mlflow: Any,
+    uc: Declaration,
+    candidate: Candidate,
+    result: "TrainedCandidate",
+    rows: "pd.DataFrame",
+    frozen: Mapping[str, Any],
+    tags: Mapping[str, str],
+) -> dg.MaterializeResult[Any]:
+    """Model, figures and pictures into the open MLflow run; what the UI shows as the result.
+
+    `rows`: the training set; `frozen`: its recorded metadata.
+    """
+    pictures = _pictures(uc, result, rows)
+    _log(mlflow, uc, candidate, result, pictures, frozen)
+    return dg.MaterializeResult(metadata=_metadata(result, mlflow.active_run().info.run_id, tags, pictures))
+
+
+def _pictures(uc: Declaration, result: "TrainedCandidate", rows: "pd.DataFrame") -> dict[str, bytes]:
+    """PNGs by name, drawn on the out-of-time rows."""
+    import numpy as np
+
+    from mlplatform.ml import plots
+
+    test = rows[rows["part"] == "test"]
+    labels = test[uc.spec.training.label].to_numpy(dtype=np.int64)
+    matrix = result.model.matrix(test)
+    scores = result.model.predict(matrix)
+    shown = matrix[:_EXPLAINED_ROWS]
+    return {
+        "precision_recall": plots.plot_precision_recall(labels, scores, result.model.threshold),
+        "calibration": plots.plot_calibration(labels, scores),
+        "importance": plots.plot_importance(result.importance),
+        "contributions": plots.plot_contributions(result.model.explain(shown), shown, result.model.features),
+    }
+
+
+def _code_version(uc: Declaration, candidate: Candidate) -> str:
+    shared = code_version("ml", *_CODE, declared=uc.spec.training, without={"candidates"})
+    return f"{shared[:8]}-{code_version(declared=candidate)[:4]}"
+
+
+def _log(
+    mlflow: Any,
+    uc: Declaration,
+    candidate: Candidate,
+    result: "TrainedCandidate",
+    pictures: dict[str, bytes],
+    frozen: Mapping[str, Any],
+) -> None:
+    """Everything about the run that a reader of MLflow looks for; the model as text or ONNX, never a pickle."""
+    from mlplatform.resources.lake_dataset import lake_dataset
+
+    table = f"{uc.spec.name}.training_set"
+    mlflow.log_input(lake_dataset(table, int(frozen[SNAPSHOT]), str(frozen[CONTENT_SHA256])), context="training")
+    mlflow.log_params(_declared(uc, candidate))
+    mlflow.log_params(dict(result.params))
+    mlflow.log_params({"features": len(result.model.features), "train_rows": result.train_rows, **result.boundaries})
+    for part, judged in (("tune", result.tune), ("test", result.test)):
+        mlflow.log_metrics({f"{part}_{name}": value for name, value in judged.flat().items()})
+    for trial in result.trials:
+        mlflow.log_metric("trial_value", trial.value, step=trial.number)
+    mlflow.log_metric(TRAINING_SECONDS, result.seconds)
+    mlflow.log_params({"threshold": result.model.threshold, "feature_names": ", ".join(result.model.features)})
+    mlflow.log_dict({name: v for name, v in frozen.items() if isinstance(v, str | int | float)}, DATASET_FILE)
+    with tempfile.TemporaryDirectory(prefix="mlplatform-model-") as made:
+        folder = Path(made)
+        result.model.save(folder / MODEL_FOLDER)
+        (folder / MODEL_FOLDER / IMPORTANCE_FILE).write_text(json.dumps(dict(result.importance)), encoding="utf-8")
+        # As they were when the model learned: a later edit of the SQL or the contract must not reach an old model.
+        shutil.copyfile(Home.current().feature_query(uc.spec.name), folder / MODEL_FOLDER / FEATURE_QUERY_FILE)
+        (folder / MODEL_FOLDER / CONTRACT_FILE).write_text(_rules(uc), encoding="utf-8")
+        for name, png in pictures.items():
+            (folder / f"{name}.png").write_bytes(png)
+        mlflow.log_artifacts(str(folder))
+
+
+def _declared(uc: Declaration, candidate: Candidate) -> dict[str, Any]:
+    """What the declaration fixes; with the data set and the search's result it is all that a training depends on."""
+    fixed = candidate.model_dump(exclude={"name", "params", "tuning", "increasing", "decreasing", "of"})
+    lists = {name: ", ".join(getattr(candidate, name, ())) for name in ("increasing", "decreasing", "of")}
+    budget = {} if isinstance(candidate, EnsembleCandidate) else candidate.tuning.model_dump()
+    return {
+        **fixed,
+        **getattr(candidate, "params", {}),
+        **{name: text for name, text in lists.items() if text},
+        **{f"tuning_{name}": value for name, value in budget.items()},
+        **{f"cost_{name}": value for name, value in uc.spec.training.costs.model_dump().items()},
+        "code_version": _code_version(uc, candidate),
+    }
+
+
+def _metadata(
+    result: "TrainedCandidate", run_id: str, tags: Mapping[str, str], pictures: dict[str, bytes]
+) -> dict[str, Any]:
+    figures = {name: value for name, value in result.test.flat().items() if math.isfinite(value)}
+    return {
+        # First, so that they stand on top in the UI.
+        **{name: picture(png, name.replace("_", " ")) for name, png in pictures.items()},
+        MLFLOW_RUN: run_id,
+        **tags,
+        TRAINING_SECONDS: round(result.seconds, 2),
+        "trials": len(result.trials),
+        "params": dg.MetadataValue.json(dict(result.params)),
+        "boundaries": dg.MetadataValue.json(dict(result.boundaries)),
+        "threshold": round(result.model.threshold, 6),
+        **{f"test_{name}": round(value, 6) for name, value in figures.items()},
+    }
+
+
+def _rules(uc: Declaration) -> str:
+    """The contract of the features that the model sees, as JSON for the service."""
+    from mlplatform.contracts.load import load_contract
+    from mlplatform.contracts.rules import describe, dump_rules
+
+    features = set(uc.spec.training.features)
+    rules = describe(load_contract(uc.folder, uc.spec.contract.module, "features"))
+    return dump_rules([rule for rule in rules if rule.name in features])
