@@ -83,12 +83,12 @@ def compare(
     """Judge every model on the same labelled rows and pick the best challenger that passes all gates.
 
     `incumbent` is (name, model). `test` holds features, label (0/1), event time and the slice columns. Raises
-    TrainingError when a model has learned from rows as late as the first test row: its figures would flatter it.
+    TrainingError when a model may have learned from one of the test rows: its figures would flatter it.
     """
     models = dict(challengers) | ({incumbent[0]: incumbent[1]} if incumbent else {})
     if len(models) != len(challengers) + (incumbent is not None):
         raise TrainingError(f"a challenger has the incumbent's name {incumbent[0] if incumbent else ''!r}; rename it")
-    _require_unseen(models, test[event_time].min())
+    _require_unseen(models, test, event_time)
     rows = _Rows(test, test[label].to_numpy(dtype=np.int64), gates, costs)
     scores = {name: model.predict(model.matrix(test)) for name, model in models.items()}
     draws = bootstrap_metric(rows.labels, scores, gates.metric, gates.bootstrap_samples, seed)
@@ -124,11 +124,18 @@ def single_row_latency_ms(model: Model, rows: Floats) -> float:
     return float(np.median(times)) * 1000
 
 
-def _require_unseen(models: Mapping[str, Model], first: pd.Timestamp) -> None:
-    seen = {name: model.learned_until for name, model in models.items() if model.learned_until > first}
-    if seen:
-        until = ", ".join(f"{name} learned until {when}" for name, when in seen.items())
-        raise TrainingError(f"the test rows begin at {first}, but {until}; compare on later rows (a later as_of)")
+def _require_unseen(models: Mapping[str, Model], test: pd.DataFrame, event_time: str) -> None:
+    seen = {name: int((~model.unseen(test, event_time)).sum()) for name, model in models.items()}
+    told = [
+        f"{name} learned until {models[name].learned_until}, and may have seen {rows} of {len(test)} rows"
+        for name, rows in seen.items()
+        if rows
+    ]
+    if told:
+        raise TrainingError(
+            f"the test rows begin at {test[event_time].min()}, but {'; '.join(told)}; compare on later rows (a later "
+            "as_of) or on groups that none has learned from (the split that the model was trained with)"
+        )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """One candidate from rows to a calibrated model: split, search, fit, calibrate, judge."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -15,7 +15,7 @@ from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.metrics import Floats, Labels, brier, expected_calibration_error, expected_cost
 from mlplatform.ml.model import Model
-from mlplatform.ml.splits import TimeSplit, require_both_classes, split_by_time, time_folds
+from mlplatform.ml.splits import Fold, Parts, cut_folds, cut_parts, require_both_classes
 from mlplatform.ml.threshold import cost_threshold
 from mlplatform.ml.trainer import Params, Trainer, trainer_for
 from mlplatform.ml.tuning import Progress, Search, Trial, search
@@ -85,11 +85,12 @@ def train_candidate(
     encoding, examples = _examples(frame, split, training)
     _require_classes(examples.labels, split)
     trainer = trainer_for(candidate, encoding, training.gates.metric)
-    found = _search(trainer, frame[event_time], examples, candidate, training, as_of, progress)
+    folds = [] if candidate.tuning.trials == 0 else cut_folds(frame, training.split, event_time, as_of)
+    found = _search(trainer, folds, examples, candidate, training, progress)
     tune = examples.at(split.tune)
     fitted = trainer.prepare(examples.at(split.train), tune, spare_threads())(found.params)
     calibration = fit_calibration(candidate.calibration, fitted.log_odds(tune.rows), tune.labels)
-    model = Model(encoding, fitted, calibration, cost_threshold(training.costs), split.tune_window.end)
+    model = Model(encoding, fitted, calibration, cost_threshold(training.costs), split.learned_until, split.held_out)
     return TrainedCandidate(
         name=candidate.name,
         model=model,
@@ -121,14 +122,14 @@ def judge(model: Model, examples: Examples, training: Training, seed: int) -> Ju
 
 def _rows_in_use(
     frame: pd.DataFrame, event_time: str, training: Training, as_of: pd.Timestamp
-) -> tuple[pd.DataFrame, TimeSplit]:
+) -> tuple[pd.DataFrame, Parts]:
     """Rows of the three parts, in time order whatever order they came in, so that the same rows give one model."""
-    split = split_by_time(frame[event_time], training.split, as_of)
+    split = cut_parts(frame, training.split, event_time, as_of)
     used = frame[split.train | split.tune | split.test].sort_values(event_time, kind="stable")
-    return used, split_by_time(used[event_time], training.split, as_of)
+    return used, cut_parts(used, training.split, event_time, as_of)
 
 
-def _examples(frame: pd.DataFrame, split: TimeSplit, training: Training) -> tuple[Encoding, Examples]:
+def _examples(frame: pd.DataFrame, split: Parts, training: Training) -> tuple[Encoding, Examples]:
     if training.label not in frame.columns:
         raise TrainingError(f"the training rows lack the label {training.label!r}; have {list(frame.columns)}")
     encoding = Encoding.learn(frame[split.train], training.features, training.categorical)
@@ -138,27 +139,26 @@ def _examples(frame: pd.DataFrame, split: TimeSplit, training: Training) -> tupl
     return encoding, Examples(encoding.matrix(frame), labels.to_numpy(dtype=np.int64))
 
 
-def _require_classes(labels: Labels, split: TimeSplit) -> None:
-    require_both_classes(labels[split.train], "train", split.train_window)
-    require_both_classes(labels[split.tune], "tune", split.tune_window)
-    require_both_classes(labels[split.test], "test", split.test_window)
+def _require_classes(labels: Labels, split: Parts) -> None:
+    require_both_classes(labels[split.train], "train", split.extents["train"])
+    require_both_classes(labels[split.tune], "tune", split.extents["tune"])
+    require_both_classes(labels[split.test], "test", split.extents["test"])
 
 
 def _search(
     trainer: Trainer,
-    times: pd.Series,
+    cut: Sequence[Fold],
     examples: Examples,
     candidate: Candidate,
     training: Training,
-    as_of: pd.Timestamp,
     progress: Progress | None,
 ) -> Search:
     if candidate.tuning.trials == 0:
         return Search(trainer.defaults(), ())
     folds = []
-    for fold in time_folds(times, training.split, as_of):
-        require_both_classes(examples.labels[fold.train], "fold's train", fold.train_window)
-        require_both_classes(examples.labels[fold.validation], "fold's validation", fold.validation_window)
+    for fold in cut:
+        require_both_classes(examples.labels[fold.train], "fold's train", fold.train_extent)
+        require_both_classes(examples.labels[fold.validation], "fold's validation", fold.validation_extent)
         folds.append((examples.at(fold.train), examples.at(fold.validation)))
     return search(trainer, folds, candidate.tuning, training.gates.metric, progress)
 

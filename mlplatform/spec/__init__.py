@@ -11,6 +11,8 @@ from mlplatform.spec.training import (
     LightGBMCandidate,
     LogisticCandidate,
     Split,
+    SplitByGroup,
+    SplitByTime,
     Training,
     Tuning,
 )
@@ -33,6 +35,8 @@ __all__ = [
     "PythonSource",
     "Source",
     "Split",
+    "SplitByGroup",
+    "SplitByTime",
     "Training",
     "Tuning",
     "UseCase",
