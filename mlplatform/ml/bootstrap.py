@@ -24,18 +24,24 @@ class Estimate:
 
 
 def bootstrap_metric(
-    labels: Labels, scores: Mapping[str, Floats], metric: str, samples: int, seed: int
+    labels: Labels,
+    scores: Mapping[str, Floats],
+    metric: str,
+    samples: int,
+    seed: int,
+    weights: Floats | None = None,
 ) -> dict[str, Floats]:
     """The metric of each model on `samples` resamples, shape [samples + 1]; the first entry is on all rows.
 
     Positives and negatives are drawn apart, so that no sample lacks a class, and entry i of every model is on
-    the same rows: differences between entries are paired.
+    the same rows: differences between entries are paired. `weights` [n] count a row so often.
     """
     rankings = {name: rank(labels, values) for name, values in scores.items()}
-    results = {name: [ranking_metric(metric, ranking)] for name, ranking in rankings.items()}
-    for weights in _resamples(labels, samples, seed):
+    results = {name: [ranking_metric(metric, ranking, weights)] for name, ranking in rankings.items()}
+    for drawn in _resamples(labels, samples, seed):
+        counted = drawn if weights is None else drawn * weights
         for name, ranking in rankings.items():
-            results[name].append(ranking_metric(metric, ranking, weights))
+            results[name].append(ranking_metric(metric, ranking, counted))
     return {name: np.asarray(values) for name, values in results.items()}
 
 

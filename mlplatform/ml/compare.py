@@ -10,18 +10,17 @@ import pandas as pd
 
 from mlplatform.errors import TrainingError
 from mlplatform.ml.bootstrap import Estimate, bootstrap_metric, difference, estimate
+from mlplatform.ml.examples import row_weights
 from mlplatform.ml.gates import GateResult, SliceResult, apply_gates
 from mlplatform.ml.metrics import (
     Floats,
     Labels,
-    average_precision,
     brier,
     expected_calibration_error,
     expected_cost,
     rank,
     ranking_metric,
 )
-from mlplatform.ml.metrics import auc as area_under_roc
 from mlplatform.ml.model import Model
 from mlplatform.spec.training import Costs, Gates
 
@@ -78,20 +77,22 @@ def compare(
     event_time: str,
     gates: Gates,
     costs: Costs,
+    weight: str | None = None,
     seed: int = 0,
 ) -> Comparison:
     """Judge every model on the same labelled rows and pick the best challenger that passes all gates.
 
-    `incumbent` is (name, model). `test` holds features, label (0/1), event time and the slice columns. Raises
+    `incumbent` is (name, model). `test` holds features, label (0/1), event time, the slice columns, the column
+    `weight` (how many examples a row stands for), if any, and the key of models that held groups out. Raises
     TrainingError when a model may have learned from one of the test rows: its figures would flatter it.
     """
     models = dict(challengers) | ({incumbent[0]: incumbent[1]} if incumbent else {})
     if len(models) != len(challengers) + (incumbent is not None):
         raise TrainingError(f"a challenger has the incumbent's name {incumbent[0] if incumbent else ''!r}; rename it")
     _require_unseen(models, test, event_time)
-    rows = _Rows(test, test[label].to_numpy(dtype=np.int64), gates, costs)
+    rows = _Rows(test, test[label].to_numpy(dtype=np.int64), row_weights(test, weight), gates, costs)
     scores = {name: model.predict(model.matrix(test)) for name, model in models.items()}
-    draws = bootstrap_metric(rows.labels, scores, gates.metric, gates.bootstrap_samples, seed)
+    draws = bootstrap_metric(rows.labels, scores, gates.metric, gates.bootstrap_samples, seed, rows.weights)
     against = incumbent[0] if incumbent else None
 
     def contender(name: str, against: str | None) -> Contender:
@@ -144,21 +145,23 @@ class _Rows:
 
     test: pd.DataFrame
     labels: Labels
+    weights: Floats | None
     gates: Gates
     costs: Costs
 
     def judge(self, name: str, model: Model, scores: Floats, metric: Estimate, gain: Estimate | None) -> Contender:
-        error = expected_calibration_error(self.labels, scores)
+        error = expected_calibration_error(self.labels, scores, weights=self.weights)
+        ranking = rank(self.labels, scores)
         latency = single_row_latency_ms(model, model.matrix(self.test.head(LATENCY_ROWS)))
         slices = self.slices(scores)
         return Contender(
             name=name,
             metric=metric,
-            auc=area_under_roc(self.labels, scores),
-            average_precision=average_precision(self.labels, scores),
-            brier=brier(self.labels, scores),
+            auc=ranking_metric("auc", ranking, self.weights),
+            average_precision=ranking_metric("average_precision", ranking, self.weights),
+            brier=brier(self.labels, scores, self.weights),
             calibration_error=error,
-            cost=expected_cost(self.labels, scores, model.threshold, self.costs),
+            cost=expected_cost(self.labels, scores, model.threshold, self.costs, self.weights),
             latency_ms=latency,
             slices=slices,
             gain=gain,
@@ -179,7 +182,8 @@ class _Rows:
 
     def _slice(self, column: str, group: str, rows: npt.NDArray[np.intp], scores: Floats) -> SliceResult:
         labels = self.labels[rows]
-        metric = ranking_metric(self.gates.metric, rank(labels, scores[rows]))
+        weights = None if self.weights is None else self.weights[rows]
+        metric = ranking_metric(self.gates.metric, rank(labels, scores[rows]), weights)
         return SliceResult(column, group, len(rows), int(labels.sum()), metric)
 
 

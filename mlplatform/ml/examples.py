@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
+from mlplatform.errors import TrainingError
 from mlplatform.ml.metrics import Floats, Labels
 
-__all__ = ["Examples"]
+__all__ = ["Examples", "row_weights"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,23 @@ class Examples:
         if kept == len(negative):
             return self
         sample = np.random.default_rng(seed).choice(negative, kept, replace=False)
-        weights = np.ones(len(self))
-        weights[sample] = len(negative) / kept
+        weights = np.ones(len(self)) if self.weights is None else self.weights.copy()
+        weights[sample] *= len(negative) / kept
         rows = np.sort(np.concatenate([positive, sample]))
         return Examples(self.rows[rows], self.labels[rows], weights[rows])
+
+
+def row_weights(frame: pd.DataFrame, column: str | None) -> Floats | None:
+    """How many examples each row stands for, float64[n]; None where no column says so: one.
+
+    Raises TrainingError when the column is missing, or a weight is missing, infinite or not above 0.
+    """
+    if column is None:
+        return None
+    if column not in frame.columns:
+        raise TrainingError(f"the rows lack the weight {column!r}; have {list(frame.columns)}")
+    weights = frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
+    wrong = int((~(np.isfinite(weights) & (weights > 0))).sum())
+    if wrong:
+        raise TrainingError(f"{wrong} of {len(weights)} labelled rows have no {column!r} above 0; correct the spine")
+    return weights

@@ -12,7 +12,7 @@ from mlplatform.ml.bootstrap import Estimate, bootstrap_metric, estimate
 from mlplatform.ml.calibration import fit_calibration
 from mlplatform.ml.cores import spare_threads
 from mlplatform.ml.encoding import Encoding
-from mlplatform.ml.examples import Examples
+from mlplatform.ml.examples import Examples, row_weights
 from mlplatform.ml.metrics import Floats, Labels, brier, expected_calibration_error, expected_cost
 from mlplatform.ml.model import Model
 from mlplatform.ml.splits import Fold, Parts, cut_folds, cut_parts, require_both_classes
@@ -89,7 +89,7 @@ def train_candidate(
     found = _search(trainer, folds, examples, candidate, training, progress)
     tune = examples.at(split.tune)
     fitted = trainer.prepare(examples.at(split.train), tune, spare_threads())(found.params)
-    calibration = fit_calibration(candidate.calibration, fitted.log_odds(tune.rows), tune.labels)
+    calibration = fit_calibration(candidate.calibration, fitted.log_odds(tune.rows), tune.labels, tune.weights)
     model = Model(encoding, fitted, calibration, cost_threshold(training.costs), split.learned_until, split.held_out)
     return TrainedCandidate(
         name=candidate.name,
@@ -108,15 +108,15 @@ def train_candidate(
 def judge(model: Model, examples: Examples, training: Training, seed: int) -> Judged:
     """Figures of a model on labelled rows, intervals by a stratified bootstrap."""
     scores = model.predict(examples.rows)
-    labels = examples.labels
+    labels, weights = examples.labels, examples.weights
     return Judged(
         rows=len(examples),
         positives=int(labels.sum()),
-        auc=_interval(labels, scores, "auc", training.gates, seed),
-        average_precision=_interval(labels, scores, "average_precision", training.gates, seed),
-        brier=brier(labels, scores),
-        calibration_error=expected_calibration_error(labels, scores),
-        cost=expected_cost(labels, scores, model.threshold, training.costs),
+        auc=_interval(examples, scores, "auc", training.gates, seed),
+        average_precision=_interval(examples, scores, "average_precision", training.gates, seed),
+        brier=brier(labels, scores, weights),
+        calibration_error=expected_calibration_error(labels, scores, weights=weights),
+        cost=expected_cost(labels, scores, model.threshold, training.costs, weights),
     )
 
 
@@ -136,7 +136,8 @@ def _examples(frame: pd.DataFrame, split: Parts, training: Training) -> tuple[En
     labels = frame[training.label]
     if not labels.isin([0, 1]).all():
         raise TrainingError(f"{training.label!r} must be 0 or 1 in every row; drop rows whose label is not known yet")
-    return encoding, Examples(encoding.matrix(frame), labels.to_numpy(dtype=np.int64))
+    weights = row_weights(frame, training.weight)
+    return encoding, Examples(encoding.matrix(frame), labels.to_numpy(dtype=np.int64), weights)
 
 
 def _require_classes(labels: Labels, split: Parts) -> None:
@@ -163,8 +164,10 @@ def _search(
     return search(trainer, folds, candidate.tuning, training.gates.metric, progress)
 
 
-def _interval(labels: Labels, scores: Floats, metric: str, gates: Gates, seed: int) -> Estimate:
-    draws = bootstrap_metric(labels, {"model": scores}, metric, gates.bootstrap_samples, seed)["model"]
+def _interval(examples: Examples, scores: Floats, metric: str, gates: Gates, seed: int) -> Estimate:
+    draws = bootstrap_metric(
+        examples.labels, {"model": scores}, metric, gates.bootstrap_samples, seed, examples.weights
+    )["model"]
     return estimate(draws, gates.confidence)
 
 

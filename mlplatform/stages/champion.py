@@ -137,6 +137,7 @@ def _compare(
         event_time=uc.spec.event_time,
         gates=training.gates,
         costs=training.costs,
+        weight=training.weight,
     )
 
 

@@ -156,8 +156,8 @@ def _ask(
     failed = failed_runs(context.instance, {_BATCH_TAG: batch})
     if failed >= ATTEMPTS:
         reason = (
-            f"{work.name} failed {failed} times; look at the last run, then correct the source (a changed source is tried "
-            f"again) or run `mlplatform run {uc.spec.name}`"
+            f"{work.name} failed {failed} times; look at the last run, then correct the source (a changed source is "
+            f"tried again) or run `mlplatform run {uc.spec.name}`"
         )
         return dg.SensorResult(skip_reason=reason, cursor=cursor)
     request = dg.RunRequest(

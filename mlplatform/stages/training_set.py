@@ -32,7 +32,12 @@ CONTENT_SHA256 = "content_sha256"
 def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Labelled rows of the split's span; rows that break the `Features` contract go to quarantine."""
     version = code_version(
-        "contracts", "ml/splits.py", "ml/groups.py", "stages/training_set.py", contract_file(uc), declared=uc.spec.training.split
+        "contracts",
+        "ml/splits.py",
+        "ml/groups.py",
+        "stages/training_set.py",
+        contract_file(uc),
+        declared=uc.spec.training.split,
     )
 
     @dg.asset(
@@ -58,7 +63,7 @@ def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(
             value=frozen,
             metadata={
-                "rows_per_day": picture(_plot(uc, frozen), "rows per day and part"),
+                "rows_over_time": picture(_plot(uc, frozen), "rows over time and part"),
                 "rows_without_label": _without_label(uc, opened, snapshot, moment),
                 AS_OF: moment.isoformat(),
                 "features_snapshot": snapshot,
