@@ -10,7 +10,7 @@ import pandas as pd
 
 from mlplatform.errors import TrainingError
 from mlplatform.ml.bootstrap import Estimate, bootstrap_metric, difference, estimate
-from mlplatform.ml.examples import row_weights
+from mlplatform.ml.examples import row_groups, row_weights
 from mlplatform.ml.gates import GateResult, SliceResult, apply_gates
 from mlplatform.ml.metrics import (
     Floats,
@@ -78,12 +78,13 @@ def compare(
     gates: Gates,
     costs: Costs,
     weight: str | None = None,
+    group: str | None = None,
     seed: int = 0,
 ) -> Comparison:
     """Judge every model on the same labelled rows and pick the best challenger that passes all gates.
 
     `incumbent` is (name, model). `test` holds features, label (0/1), event time, the slice columns, the column
-    `weight` (how many examples a row stands for), if any, and the key of models that held groups out. Raises
+    `weight` (how many examples a row stands for) and `group` (rows that the bootstrap draws together), if any. Raises
     TrainingError when a model may have learned from one of the test rows: its figures would flatter it.
     """
     models = dict(challengers) | ({incumbent[0]: incumbent[1]} if incumbent else {})
@@ -92,7 +93,9 @@ def compare(
     _require_unseen(models, test, event_time)
     rows = _Rows(test, test[label].to_numpy(dtype=np.int64), row_weights(test, weight), gates, costs)
     scores = {name: model.predict(model.matrix(test)) for name, model in models.items()}
-    draws = bootstrap_metric(rows.labels, scores, gates.metric, gates.bootstrap_samples, seed, rows.weights)
+    draws = bootstrap_metric(
+        rows.labels, scores, gates.metric, gates.bootstrap_samples, seed, rows.weights, row_groups(test, group)
+    )
     against = incumbent[0] if incumbent else None
 
     def contender(name: str, against: str | None) -> Contender:

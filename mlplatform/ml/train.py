@@ -12,7 +12,7 @@ from mlplatform.ml.bootstrap import Estimate, bootstrap_metric, estimate
 from mlplatform.ml.calibration import fit_calibration
 from mlplatform.ml.cores import spare_threads
 from mlplatform.ml.encoding import Encoding
-from mlplatform.ml.examples import Examples, row_weights
+from mlplatform.ml.examples import Examples, row_groups, row_weights
 from mlplatform.ml.metrics import Floats, Labels, brier, expected_calibration_error, expected_cost
 from mlplatform.ml.model import Model
 from mlplatform.ml.splits import Fold, Parts, cut_folds, cut_parts, require_both_classes
@@ -136,8 +136,8 @@ def _examples(frame: pd.DataFrame, split: Parts, training: Training) -> tuple[En
     labels = frame[training.label]
     if not labels.isin([0, 1]).all():
         raise TrainingError(f"{training.label!r} must be 0 or 1 in every row; drop rows whose label is not known yet")
-    weights = row_weights(frame, training.weight)
-    return encoding, Examples(encoding.matrix(frame), labels.to_numpy(dtype=np.int64), weights)
+    weights, groups = row_weights(frame, training.weight), row_groups(frame, training.split.group)
+    return encoding, Examples(encoding.matrix(frame), labels.to_numpy(dtype=np.int64), weights, groups)
 
 
 def _require_classes(labels: Labels, split: Parts) -> None:
@@ -166,7 +166,13 @@ def _search(
 
 def _interval(examples: Examples, scores: Floats, metric: str, gates: Gates, seed: int) -> Estimate:
     draws = bootstrap_metric(
-        examples.labels, {"model": scores}, metric, gates.bootstrap_samples, seed, examples.weights
+        examples.labels,
+        {"model": scores},
+        metric,
+        gates.bootstrap_samples,
+        seed,
+        examples.weights,
+        examples.groups,
     )["model"]
     return estimate(draws, gates.confidence)
 

@@ -48,6 +48,11 @@ class SplitByTime(Declared):
         """Days from the first training row to `as_of`: three parts and three gaps."""
         return self.train_days + self.tune_days + self.test_days + 3 * self.label_delay_days
 
+    @property
+    def group(self) -> str | None:
+        """Rows count as independent of each other."""
+        return None
+
 
 class SplitByGroup(Declared):
     """By a hash of a key, such as the person: all rows of one group lie in one part, at whatever time they happened.
@@ -68,6 +73,11 @@ class SplitByGroup(Declared):
     """Cross-validation folds of the training groups, for the search."""
     seed: int = 7
     """Another seed deals the groups anew, and a champion of the old seed can no longer be judged fairly."""
+
+    @property
+    def group(self) -> str | None:
+        """Column whose rows of one value belong together."""
+        return self.key
 
     @model_validator(mode="after")
     def _something_is_left_to_learn_from(self) -> "SplitByGroup":

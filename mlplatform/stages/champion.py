@@ -138,6 +138,7 @@ def _compare(
         gates=training.gates,
         costs=training.costs,
         weight=training.weight,
+        group=training.split.group,
     )
 
 

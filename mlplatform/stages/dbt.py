@@ -14,7 +14,7 @@ from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import describe_table
 from mlplatform.resources.dbt import DBT_PROJECT, manifest
 from mlplatform.resources.lake import LakeResource, table_metadata, table_of
-from mlplatform.spec import Declaration, SplitByGroup, SplitByTime
+from mlplatform.spec import Declaration, SplitByTime
 from mlplatform.stages.naming import asset_key
 
 __all__ = ["dbt_assets"]
@@ -81,9 +81,9 @@ def _require_features(uc: Declaration, parsed: Path) -> None:
     models = json.loads(parsed.read_text(encoding="utf-8"))["nodes"].values()
     name = f"{uc.spec.name}_features"
     columns = next((list(model["columns"]) for model in models if model["name"] == name), [])
-    split = uc.spec.training.split
-    grouped = [split.key] if isinstance(split, SplitByGroup) else []
-    declared = [*uc.spec.training.features, *uc.spec.training.gates.slices, *grouped]
+    training = uc.spec.training
+    grouped = [training.split.group] if training.split.group else []
+    declared = [*training.features, *training.gates.slices, *grouped]
     # A model that documents no columns says nothing of which there are.
     unknown = sorted(set(declared) - set(columns)) if columns else []
     if unknown:

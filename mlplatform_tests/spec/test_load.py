@@ -1,11 +1,13 @@
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from pydantic import ValidationError
 
 from mlplatform.errors import SpecError
-from mlplatform.spec import UseCase, load_declaration
+from mlplatform.spec import UseCase, declared_use_cases, load_declaration
 from mlplatform.spec.load import USE_CASES
 
 TEXT = (USE_CASES / "fraud" / "defs.yaml").read_text()
@@ -60,10 +62,6 @@ def test_the_json_schema_names_it_too_which_is_what_dg_check_yaml_and_editors_go
     assert [(place, message in told) for _, told in found] == [(where, True) for where, _ in found]
 
 
-def test_the_declaration_as_it_is_keeps_the_json_schema() -> None:
-    assert Draft202012Validator(UseCase.model_json_schema()).is_valid(yaml.safe_load(TEXT)["attributes"])
-
-
 def test_two_candidates_of_one_name_are_refused(tmp_path: Path) -> None:
     declare(tmp_path, "name: logistic", "name: lightgbm")
     with pytest.raises(SpecError, match="two candidates share a name"):
@@ -92,3 +90,55 @@ def test_a_direction_of_no_feature_or_two_of_one_are_refused(tmp_path: Path, old
     declare(tmp_path, old, new)
     with pytest.raises(SpecError, match=message):
         load_declaration("fraud", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("split: {label_delay_days", "split: {kind: rows, label_delay_days", "'time', 'group'"),
+        ("split: {label_delay_days: 7, ", "split: {", "label_delay_days: Field required"),
+        ("split: {label_delay_days: 7, train_days: 28, tune_days: 7, test_days: 7", "split: {kind: group", "key"),
+        (
+            "split: {label_delay_days: 7, train_days: 28, tune_days: 7, test_days: 7",
+            "split: {kind: group, key: customer_id, tune_share: 0.5, test_share: 0.5",
+            "leave no group to train on",
+        ),
+        ('start: "2018-04-01"', "partition: month", "needs `start`, its first day"),
+        ('start: "2018-04-01"', "time_column: null", "has no time"),
+        ('start: "2018-04-01"', 'start: "2018-04-01"\n      partition: week', "'day', 'month' or 'none'"),
+    ],
+)
+def test_a_split_or_partition_that_cannot_be_is_refused_with_what_can(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    declare(tmp_path, old, new)
+    with pytest.raises(SpecError, match=re.escape(message)):
+        load_declaration("fraud", tmp_path)
+
+
+def test_a_split_that_names_no_kind_is_by_time() -> None:
+    assert load_declaration("fraud").spec.training.split.kind == "time"
+
+
+def test_partitioned_sources_of_different_ranges_are_refused_before_dagster_fails_on_them() -> None:
+    spec = load_declaration("fraud").spec
+    content = spec.model_dump()
+    other = content["sources"][0] | {"name": "cards", "start": "2018-05-01"}
+    with pytest.raises(ValidationError, match="partitioned sources differ"):
+        UseCase.model_validate(content | {"sources": [*content["sources"], other]})
+    whole = other | {"partition": "none", "start": None}
+    assert UseCase.model_validate(content | {"sources": [*content["sources"], whole]}).partitioned_sources == [
+        spec.sources[0]
+    ]
+
+
+def test_what_was_declared_can_be_written_down_and_read_again() -> None:
+    for name in declared_use_cases():
+        spec = load_declaration(name).spec
+        assert UseCase.model_validate(spec.model_dump()) == spec
+
+
+@pytest.mark.parametrize("name", declared_use_cases())
+def test_every_declaration_keeps_the_json_schema(name: str) -> None:
+    content = yaml.safe_load((USE_CASES / name / "defs.yaml").read_text())["attributes"]
+    assert list(Draft202012Validator(UseCase.model_json_schema()).iter_errors(content)) == []
