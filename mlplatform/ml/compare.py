@@ -93,8 +93,9 @@ def compare(
     _require_unseen(models, test, event_time)
     rows = _Rows(test, test[label].to_numpy(dtype=np.int64), row_weights(test, weight), gates, costs)
     scores = {name: model.predict(model.matrix(test)) for name, model in models.items()}
+    drawn_together = row_groups(test, group)
     draws = bootstrap_metric(
-        rows.labels, scores, gates.metric, gates.bootstrap_samples, seed, rows.weights, row_groups(test, group)
+        rows.labels, scores, gates.metric, gates.bootstrap_samples, seed, rows.weights, drawn_together
     )
     against = incumbent[0] if incumbent else None
 

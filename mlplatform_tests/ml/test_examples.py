@@ -58,7 +58,7 @@ def test_a_calibration_counts_a_row_of_weight_two_twice(kind: type[Sigmoid] | ty
 
 def test_a_model_is_right_about_the_whole_when_labels_of_one_class_are_known_more_often() -> None:
     """Half of the negatives are lost, as when events end the waiting: weights of two bring the share back."""
-    rows = labelled_rows(12_000).assign(person=range(12_000), weight=1.0)
+    rows = labelled_rows(30_000).assign(person=range(30_000), weight=1.0)
     lost = (rows["label"] == 0) & (np.arange(len(rows)) % 2 == 0)
     known = rows[~lost].assign(weight=lambda r: np.where(r["label"] == 0, 2.0, 1.0))
     plain = training().model_copy(update={"split": SplitByGroup(kind="group", key="person", folds=2)})
@@ -67,5 +67,6 @@ def test_a_model_is_right_about_the_whole_when_labels_of_one_class_are_known_mor
         train_candidate(known, linear(), each, event_time="event_time", as_of=AS_OF).model for each in (plain, weighted)
     )
     share = rows["label"].mean()
-    assert with_.predict(with_.matrix(rows)).mean() == pytest.approx(share, rel=0.1)
+    # Calibrated on 6,000 rows with some 380 positives: one standard deviation is 5 %.
+    assert with_.predict(with_.matrix(rows)).mean() == pytest.approx(share, rel=0.15)
     assert without.predict(without.matrix(rows)).mean() > 1.5 * share
