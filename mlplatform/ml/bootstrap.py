@@ -10,7 +10,7 @@ from mlplatform.ml.metrics import Floats, Labels, rank, ranking_metric
 
 Codes = npt.NDArray[np.integer]
 
-__all__ = ["Estimate", "bootstrap_metric", "difference", "estimate"]
+__all__ = ["Estimate", "bootstrap_metric", "difference", "estimate", "resamples"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def bootstrap_metric(
     """
     rankings = {name: rank(labels, values) for name, values in scores.items()}
     results = {name: [ranking_metric(metric, ranking, weights)] for name, ranking in rankings.items()}
-    for drawn in _resamples(labels, samples, seed, groups):
+    for drawn in resamples(labels, samples, seed, groups):
         counted = drawn if weights is None else drawn * weights
         for name, ranking in rankings.items():
             results[name].append(ranking_metric(metric, ranking, counted))
@@ -62,7 +62,8 @@ def difference(challenger: Floats, incumbent: Floats, confidence: float) -> Esti
     return estimate(challenger - incumbent, confidence)
 
 
-def _resamples(labels: Labels, samples: int, seed: int, groups: Codes | None) -> Iterator[Floats]:
+def resamples(labels: Labels, samples: int, seed: int, groups: Codes | None) -> Iterator[Floats]:
+    """Weights of each resample, float64[n]: how often it holds each row; positives and others drawn apart, as above."""
     random = np.random.default_rng(seed)
     # What is drawn is one row, or all rows of a group.
     positive = labels == 1 if groups is None else np.bincount(groups, labels == 1) > 0

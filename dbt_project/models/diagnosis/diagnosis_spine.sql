@@ -64,9 +64,10 @@ chances as (
     select
         year_observed,
         days,
-        -- Of being observed until that day: those lost on the day itself still were.
+        -- Of being observed until that day: those lost on the day itself still were, and an event on a day comes before
+        -- a loss. So the weights of a year add up to its examples.
         coalesce(
-            exp(sum(ln(nullif(1 - lost / still_there, 0))) over (
+            exp(sum(ln(nullif(1 - lost / nullif(still_there - (people - lost), 0), 0))) over (
                 partition by year_observed order by days rows between unbounded preceding and 1 preceding
             )),
             1
