@@ -122,7 +122,7 @@ def split_by_time(event_time: Times, split: SplitByTime, as_of: pd.Timestamp) ->
                 f"no rows in the {name} part, {window} (as of {as_of}, events {_span(times)}); "
                 f"load more history or shorten the split"
             )
-    return Parts(**masks, extents=windows, learned_until=windows["tune"].end)
+    return Parts(masks["train"], masks["tune"], masks["test"], windows, windows["tune"].end)
 
 
 def split_by_group(keys: pd.Series, split: SplitByGroup, as_of: pd.Timestamp) -> Parts:
@@ -143,7 +143,7 @@ def split_by_group(keys: pd.Series, split: SplitByGroup, as_of: pd.Timestamp) ->
                 f"no rows in the {name} part, {groups}, out of {keys.nunique()} groups; load more groups or raise "
                 f"{'the other shares less' if name == 'train' else f'{name}_share'}"
             )
-    return Parts(**masks, extents=extents, learned_until=pd.Timestamp(as_of), held_out=extents["test"])
+    return Parts(masks["train"], masks["tune"], masks["test"], extents, pd.Timestamp(as_of), extents["test"])
 
 
 def time_folds(event_time: Times, split: SplitByTime, as_of: pd.Timestamp) -> tuple[Fold, ...]:
