@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlplatform.errors import MissingExtraError
 from mlplatform.home import Home
 from mlplatform.ingest.days import Days, declared_days, next_days
 from mlplatform.lake.lake import Lake
@@ -54,7 +55,10 @@ def new_data_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinitio
         if due:
             return dg.SkipReason(f"the training of decision {due} comes first")
         # A source that cannot be read fails the tick: red in the UI, with the message, the cursor where it was.
-        states = _look(uc, context.cursor)
+        try:
+            states = _look(uc, context.cursor)
+        except MissingExtraError as missing:
+            return dg.SkipReason(str(missing))
         cursor = json.dumps({name: state.stored() for name, state in states.items()})
         fingerprint = _combined({name: state.fingerprint for name, state in states.items()})
         covered = _covered_until(uc)

