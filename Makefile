@@ -46,7 +46,7 @@ unit: setup ## The tests.
 	@$(BIN)/pytest
 
 requirements: $(INSTALLED) ## Pin again after a change of pyproject.toml.
-	@for set in "base" "dev --group dev --extra bench"; do \
+	@for set in "base" "dev --group dev --extra bench --extra datasets"; do \
 		set -- $$set; name=$$1; shift; \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 			--no-emit-index-url --no-header pyproject.toml $$@ -o requirements/$$name.txt; \

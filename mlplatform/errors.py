@@ -6,6 +6,7 @@ __all__ = [
     "LakeBusyError",
     "LakeError",
     "LeakageError",
+    "MissingExtraError",
     "PlatformError",
     "SourceError",
     "SpecError",
@@ -23,6 +24,10 @@ class SpecError(PlatformError):
 
 class SourceError(PlatformError):
     """A source cannot be read as a whole: missing column, truncated file, nothing there."""
+
+
+class MissingExtraError(SourceError):
+    """A source needs an optional extra that is not installed: nothing is wrong, it is only not to be had here."""
 
 
 class ContractError(PlatformError):

@@ -65,7 +65,7 @@ class Platform:
         """Materialise some stages (default: all) over the source's days `first_day` to `days` (default: all it has)."""
         tags = use_case_tags(self.declaration)
         if days is not None:
-            tags |= range_tags(START + timedelta(days=first_day), START + timedelta(days=days))
+            tags |= range_tags(self.declaration, START + timedelta(days=first_day), START + timedelta(days=days))
         name = self.declaration.spec.name
         return self.launch(
             everything_job(self.declaration),

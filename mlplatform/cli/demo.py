@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import Any
 
 import click
@@ -14,12 +15,12 @@ from mlplatform.cli.setup import prepare_home
 from mlplatform.cli.status import read_status
 from mlplatform.home import Home
 from mlplatform.serving.launch import HOST, stop_service
-from mlplatform.spec import Outcomes, load_declaration
+from mlplatform.spec import Declaration, Outcomes, load_declaration
 
 __all__ = ["free_port", "show"]
 
-# Four weeks are left for the sensors: with `mlplatform up` one sees them arrive.
-DEMO_UNTIL = "2018-09-02"
+# Left for the sensors: with `mlplatform up` one sees these days arrive.
+_DAYS_LEFT = timedelta(days=28)
 
 
 def show(name: str) -> int:
@@ -28,7 +29,7 @@ def show(name: str) -> int:
     prepare_home(home)
     if home.deployment(name).exists():
         click.echo(f"{name} is deployed already; `mlplatform run {name}` materialises it anew")
-    elif not run_use_case(name, until=DEMO_UNTIL):
+    elif not run_use_case(name, until=_until(load_declaration(name))):
         return 1
     uc = load_declaration(name)
     samples = sample_requests(uc, home)
@@ -42,6 +43,12 @@ def show(name: str) -> int:
         _print_exchange(sample, answer, uc.spec.outcomes)
     _print_summary(name, home)
     return 0 if all(answer.status == sample.expected_status for sample, answer in answers) else 1
+
+
+def _until(uc: Declaration) -> str | None:
+    """Four weeks before the last day that is declared; None where the sources have no last day, or no partitions."""
+    ends = [source.end for source in uc.spec.partitioned_sources if source.end]
+    return (date.fromisoformat(ends[0]) - _DAYS_LEFT).isoformat() if ends else None
 
 
 def free_port() -> int:

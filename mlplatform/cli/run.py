@@ -78,16 +78,24 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def _last_day(uc: Declaration, until: str) -> date:
-    source = uc.spec.sources[0]
+    partitioned = uc.spec.partitioned_sources
+    if not partitioned:
+        raise SpecError(f"--until {until}: the sources of {uc.spec.name} have no partitions, they are read whole")
+    # All partitioned sources have one range.
+    source, start = partitioned[0], _first_day(uc)
     try:
         last = date.fromisoformat(until)
     except ValueError:
         raise SpecError(f"--until takes a date like {source.end or '2018-09-30'}, not {until!r}") from None
-    if last < date.fromisoformat(source.start):
-        raise SpecError(f"--until {until} lies before the first day of `{source.name}`, {source.start}")
+    if last < start:
+        raise SpecError(f"--until {until} lies before the first day of `{source.name}`, {start}")
     if source.end and last > date.fromisoformat(source.end):
         raise SpecError(f"--until {until} lies behind the last day of `{source.name}`, {source.end}")
     return last
+
+
+def _first_day(uc: Declaration) -> date:
+    return date.fromisoformat(uc.spec.partitioned_sources[0].start or "")
 
 
 def _tags(uc: Declaration, last_day: date | None, whole: bool) -> dict[str, str]:
@@ -100,7 +108,7 @@ def _tags(uc: Declaration, last_day: date | None, whole: bool) -> dict[str, str]
         tags |= {FINGERPRINT_TAG: sources_fingerprint(uc)}
     if last_day is None:
         return tags
-    return tags | range_tags(date.fromisoformat(uc.spec.sources[0].start), last_day + timedelta(days=1))
+    return tags | range_tags(uc, _first_day(uc), last_day + timedelta(days=1))
 
 
 def _selected(job: "dg.JobDefinition", select: str) -> "list[dg.AssetKey]":

@@ -9,9 +9,23 @@ from pydantic import BaseModel, ValidationError
 from mlplatform.errors import SpecError
 from mlplatform.spec import PythonSource
 
-__all__ = ["Reader", "parse_params"]
+__all__ = ["Reader", "Table", "parse_params"]
 
 Params = TypeVar("Params", bound=BaseModel)
+
+
+class Table(Protocol):
+    """A source whose rows have no time: it is read whole."""
+
+    def read_all(self) -> pa.Table:
+        """All rows, under the column names of the contract.
+
+        Rows come as they are: a value that is not of its type stays text, so that the contract can name it.
+        Raises SourceError when the source cannot be read as a whole.
+        """
+
+    def fingerprint(self) -> str:
+        """Changes when the content of the source may have changed; reads no rows."""
 
 
 class Reader(Protocol):
@@ -24,9 +38,8 @@ class Reader(Protocol):
         """
 
     def read(self, start: date, end: date) -> pa.Table:
-        """Rows with start <= time < end, under the column names of the contract.
+        """Rows with start <= time < end, under the column names of the contract; as they come, like `read_all`.
 
-        Rows come as they are: a value that is not of its type stays text, so that the contract can name it.
         Raises SourceError when the source cannot be read as a whole.
         """
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
+from typing import Literal
 
 from mlplatform.spec import Source
 
@@ -23,9 +24,12 @@ class Days:
         edges = [self.start + i * step for i in range((self.end - self.start) // step + 1)]
         yield from (Days(a, b) for a, b in pairwise([*edges, self.end]) if a < b)
 
-    def keys(self) -> list[str]:
-        """The days as ISO text, as partitions are called."""
-        return [(self.start + timedelta(days=i)).isoformat() for i in range((self.end - self.start).days)]
+    def keys(self, partition: Literal["day", "month"] = "day") -> list[str]:
+        """The partitions that the days lie in, as they are called: the ISO text of their first day."""
+        days = (self.start + timedelta(days=i) for i in range((self.end - self.start).days))
+        if partition == "day":
+            return [day.isoformat() for day in days]
+        return list(dict.fromkeys(day.replace(day=1).isoformat() for day in days))
 
     def __str__(self) -> str:
         last = self.end - timedelta(days=1)
@@ -39,7 +43,7 @@ def declared_days(source: Source, available: tuple[date, date] | None) -> Days |
     first, behind = available
     if source.end:
         behind = min(behind, date.fromisoformat(source.end) + timedelta(days=1))
-    days = Days(max(first, date.fromisoformat(source.start)), behind)
+    days = Days(max(first, date.fromisoformat(source.start)) if source.start else first, behind)
     return days if days.start < days.end else None
 
 

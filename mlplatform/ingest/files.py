@@ -20,7 +20,7 @@ from mlplatform.errors import SourceError
 from mlplatform.ingest.scan import scan_sql, source_errors
 from mlplatform.spec import FilesSource
 
-__all__ = ["FilesReader"]
+__all__ = ["FilesReader", "TableFiles"]
 
 # Local times run up to 14 hours ahead of UTC, in which a file's own time is known.
 _CLOCK_SLACK = timedelta(days=1)
@@ -36,35 +36,11 @@ class _Extent:
     """Rows without a usable time: `position` in the files, the `day` they are counted to."""
 
 
-class FilesReader:
-    """All rows of the files that match `path`, under the contract's column names; columns not named come along.
-
-    A row whose time cannot be read, or lies behind the moment its file was written, belongs to the day of the usable
-    row before it: it comes with that day's batch, once, for the contract to refuse it. A reader looks at its files
-    once; open another to see what has changed since.
-    """
+class _Files:
+    """The files of a source as one relation. Whoever holds one looks at them once; open another to see changes."""
 
     def __init__(self, spec: FilesSource) -> None:
         self.spec = spec
-
-    def available(self) -> tuple[date, date] | None:
-        """First day with rows, and the day behind the last; None while the files hold no row."""
-        extent = self._extent
-        return (extent.first, extent.last + timedelta(days=1)) if extent else None
-
-    def read(self, start: date, end: date) -> pa.Table:
-        """Rows of the days in [start, end), in the files' order; CSV values are text, Parquet values as typed there."""
-        bounds = {"start": _midnight(start), "end": _midnight(end), "latest": self._latest}
-        inside = "_time >= $start AND _time < $end AND _time <= $latest"
-        strays = self._strays(start, end)
-        with self._rows() as con:
-            if strays is None:
-                query = f"SELECT * EXCLUDE (_time) FROM rows WHERE {inside}"
-            else:
-                con.register("strays", strays)
-                inside = f"({inside}) OR _position IN (SELECT position FROM strays)"
-                query = f"SELECT * EXCLUDE (_time, _position) FROM numbered WHERE {inside} ORDER BY _position"
-            return con.execute(query, bounds).to_arrow_table()
 
     def fingerprint(self) -> str:
         """Hash of the files' names, sizes and times of change."""
@@ -82,35 +58,10 @@ class FilesReader:
         return files
 
     @cached_property
-    def _latest(self) -> datetime:
-        """No row can be later than the newest file."""
-        newest = max(file.stat().st_mtime for file in self._files)
-        return datetime.fromtimestamp(newest, UTC).replace(tzinfo=None) + _CLOCK_SLACK
-
-    @cached_property
     def _in_file(self) -> dict[str, str]:
         """Contract name -> name in the file, for every column the declaration speaks of."""
-        return {name: name for name in (*self.spec.key, self.spec.time_column)} | self.spec.columns
-
-    @cached_property
-    def _extent(self) -> _Extent | None:
-        bounds = {"earliest": EARLIEST, "latest": self._latest}
-        with self._rows() as con:
-            first, last, rows, usable = _row(con, _EXTENT, bounds)
-            if rows and not usable:
-                example = _row(con, f"SELECT any_value({quote(self.spec.time_column)})::VARCHAR FROM rows", {})[0]
-                raise SourceError(self._no_time(example))
-            if not rows:
-                return None
-            strays = con.execute(_STRAYS, bounds | {"first": first}).to_arrow_table() if usable < rows else _NO_STRAYS
-            return _Extent(first, last, strays)
-
-    def _strays(self, start: date, end: date) -> pa.Table | None:
-        extent = self._extent
-        if extent is None or not len(extent.strays):
-            return None
-        day = extent.strays["day"]
-        return extent.strays.filter(pc.and_(pc.greater_equal(day, start), pc.less(day, end)))
+        clock = [self.spec.time_column] if self.spec.time_column else []
+        return {name: name for name in (*self.spec.key, *clock)} | self.spec.columns
 
     @contextmanager
     def _rows(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -137,9 +88,13 @@ class FilesReader:
         taken = {name.lower() for name in (*self._in_file.values(), *self._in_file)}
         others = [quote(name) for name in schema.names if name.lower() not in taken]
         named = [f"{quote(given)} AS {quote(name)}" for name, given in self._in_file.items()]
+        return f"SELECT {', '.join([*named, *others])}, {self._moment(schema)} AS _time FROM ({scan})"
+
+    def _moment(self, schema: pa.Schema) -> str:
+        if self.spec.time_column is None:
+            return "CAST(NULL AS TIMESTAMP)"
         clock = self._in_file[self.spec.time_column]
-        moment = timestamp_sql(quote(clock), schema.field(clock).type)
-        return f"SELECT {', '.join([*named, *others])}, {moment} AS _time FROM ({scan})"
+        return timestamp_sql(quote(clock), schema.field(clock).type)
 
     def _require(self, schema: pa.Schema) -> None:
         for name, given in self._in_file.items():
@@ -153,9 +108,77 @@ class FilesReader:
                 f"`{name}: <name in the file>`."
             )
 
+
+class TableFiles(_Files):
+    """All rows of the files that match `path`, whose rows have no time."""
+
+    def read_all(self) -> pa.Table:
+        """The rows in the files' order; CSV values are text, Parquet values as typed there."""
+        with self._rows() as con:
+            return con.execute("SELECT * EXCLUDE (_time) FROM rows").to_arrow_table()
+
+
+class FilesReader(_Files):
+    """All rows of the files that match `path`, under the contract's column names; columns not named come along.
+
+    A row whose time cannot be read, or lies behind the moment its file was written, belongs to the day of the usable
+    row before it: it comes with that day's batch, once, for the contract to refuse it. A reader looks at its files
+    once; open another to see what has changed since.
+    """
+
+    def available(self) -> tuple[date, date] | None:
+        """First day with rows, and the day behind the last; None while the files hold no row."""
+        extent = self._extent
+        return (extent.first, extent.last + timedelta(days=1)) if extent else None
+
+    def read(self, start: date, end: date) -> pa.Table:
+        """Rows of the days in [start, end), in the files' order; CSV values are text, Parquet values as typed there."""
+        bounds = {"start": _midnight(start), "end": _midnight(end), "latest": self._latest}
+        inside = "_time >= $start AND _time < $end AND _time <= $latest"
+        strays = self._strays(start, end)
+        with self._rows() as con:
+            if strays is None:
+                query = f"SELECT * EXCLUDE (_time) FROM rows WHERE {inside}"
+            else:
+                con.register("strays", strays)
+                inside = f"({inside}) OR _position IN (SELECT position FROM strays)"
+                query = f"SELECT * EXCLUDE (_time, _position) FROM numbered WHERE {inside} ORDER BY _position"
+            return con.execute(query, bounds).to_arrow_table()
+
+    @property
+    def _clock(self) -> str:
+        assert self.spec.time_column is not None, "a source without a time is read by TableFiles"
+        return self.spec.time_column
+
+    @cached_property
+    def _latest(self) -> datetime:
+        """No row can be later than the newest file."""
+        newest = max(file.stat().st_mtime for file in self._files)
+        return datetime.fromtimestamp(newest, UTC).replace(tzinfo=None) + _CLOCK_SLACK
+
+    @cached_property
+    def _extent(self) -> _Extent | None:
+        bounds = {"earliest": EARLIEST, "latest": self._latest}
+        with self._rows() as con:
+            first, last, rows, usable = _row(con, _EXTENT, bounds)
+            if rows and not usable:
+                example = _row(con, f"SELECT any_value({quote(self._clock)})::VARCHAR FROM rows", {})[0]
+                raise SourceError(self._no_time(example))
+            if not rows:
+                return None
+            strays = con.execute(_STRAYS, bounds | {"first": first}).to_arrow_table() if usable < rows else _NO_STRAYS
+            return _Extent(first, last, strays)
+
+    def _strays(self, start: date, end: date) -> pa.Table | None:
+        extent = self._extent
+        if extent is None or not len(extent.strays):
+            return None
+        day = extent.strays["day"]
+        return extent.strays.filter(pc.and_(pc.greater_equal(day, start), pc.less(day, end)))
+
     def _no_time(self, example: str) -> str:
         return (
-            f"source `{self.spec.name}`: no value of `{self._in_file[self.spec.time_column]}` in {self._files[0]} is a "
+            f"source `{self.spec.name}`: no value of `{self._in_file[self._clock]}` in {self._files[0]} is a "
             f"usable time, e.g. '{example}'. Write times as YYYY-MM-DD hh:mm:ss (UTC, or with an offset), none of them "
             f"later than the file itself ({self._latest:%Y-%m-%d})."
         )

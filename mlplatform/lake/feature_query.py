@@ -7,8 +7,8 @@ be computed in the spine's table and what is known of the past in the tables the
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,9 @@ class FeatureQuery:
     key: str
     time: str
     history: tuple[HistoryTable, ...]
+    known_at: Mapping[str, str] = field(default_factory=dict)
+    """Column of the spine that is learned later -> column that says when. What a history table declares of a column of
+    that name holds for the spine, too."""
 
     @classmethod
     def from_manifest(cls, manifest: Path | Mapping[str, Any], use_case: str) -> "FeatureQuery":
@@ -77,6 +80,7 @@ class FeatureQuery:
             key=meta["key"],
             time=meta["time"],
             history=tuple(_history(_table(nodes[name]), declared) for name, declared in meta["history"].items()),
+            known_at=dict(meta.get("known_at", {})),
         )
 
     @classmethod
@@ -85,6 +89,11 @@ class FeatureQuery:
         content = json.loads(path.read_text())
         history = tuple(_history(entry["table"], entry) for entry in content.pop("history"))
         return cls(**content, history=history)
+
+    def learned_later(self, columns: Sequence[str]) -> dict[str, str]:
+        """Those of the spine's `columns` that are learned later -> the column that says when."""
+        declared = {name: at for table in self.history for name, at in table.known_at.items()} | dict(self.known_at)
+        return {name: at for name, at in declared.items() if name in columns and at in columns}
 
     def save(self, path: Path) -> None:
         """Write everything as JSON, as it travels in a bento. A kill on the way leaves what was there before."""

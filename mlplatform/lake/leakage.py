@@ -87,7 +87,8 @@ def check_leakage(
 
 def _sample(con: duckdb.DuckDBPyConnection, query: FeatureQuery, as_of: datetime, rows: int, seed: int) -> pa.Table:
     """Spine rows of the sample, in the order of their key."""
-    labels = {label for table in query.history for label in table.known_at}
+    columns = [name for name, *_ in con.execute(f"DESCRIBE {query.spine}").fetchall()]
+    labels = query.learned_later(columns)
     telling = " OR ".join(f"{label} > (SELECT avg({label}) FROM {query.spine})" for label in sorted(labels)) or "true"
     strata = (f"{query.time} > $as_of - INTERVAL {_RECENT.days} DAY", "true", telling)
     draws = " UNION ".join(
@@ -119,7 +120,7 @@ def _load(
 
 def _rebuild(query: FeatureQuery, row: pa.Table, history: dict[str, pa.Table], stored: pa.Table) -> list[Difference]:
     moment = row[query.time][0].as_py()
-    known = {name: at for table in query.history for name, at in table.known_at.items() if name in row.column_names}
+    known = query.learned_later(row.column_names)
     past = {table.table: _cut(history[table.table], moment, table.time, table.known_at) for table in query.history}
     rebuilt = query.run(_cut(row, moment, query.time, known), past).to_pylist()[0]
     key = rebuilt[query.key]

@@ -50,8 +50,10 @@ class BlendScorer:
         return {"weights": dict(self.weights)}
 
 
-def blend_weights(log_odds: Floats, labels: Labels) -> Floats:
+def blend_weights(log_odds: Floats, labels: Labels, counts: Floats | None = None) -> Floats:
     """Weights [m], none negative, adding up to 1, of columns log_odds[n, m] whose sum fits labels [n] best.
+
+    `counts` [n]: how many examples a row stands for, by default one.
 
     Stacking with weights that are not negative (Breiman, 1996, "Stacked regressions"), fitted by log loss with a free
     intercept: convex, so there is one answer. The sum is calibrated afterwards, so only the weights' ratio counts.
@@ -61,12 +63,12 @@ def blend_weights(log_odds: Floats, labels: Labels) -> Floats:
     from scipy.special import expit
 
     members = log_odds.shape[1]
+    share = np.full(len(labels), 1 / len(labels)) if counts is None else counts / counts.sum()
 
     def loss(point: Floats) -> tuple[float, Floats]:
         score = log_odds @ point[:-1] + point[-1]
-        wrong = expit(score) - labels
-        gradient = np.append(log_odds.T @ wrong, wrong.sum()) / len(labels)
-        return float(np.mean(np.logaddexp(0.0, score) - labels * score)), gradient
+        wrong = share * (expit(score) - labels)
+        return float(share @ (np.logaddexp(0.0, score) - labels * score)), np.append(log_odds.T @ wrong, wrong.sum())
 
     start = np.append(np.full(members, 1 / members), 0.0)
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * members + [(None, None)])

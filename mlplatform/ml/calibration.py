@@ -26,11 +26,12 @@ class Sigmoid:
     intercept: float = 0.0
 
     @classmethod
-    def fit(cls, log_odds: Floats, labels: Labels) -> Self:
+    def fit(cls, log_odds: Floats, labels: Labels, weights: Floats | None = None) -> Self:
         """Fit by maximum likelihood on rows the model did not learn from."""
         from sklearn.linear_model import LogisticRegression
 
-        fitted = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000).fit(log_odds.reshape(-1, 1), labels)
+        model = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000)
+        fitted = model.fit(log_odds.reshape(-1, 1), labels, sample_weight=weights)
         return cls(float(fitted.coef_[0, 0]), float(fitted.intercept_[0]))
 
     def __call__(self, log_odds: Floats) -> Floats:
@@ -53,11 +54,11 @@ class Isotonic:
     probabilities: tuple[float, ...]
 
     @classmethod
-    def fit(cls, log_odds: Floats, labels: Labels) -> Self:
+    def fit(cls, log_odds: Floats, labels: Labels, weights: Floats | None = None) -> Self:
         """Fit by pool-adjacent-violators on rows the model did not learn from."""
         from sklearn.isotonic import IsotonicRegression
 
-        fitted = IsotonicRegression(out_of_bounds="clip").fit(log_odds, labels)
+        fitted = IsotonicRegression(out_of_bounds="clip").fit(log_odds, labels, sample_weight=weights)
         return cls(tuple(map(float, fitted.X_thresholds_)), tuple(map(float, fitted.y_thresholds_)))
 
     def __call__(self, log_odds: Floats) -> Floats:
@@ -75,11 +76,13 @@ class Isotonic:
 Calibration = Sigmoid | Isotonic
 
 
-def fit_calibration(kind: Literal["sigmoid", "isotonic", "none"], log_odds: Floats, labels: Labels) -> Calibration:
-    """The calibration a candidate asked for, learned from its tune rows."""
+def fit_calibration(
+    kind: Literal["sigmoid", "isotonic", "none"], log_odds: Floats, labels: Labels, weights: Floats | None = None
+) -> Calibration:
+    """The calibration a candidate asked for, learned from its tune rows; `weights` [n] count a row so often."""
     if kind == "none":
         return Sigmoid()
-    return Sigmoid.fit(log_odds, labels) if kind == "sigmoid" else Isotonic.fit(log_odds, labels)
+    return Sigmoid.fit(log_odds, labels, weights) if kind == "sigmoid" else Isotonic.fit(log_odds, labels, weights)
 
 
 def calibration_to_json(calibration: Calibration) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlplatform.spec import UseCase
+from mlplatform.spec import SplitByTime, UseCase
 
 __all__ = ["CardFacts", "model_card"]
 
@@ -129,10 +129,14 @@ def _importance(facts: CardFacts) -> Iterable[tuple[str, str]]:
 
 
 def _limits(spec: UseCase, facts: CardFacts) -> Iterable[str]:
-    yield (
-        f"Labels become known {spec.training.split.label_delay_days} days late; what changed since "
-        f"{facts.params.get('test_end', facts.dataset['as_of'])} has not been seen by anyone who judged it."
-    )
+    split = spec.training.split
+    if isinstance(split, SplitByTime):
+        yield (
+            f"Labels become known {split.label_delay_days} days late; what changed since "
+            f"{facts.params.get('test_end', facts.dataset['as_of'])} has not been seen by anyone who judged it."
+        )
+    else:
+        yield f"It was judged on other {split.key}s of the same time, not on a later time."
     gates = spec.training.gates
     few = [each for each in facts.comparison["slices"] if each["positives"] < gates.slice_min_positives]
     if few:

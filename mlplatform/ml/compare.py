@@ -10,18 +10,17 @@ import pandas as pd
 
 from mlplatform.errors import TrainingError
 from mlplatform.ml.bootstrap import Estimate, bootstrap_metric, difference, estimate
+from mlplatform.ml.examples import row_groups, row_weights
 from mlplatform.ml.gates import GateResult, SliceResult, apply_gates
 from mlplatform.ml.metrics import (
     Floats,
     Labels,
-    average_precision,
     brier,
     expected_calibration_error,
     expected_cost,
     rank,
     ranking_metric,
 )
-from mlplatform.ml.metrics import auc as area_under_roc
 from mlplatform.ml.model import Model
 from mlplatform.spec.training import Costs, Gates
 
@@ -78,20 +77,26 @@ def compare(
     event_time: str,
     gates: Gates,
     costs: Costs,
+    weight: str | None = None,
+    group: str | None = None,
     seed: int = 0,
 ) -> Comparison:
     """Judge every model on the same labelled rows and pick the best challenger that passes all gates.
 
-    `incumbent` is (name, model). `test` holds features, label (0/1), event time and the slice columns. Raises
-    TrainingError when a model has learned from rows as late as the first test row: its figures would flatter it.
+    `incumbent` is (name, model). `test` holds features, label (0/1), event time, the slice columns, the column
+    `weight` (how many examples a row stands for) and `group` (rows that the bootstrap draws together), if any. Raises
+    TrainingError when a model may have learned from one of the test rows: its figures would flatter it.
     """
     models = dict(challengers) | ({incumbent[0]: incumbent[1]} if incumbent else {})
     if len(models) != len(challengers) + (incumbent is not None):
         raise TrainingError(f"a challenger has the incumbent's name {incumbent[0] if incumbent else ''!r}; rename it")
-    _require_unseen(models, test[event_time].min())
-    rows = _Rows(test, test[label].to_numpy(dtype=np.int64), gates, costs)
+    _require_unseen(models, test, event_time)
+    rows = _Rows(test, test[label].to_numpy(dtype=np.int64), row_weights(test, weight), gates, costs)
     scores = {name: model.predict(model.matrix(test)) for name, model in models.items()}
-    draws = bootstrap_metric(rows.labels, scores, gates.metric, gates.bootstrap_samples, seed)
+    drawn_together = row_groups(test, group)
+    draws = bootstrap_metric(
+        rows.labels, scores, gates.metric, gates.bootstrap_samples, seed, rows.weights, drawn_together
+    )
     against = incumbent[0] if incumbent else None
 
     def contender(name: str, against: str | None) -> Contender:
@@ -124,11 +129,18 @@ def single_row_latency_ms(model: Model, rows: Floats) -> float:
     return float(np.median(times)) * 1000
 
 
-def _require_unseen(models: Mapping[str, Model], first: pd.Timestamp) -> None:
-    seen = {name: model.learned_until for name, model in models.items() if model.learned_until > first}
-    if seen:
-        until = ", ".join(f"{name} learned until {when}" for name, when in seen.items())
-        raise TrainingError(f"the test rows begin at {first}, but {until}; compare on later rows (a later as_of)")
+def _require_unseen(models: Mapping[str, Model], test: pd.DataFrame, event_time: str) -> None:
+    seen = {name: int((~model.unseen(test, event_time)).sum()) for name, model in models.items()}
+    told = [
+        f"{name} learned until {models[name].learned_until}, and may have seen {rows} of {len(test)} rows"
+        for name, rows in seen.items()
+        if rows
+    ]
+    if told:
+        raise TrainingError(
+            f"the test rows begin at {test[event_time].min()}, but {'; '.join(told)}; compare on later rows (a later "
+            "as_of) or on groups that none has learned from (the split that the model was trained with)"
+        )
 
 
 @dataclass(frozen=True)
@@ -137,21 +149,23 @@ class _Rows:
 
     test: pd.DataFrame
     labels: Labels
+    weights: Floats | None
     gates: Gates
     costs: Costs
 
     def judge(self, name: str, model: Model, scores: Floats, metric: Estimate, gain: Estimate | None) -> Contender:
-        error = expected_calibration_error(self.labels, scores)
+        error = expected_calibration_error(self.labels, scores, weights=self.weights)
+        ranking = rank(self.labels, scores)
         latency = single_row_latency_ms(model, model.matrix(self.test.head(LATENCY_ROWS)))
         slices = self.slices(scores)
         return Contender(
             name=name,
             metric=metric,
-            auc=area_under_roc(self.labels, scores),
-            average_precision=average_precision(self.labels, scores),
-            brier=brier(self.labels, scores),
+            auc=ranking_metric("auc", ranking, self.weights),
+            average_precision=ranking_metric("average_precision", ranking, self.weights),
+            brier=brier(self.labels, scores, self.weights),
             calibration_error=error,
-            cost=expected_cost(self.labels, scores, model.threshold, self.costs),
+            cost=expected_cost(self.labels, scores, model.threshold, self.costs, self.weights),
             latency_ms=latency,
             slices=slices,
             gain=gain,
@@ -172,7 +186,8 @@ class _Rows:
 
     def _slice(self, column: str, group: str, rows: npt.NDArray[np.intp], scores: Floats) -> SliceResult:
         labels = self.labels[rows]
-        metric = ranking_metric(self.gates.metric, rank(labels, scores[rows]))
+        weights = None if self.weights is None else self.weights[rows]
+        metric = ranking_metric(self.gates.metric, rank(labels, scores[rows]), weights)
         return SliceResult(column, group, len(rows), int(labels.sum()), metric)
 
 

@@ -8,21 +8,25 @@ from mlplatform.ml.figure import ACCENT, BASE, MUTED, TEXT, new_figure, to_png
 
 __all__ = ["plot_parts"]
 
+MOST_BARS = 200
 _COLOURS = {"train": BASE, "tune": "#56B4E9", "test": "#009E73", "gap": "#D0D0D0"}
 
 
 def plot_parts(times: pd.Series, parts: pd.Series, labels: pd.Series) -> bytes:
-    """Rows of each day, coloured by the part they belong to, and the share of positives among them."""
-    days = times.dt.normalize()
+    """Rows of each day, coloured by the part they belong to, and the share of positives among them.
+
+    A span of more days than `MOST_BARS` is cut into that many stretches.
+    """
+    days, width, unit = _stretches(times)
     counts = pd.crosstab(days, parts)
     where = date2num(counts.index.to_numpy())
     figure, axes = new_figure(f"{len(times):,} labelled rows, {labels.mean():.2%} of them positive")
     below = np.zeros(len(counts))
     for part in [name for name in _COLOURS if name in counts]:
         height = counts[part].to_numpy(dtype=float)
-        axes.bar(where, height, bottom=below, width=0.9, color=_COLOURS[part], label=part)
+        axes.bar(where, height, bottom=below, width=0.9 * width, color=_COLOURS[part], label=part)
         below += height
-    axes.set(ylabel="rows a day", ylim=(0, 1.15 * below.max()))
+    axes.set(ylabel=f"rows in {unit}", ylim=(0, 1.15 * below.max()))
     locator = AutoDateLocator(maxticks=7)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
@@ -35,3 +39,13 @@ def plot_parts(times: pd.Series, parts: pd.Series, labels: pd.Series) -> bytes:
     share.spines["right"].set_color(MUTED)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=TEXT, frameon=False)
     return to_png(figure)
+
+
+def _stretches(times: pd.Series) -> tuple[pd.Series, int, str]:
+    """The first day of the stretch that each time lies in, its length in days, and that in words."""
+    days = times.dt.normalize()
+    first = days.min()
+    width = -(-((days.max() - first).days + 1) // MOST_BARS)
+    if width == 1:
+        return days, 1, "a day"
+    return first + (days - first) // pd.Timedelta(days=width) * pd.Timedelta(days=width), width, f"{width} days"

@@ -39,7 +39,7 @@ def train_ensemble(
     _require_same_rows(members, rows.encoding)
     tune = rows.examples.at(rows.split.tune)
     columns = np.column_stack([member.log_odds(tune.rows) for member in members.values()])
-    weights = dict(zip(members, map(float, blend_weights(columns, tune.labels)), strict=True))
+    weights = dict(zip(members, map(float, blend_weights(columns, tune.labels, tune.weights)), strict=True))
     kept = {name: weight for name, weight in weights.items() if weight > 0}
     blend = BlendScorer({name: members[name] for name in kept}, kept)
     found = Search({f"weight_{name}": weight for name, weight in weights.items()}, ())

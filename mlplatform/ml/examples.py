@@ -4,19 +4,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
+from mlplatform.errors import TrainingError
 from mlplatform.ml.metrics import Floats, Labels
 
-__all__ = ["Examples"]
+__all__ = ["Examples", "row_groups", "row_weights"]
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows float64[n, f], labels 0/1 [n], and how many rows each one stands for [n] (None: one)."""
+    """Rows float64[n, f], labels 0/1 [n], how many rows each one stands for [n] (None: one), and the number of the
+    group that each belongs to [n] (None: every row is independent of the others)."""
 
     rows: Floats
     labels: Labels
     weights: Floats | None = None
+    groups: npt.NDArray[np.integer] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -24,7 +28,9 @@ class Examples:
     def at(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> "Examples":
         """The chosen rows, by mask or index."""
         weights = None if self.weights is None else self.weights[chosen]
-        return Examples(self.rows[chosen], self.labels[chosen], weights)
+        # Numbered anew from 0: what is drawn are the groups that are there.
+        groups = None if self.groups is None else np.unique(self.groups[chosen], return_inverse=True)[1]
+        return Examples(self.rows[chosen], self.labels[chosen], weights, groups)
 
     def thinned(self, negatives_per_positive: int, seed: int) -> "Examples":
         """All positives and a sample of the negatives, weighted so that the class shares stay what they were."""
@@ -33,7 +39,28 @@ class Examples:
         if kept == len(negative):
             return self
         sample = np.random.default_rng(seed).choice(negative, kept, replace=False)
-        weights = np.ones(len(self))
-        weights[sample] = len(negative) / kept
+        weights = np.ones(len(self)) if self.weights is None else self.weights.copy()
+        weights[sample] *= len(negative) / kept
         rows = np.sort(np.concatenate([positive, sample]))
         return Examples(self.rows[rows], self.labels[rows], weights[rows])
+
+
+def row_groups(frame: pd.DataFrame, column: str | None) -> npt.NDArray[np.integer] | None:
+    """The number of the group of each row, from 0, int[n]; None where no column says so: rows are independent."""
+    return None if column is None else pd.factorize(frame[column])[0]
+
+
+def row_weights(frame: pd.DataFrame, column: str | None) -> Floats | None:
+    """How many examples each row stands for, float64[n]; None where no column says so: one.
+
+    Raises TrainingError when the column is missing, or a weight is missing, infinite or not above 0.
+    """
+    if column is None:
+        return None
+    if column not in frame.columns:
+        raise TrainingError(f"the rows lack the weight {column!r}; have {list(frame.columns)}")
+    weights = frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
+    wrong = int((~(np.isfinite(weights) & (weights > 0))).sum())
+    if wrong:
+        raise TrainingError(f"{wrong} of {len(weights)} labelled rows have no {column!r} above 0; correct the spine")
+    return weights

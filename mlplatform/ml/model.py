@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from mlplatform.errors import ArtifactError
 from mlplatform.ml.calibration import Calibration, Sigmoid, calibration_from_json, calibration_to_json
 from mlplatform.ml.encoding import Encoding
+from mlplatform.ml.groups import Groups
 from mlplatform.ml.metrics import Floats
 from mlplatform.ml.trainer import Scorer
 
@@ -32,6 +34,8 @@ class Model:
     """Probability from which the decision is positive."""
     learned_until: pd.Timestamp
     """Event time from which on no row was used to train, tune or calibrate."""
+    held_out: Groups | None = None
+    """Groups none of whose rows were used, at whatever time."""
 
     @property
     def kind(self) -> str:
@@ -47,6 +51,13 @@ class Model:
     def categorical(self) -> tuple[str, ...]:
         """Names of the columns that hold category codes."""
         return tuple(self.encoding.categories)
+
+    def unseen(self, frame: pd.DataFrame, event_time: str) -> npt.NDArray[np.bool_]:
+        """Which rows of a frame it can not have learned from, bool[n]: later ones, and those of groups held out."""
+        later = (frame[event_time] >= self.learned_until).to_numpy()
+        if self.held_out is None or self.held_out.key not in frame.columns:
+            return later
+        return later | self.held_out.holds(frame[self.held_out.key])
 
     def matrix(self, frame: pd.DataFrame) -> Floats:
         """The rows of a frame with at least the columns `features`, as the other methods take them."""
@@ -87,6 +98,7 @@ class Model:
             "calibration": calibration_to_json(self.calibration),
             "threshold": self.threshold,
             "learned_until": self.learned_until.isoformat(),
+            **({"held_out": asdict(self.held_out)} if self.held_out else {}),
             **self.scorer.save(folder),
         }
         (folder / FILE).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
@@ -104,6 +116,7 @@ class Model:
                 calibration=calibration_from_json(stored["calibration"]),
                 threshold=float(stored["threshold"]),
                 learned_until=pd.Timestamp(stored["learned_until"]),
+                held_out=Groups(**stored["held_out"]) if "held_out" in stored else None,
             )
         except KeyError as error:
             raise ArtifactError(f"{folder / FILE} has no {error}; package the model again") from error

@@ -1,15 +1,30 @@
-"""Time-ordered splits: who may learn from which rows, and who is judged on which. No model here."""
+"""Splits: who may learn from which rows, and who is judged on which, by time or by group. No model here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from mlplatform.errors import TrainingError
-from mlplatform.spec.training import Split
+from mlplatform.ml.groups import Groups
+from mlplatform.spec.training import Split, SplitByGroup, SplitByTime
 
-__all__ = ["Fold", "TimeSplit", "Window", "require_both_classes", "split_by_time", "time_folds"]
+__all__ = [
+    "Fold",
+    "Parts",
+    "Window",
+    "cut_folds",
+    "cut_parts",
+    "group_folds",
+    "require_both_classes",
+    "rows_in_use",
+    "split_by_group",
+    "split_by_time",
+    "time_folds",
+]
 
 Mask = npt.NDArray[np.bool_]
 Times = pd.Series | pd.DatetimeIndex | npt.NDArray[np.datetime64]
@@ -30,56 +45,108 @@ class Window:
         return (times >= self.start.to_datetime64()) & (times < self.end.to_datetime64())
 
 
+Extent = Window | Groups
+"""What the rows of a part have in common."""
+
+
 @dataclass(frozen=True)
-class TimeSplit:
-    """Masks over the rows that were given (bool[n] each) and the windows they come from."""
+class Parts:
+    """Masks over the rows that were given (bool[n] each), and what the rows of each have in common."""
 
     train: Mask
     tune: Mask
     test: Mask
-    train_window: Window
-    tune_window: Window
-    test_window: Window
+    extents: Mapping[str, Extent]
+    """By part: train, tune, test."""
+    learned_until: pd.Timestamp
+    """Event time from which on no row is in train or tune."""
+    held_out: Groups | None = None
+    """Groups none of whose rows are in train or tune, at whatever time."""
 
     def boundaries(self) -> dict[str, str]:
-        """Start and end of each part as ISO timestamps, for a record a person reads."""
-        windows = {"train": self.train_window, "tune": self.tune_window, "test": self.test_window}
+        """Where each part begins and ends, for a record a person reads: ISO timestamps, or shares of the groups."""
         return {
-            f"{name}_{edge}": getattr(window, edge).isoformat()
-            for name, window in windows.items()
-            for edge in ("start", "end")
+            f"{name}_{edge}": value.isoformat() if isinstance(value, pd.Timestamp) else str(value)
+            for name, extent in self.extents.items()
+            for edge, value in _edges(extent).items()
         }
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One step of time-ordered cross-validation: masks over all rows that were given."""
+    """One step of cross-validation: masks over all rows that were given."""
 
     train: Mask
     validation: Mask
-    train_window: Window
-    validation_window: Window
+    train_extent: Extent
+    validation_extent: Extent
 
 
-def split_by_time(event_time: Times, split: Split, as_of: pd.Timestamp) -> TimeSplit:
+def cut_parts(frame: pd.DataFrame, split: Split, event_time: str, as_of: pd.Timestamp) -> Parts:
+    """The parts of the declared kind over the rows of `frame`, which has the event time and, for groups, the key.
+
+    Raises TrainingError when a part has no row, or the frame lacks the key.
+    """
+    if isinstance(split, SplitByTime):
+        return split_by_time(frame[event_time], split, as_of)
+    return split_by_group(_keys(frame, split), split, as_of)
+
+
+def cut_folds(frame: pd.DataFrame, split: Split, event_time: str, as_of: pd.Timestamp) -> tuple[Fold, ...]:
+    """The cross-validation folds of the train part, of the declared kind."""
+    if isinstance(split, SplitByTime):
+        return time_folds(frame[event_time], split, as_of)
+    return group_folds(_keys(frame, split), split)
+
+
+def rows_in_use(split: Split, as_of: pd.Timestamp) -> Window:
+    """The stretch of time whose rows a training as of `as_of` can use, as far as their labels are known by then."""
+    if isinstance(split, SplitByTime):
+        train, _, test = _windows(split, as_of)
+        return Window(train.start, test.end)
+    return Window(pd.Timestamp.min.ceil("D"), as_of)
+
+
+def split_by_time(event_time: Times, split: SplitByTime, as_of: pd.Timestamp) -> Parts:
     """Cut rows into train | gap | tune | gap | test, counted back from `as_of`.
 
     Each gap is the label delay, so every label of a part was known before the next part begins, and every
     label of the test part is known at `as_of`. Raises TrainingError when a part has no row.
     """
     times = _as_datetimes(event_time)
-    train, tune, test = _windows(split, pd.Timestamp(as_of))
-    masks = {name: window.holds(times) for name, window in (("train", train), ("tune", tune), ("test", test))}
-    for name, window in (("train", train), ("tune", tune), ("test", test)):
+    windows = dict(zip(("train", "tune", "test"), _windows(split, pd.Timestamp(as_of)), strict=True))
+    masks = {name: window.holds(times) for name, window in windows.items()}
+    for name, window in windows.items():
         if not masks[name].any():
             raise TrainingError(
                 f"no rows in the {name} part, {window} (as of {as_of}, events {_span(times)}); "
                 f"load more history or shorten the split"
             )
-    return TimeSplit(**masks, train_window=train, tune_window=tune, test_window=test)
+    return Parts(masks["train"], masks["tune"], masks["test"], windows, windows["tune"].end)
 
 
-def time_folds(event_time: Times, split: Split, as_of: pd.Timestamp) -> tuple[Fold, ...]:
+def split_by_group(keys: pd.Series, split: SplitByGroup, as_of: pd.Timestamp) -> Parts:
+    """Deal groups to train, tune and test by the hash of their key; all rows of a group go where it goes.
+
+    Raises TrainingError when a part has no row, or a row has no key.
+    """
+    tuned_until = split.test_share + split.tune_share
+    extents = {
+        "train": Groups(split.key, split.seed, tuned_until, 1.0),
+        "tune": Groups(split.key, split.seed, split.test_share, tuned_until),
+        "test": Groups(split.key, split.seed, 0.0, split.test_share),
+    }
+    masks = {name: groups.holds(keys) for name, groups in extents.items()}
+    for name, groups in extents.items():
+        if not masks[name].any():
+            raise TrainingError(
+                f"no rows in the {name} part, {groups}, out of {keys.nunique()} groups; load more groups or raise "
+                f"{'the other shares less' if name == 'train' else f'{name}_share'}"
+            )
+    return Parts(masks["train"], masks["tune"], masks["test"], extents, pd.Timestamp(as_of), extents["test"])
+
+
+def time_folds(event_time: Times, split: SplitByTime, as_of: pd.Timestamp) -> tuple[Fold, ...]:
     """Cut the train window into `split.folds` growing folds, each validated after a gap.
 
     The window less one gap is cut into folds + 1 equal stretches: fold i learns from the first i and is
@@ -97,17 +164,31 @@ def time_folds(event_time: Times, split: Split, as_of: pd.Timestamp) -> tuple[Fo
     return tuple(_fold(times, window, i * stretch, gap, stretch) for i in range(1, split.folds + 1))
 
 
-def require_both_classes(labels: npt.NDArray[np.integer], part: str, window: Window) -> None:
+def group_folds(keys: pd.Series, split: SplitByGroup) -> tuple[Fold, ...]:
+    """Cut the training groups into `split.folds` equal shares; each is validated on once, the rest is learned from."""
+    first = split.test_share + split.tune_share
+    whole = Groups(split.key, split.seed, first, 1.0)
+    train = whole.holds(keys)
+    edges = np.linspace(first, 1.0, split.folds + 1).tolist()
+    folds = []
+    for low, high in pairwise(edges):
+        validated = Groups(split.key, split.seed, low, high)
+        validation = validated.holds(keys)
+        folds.append(Fold(train & ~validation, validation, whole, validated))
+    return tuple(folds)
+
+
+def require_both_classes(labels: npt.NDArray[np.integer], part: str, extent: Extent) -> None:
     """Raise TrainingError when `labels` (0/1, shape [n]) of a part hold one class only."""
     positives = int(np.sum(labels == 1))
     if positives in (0, len(labels)):
         raise TrainingError(
-            f"the {part} part, {window}, has {positives} positives in {len(labels)} rows; "
+            f"the {part} part, {extent}, has {positives} positives in {len(labels)} rows; "
             f"both classes are needed: load more history or lengthen the part"
         )
 
 
-def _windows(split: Split, as_of: pd.Timestamp) -> tuple[Window, Window, Window]:
+def _windows(split: SplitByTime, as_of: pd.Timestamp) -> tuple[Window, Window, Window]:
     gap = pd.Timedelta(days=split.label_delay_days)
     ends = []
     end = as_of - gap
@@ -125,6 +206,21 @@ def _fold(
     train = Window(whole.start, whole.start + learned)
     validation = Window(train.end + gap, train.end + gap + stretch)
     return Fold(train.holds(times), validation.holds(times), train, validation)
+
+
+def _keys(frame: pd.DataFrame, split: SplitByGroup) -> pd.Series:
+    if split.key not in frame.columns:
+        raise TrainingError(
+            f"split.key names {split.key!r}, which the features lack; have {list(frame.columns)}. Add it to the "
+            "features' SQL (it need not be a feature of the models)"
+        )
+    return frame[split.key]
+
+
+def _edges(extent: Extent) -> dict[str, pd.Timestamp | float]:
+    if isinstance(extent, Window):
+        return {"start": extent.start, "end": extent.end}
+    return {"from_share": extent.low, "to_share": extent.high}
 
 
 def _as_datetimes(event_time: Times) -> npt.NDArray[np.datetime64]:

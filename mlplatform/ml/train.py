@@ -1,6 +1,6 @@
 """One candidate from rows to a calibrated model: split, search, fit, calibrate, judge."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -14,10 +14,10 @@ from mlplatform.ml.bootstrap import Estimate, bootstrap_metric, estimate
 from mlplatform.ml.calibration import fit_calibration
 from mlplatform.ml.cores import spare_threads
 from mlplatform.ml.encoding import Encoding
-from mlplatform.ml.examples import Examples
+from mlplatform.ml.examples import Examples, row_groups, row_weights
 from mlplatform.ml.metrics import Floats, Labels, brier, expected_calibration_error, expected_cost
 from mlplatform.ml.model import Model
-from mlplatform.ml.splits import TimeSplit, require_both_classes, split_by_time, time_folds
+from mlplatform.ml.splits import Fold, Parts, cut_folds, cut_parts, require_both_classes
 from mlplatform.ml.threshold import cost_threshold
 from mlplatform.ml.trainer import Params, Scorer, Trainer, trainer_for
 from mlplatform.ml.tuning import Progress, Search, Trial, search
@@ -87,7 +87,8 @@ def train_candidate(
     started = perf_counter()
     rows = LabelledRows.of(frame, training, event_time, as_of)
     trainer = trainer_for(candidate, rows.encoding, training.gates.metric)
-    found = _search(trainer, rows.times, rows.examples, candidate, training, as_of, progress, log)
+    folds = [] if candidate.tuning.trials == 0 else cut_folds(rows.frame, training.split, event_time, as_of)
+    found = _search(trainer, folds, rows.examples, candidate, training, progress, log)
     train, tune = rows.examples.at(rows.split.train), rows.examples.at(rows.split.tune)
     fitted = trainer.prepare(train, tune, spare_threads())(found.params)
     return finish(candidate, fitted, found, rows, training, started)
@@ -97,8 +98,8 @@ def train_candidate(
 class LabelledRows:
     """The rows of the three parts in time order, as the trainers take them."""
 
-    times: pd.Series
-    split: TimeSplit
+    frame: pd.DataFrame
+    split: Parts
     encoding: Encoding
     examples: Examples
 
@@ -108,7 +109,7 @@ class LabelledRows:
         frame, split = _rows_in_use(frame, event_time, training, as_of)
         encoding, examples = _examples(frame, split, training)
         _require_classes(examples.labels, split)
-        return cls(frame[event_time], split, encoding, examples)
+        return cls(frame, split, encoding, examples)
 
 
 def finish(
@@ -116,8 +117,9 @@ def finish(
 ) -> TrainedCandidate:
     """Calibrate on the tune rows, then judge; `started` is when the training began, by `perf_counter`."""
     split, tune = rows.split, rows.examples.at(rows.split.tune)
-    calibration = fit_calibration(candidate.calibration, fitted.log_odds(tune.rows), tune.labels)
-    model = Model(rows.encoding, fitted, calibration, cost_threshold(training.costs), split.tune_window.end)
+    calibration = fit_calibration(candidate.calibration, fitted.log_odds(tune.rows), tune.labels, tune.weights)
+    threshold = cost_threshold(training.costs)
+    model = Model(rows.encoding, fitted, calibration, threshold, split.learned_until, split.held_out)
     return TrainedCandidate(
         name=candidate.name,
         model=model,
@@ -135,65 +137,73 @@ def finish(
 def judge(model: Model, examples: Examples, training: Training, seed: int) -> Judged:
     """Figures of a model on labelled rows, intervals by a stratified bootstrap."""
     scores = model.predict(examples.rows)
-    labels = examples.labels
+    labels, weights = examples.labels, examples.weights
     return Judged(
         rows=len(examples),
         positives=int(labels.sum()),
-        auc=_interval(labels, scores, "auc", training.gates, seed),
-        average_precision=_interval(labels, scores, "average_precision", training.gates, seed),
-        brier=brier(labels, scores),
-        calibration_error=expected_calibration_error(labels, scores),
-        cost=expected_cost(labels, scores, model.threshold, training.costs),
+        auc=_interval(examples, scores, "auc", training.gates, seed),
+        average_precision=_interval(examples, scores, "average_precision", training.gates, seed),
+        brier=brier(labels, scores, weights),
+        calibration_error=expected_calibration_error(labels, scores, weights=weights),
+        cost=expected_cost(labels, scores, model.threshold, training.costs, weights),
     )
 
 
 def _rows_in_use(
     frame: pd.DataFrame, event_time: str, training: Training, as_of: pd.Timestamp
-) -> tuple[pd.DataFrame, TimeSplit]:
+) -> tuple[pd.DataFrame, Parts]:
     """Rows of the three parts, in time order whatever order they came in, so that the same rows give one model."""
-    split = split_by_time(frame[event_time], training.split, as_of)
+    split = cut_parts(frame, training.split, event_time, as_of)
     used = frame[split.train | split.tune | split.test].sort_values(event_time, kind="stable")
-    return used, split_by_time(used[event_time], training.split, as_of)
+    return used, cut_parts(used, training.split, event_time, as_of)
 
 
-def _examples(frame: pd.DataFrame, split: TimeSplit, training: Training) -> tuple[Encoding, Examples]:
+def _examples(frame: pd.DataFrame, split: Parts, training: Training) -> tuple[Encoding, Examples]:
     if training.label not in frame.columns:
         raise TrainingError(f"the training rows lack the label {training.label!r}; have {list(frame.columns)}")
     encoding = Encoding.learn(frame[split.train], training.features, training.categorical)
     labels = frame[training.label]
     if not labels.isin([0, 1]).all():
         raise TrainingError(f"{training.label!r} must be 0 or 1 in every row; drop rows whose label is not known yet")
-    return encoding, Examples(encoding.matrix(frame), labels.to_numpy(dtype=np.int64))
+    weights, groups = row_weights(frame, training.weight), row_groups(frame, training.split.group)
+    return encoding, Examples(encoding.matrix(frame), labels.to_numpy(dtype=np.int64), weights, groups)
 
 
-def _require_classes(labels: Labels, split: TimeSplit) -> None:
-    require_both_classes(labels[split.train], "train", split.train_window)
-    require_both_classes(labels[split.tune], "tune", split.tune_window)
-    require_both_classes(labels[split.test], "test", split.test_window)
+def _require_classes(labels: Labels, split: Parts) -> None:
+    require_both_classes(labels[split.train], "train", split.extents["train"])
+    require_both_classes(labels[split.tune], "tune", split.extents["tune"])
+    require_both_classes(labels[split.test], "test", split.extents["test"])
 
 
 def _search(
     trainer: Trainer,
-    times: pd.Series,
+    cut: Sequence[Fold],
     examples: Examples,
     candidate: SearchedCandidate,
     training: Training,
-    as_of: pd.Timestamp,
     progress: Progress | None,
     log: Path | None,
 ) -> Search:
     if candidate.tuning.trials == 0:
         return Search(trainer.defaults(), ())
     folds = []
-    for fold in time_folds(times, training.split, as_of):
-        require_both_classes(examples.labels[fold.train], "fold's train", fold.train_window)
-        require_both_classes(examples.labels[fold.validation], "fold's validation", fold.validation_window)
+    for fold in cut:
+        require_both_classes(examples.labels[fold.train], "fold's train", fold.train_extent)
+        require_both_classes(examples.labels[fold.validation], "fold's validation", fold.validation_extent)
         folds.append((examples.at(fold.train), examples.at(fold.validation)))
     return search(trainer, folds, candidate.tuning, training.gates.metric, progress, log)
 
 
-def _interval(labels: Labels, scores: Floats, metric: str, gates: Gates, seed: int) -> Estimate:
-    draws = bootstrap_metric(labels, {"model": scores}, metric, gates.bootstrap_samples, seed)["model"]
+def _interval(examples: Examples, scores: Floats, metric: str, gates: Gates, seed: int) -> Estimate:
+    draws = bootstrap_metric(
+        examples.labels,
+        {"model": scores},
+        metric,
+        gates.bootstrap_samples,
+        seed,
+        examples.weights,
+        examples.groups,
+    )["model"]
     return estimate(draws, gates.confidence)
 
 

@@ -22,7 +22,15 @@ from mlplatform.lake.lake import Lake
 if TYPE_CHECKING:
     from mlplatform.lake.feature_query import FeatureQuery
 
-__all__ = ["DBT_PROJECT", "compile_features", "dbt_environment", "dbt_resource", "manifest", "parse_ahead"]
+__all__ = [
+    "DBT_PROJECT",
+    "build_models",
+    "compile_features",
+    "dbt_environment",
+    "dbt_resource",
+    "manifest",
+    "parse_ahead",
+]
 
 _PACKAGE = Path(__file__).parent.parent
 # A wheel carries the project inside the package; a checkout has it at the top.
@@ -91,6 +99,15 @@ def _is_current(path: Path) -> bool:
         return False
     sources = (p for kind in ("*.sql", "*.yml", "*.md") for p in DBT_PROJECT.rglob(kind))
     return all(source.stat().st_mtime <= path.stat().st_mtime for source in sources)
+
+
+def build_models(home: Home, use_case: str) -> None:
+    """Build the models of a use case from the raw tables in the lake of a home, with their tests, beside Dagster.
+
+    Raises:
+        PlatformError: a model or a test fails; the message is dbt's own.
+    """
+    _dbt(home, "build", "--select", f"fqn:*.{use_case}.*")
 
 
 def compile_features(home: Home, use_case: str) -> "FeatureQuery":

@@ -19,18 +19,28 @@ class ByKind:
     `kind`, and the wrong field of a right one.
     """
 
+    default: str | None = None
+    """The kind of one that names none."""
+
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Pydantic's hook."""
         models: dict[str, Any] = handler(schema)["discriminator"]["mapping"]
         return {
             "type": "object",
-            "required": ["kind"],
+            "required": [] if self.default else ["kind"],
             "properties": {"kind": {"enum": list(models)}},
             "allOf": [
                 {
-                    "if": {"required": ["kind"], "properties": {"kind": {"const": kind}}},
+                    "if": {
+                        "required": [] if kind == self.default else ["kind"],
+                        "properties": {"kind": {"const": kind}},
+                    },
                     "then": {"$ref": reference},
                 }
                 for kind, reference in models.items()
             ],
         }
+
+    def named(self, given: Any) -> Any:
+        """What a person wrote, with the default kind where it names none."""
+        return {"kind": self.default, **given} if self.default and isinstance(given, dict) else given

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
 from mlplatform.spec.by_kind import ByKind
@@ -15,16 +15,42 @@ class _AnySource(Declared):
     """Lower-case name; the rows land in the table `raw_<use case>.<name>`."""
     key: Annotated[list[ColumnName], Field(min_length=1)]
     """Columns that identify a row: a row that comes twice is stored once."""
-    time_column: ColumnName = "event_time"
-    """When the row happened (a timestamp without zone, UTC)."""
-    start: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
-    """First day to ingest; the daily partitions begin here."""
+    time_column: ColumnName | None = "event_time"
+    """When the row happened (a timestamp without zone, UTC); `null` for a table that is simply there, such as people:
+    it is read whole in every run."""
+    partition: Literal["day", "month", "none"] = "day"
+    """One partition a day or a month; `none`: one asset that reads all the source has in every run. All partitioned
+    sources of a use case have the same `partition`, `start` and `end`: a run goes over one range of them."""
+    start: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
+    """First day to ingest; partitions begin here (those of months with its month). May be left out where there are
+    none."""
     end: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
     """Last day to ingest; left out, the source goes on for ever."""
     max_days_per_run: PositiveInt = 7
     """How many new days the new-data sensor ingests in one run."""
     look_back_days: PositiveInt = 30
     """When the source's content changed: how many days are read again, for late rows and labels that became known."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_time_no_partitions(cls, given: Any) -> Any:
+        """A table without a time needs not say that it has no partitions either."""
+        timeless = isinstance(given, dict) and "time_column" in given and given["time_column"] is None
+        return {"partition": "none", **given} if timeless else given
+
+    @model_validator(mode="after")
+    def _partitions_have_a_time_and_a_start(self) -> "_AnySource":
+        if self.time_column is None and (self.partition != "none" or self.start or self.end):
+            raise ValueError(
+                f"source `{self.name}` has no time (time_column: null), so it has no `partition` but none, no `start` "
+                "and no `end`; leave them out, or name its time_column"
+            )
+        if self.partition != "none" and self.start is None:
+            raise ValueError(
+                f"source `{self.name}` needs `start`, its first day (YYYY-MM-DD); or `partition: none` to read all it "
+                "has in every run; or `time_column: null` if its rows have no time"
+            )
+        return self
 
 
 class PythonSource(_AnySource):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
 from mlplatform.spec.by_kind import ByKind
@@ -17,6 +17,8 @@ __all__ = [
     "SearchedCandidate",
     "SklearnCandidate",
     "Split",
+    "SplitByGroup",
+    "SplitByTime",
     "TorchCandidate",
     "Training",
     "Tuning",
@@ -25,13 +27,15 @@ __all__ = [
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Split(Declared):
+class SplitByTime(Declared):
     """Time-ordered: train | gap | tune | gap | out-of-time test, all days counted back from `as_of`.
 
     The gap is the label delay: a model that is scored on day d could have used only labels known by then.
     The test window ends `label_delay_days` before `as_of`, so that all of its labels have arrived.
     """
 
+    kind: Literal["time"] = "time"
+    """Learn from the past, be judged on what came after; the default."""
     label_delay_days: Annotated[int, Field(ge=0)]
     """Days until a label is known, and the length of each gap."""
     train_days: PositiveInt
@@ -47,6 +51,55 @@ class Split(Declared):
     def span_days(self) -> int:
         """Days from the first training row to `as_of`: three parts and three gaps."""
         return self.train_days + self.tune_days + self.test_days + 3 * self.label_delay_days
+
+    @property
+    def group(self) -> str | None:
+        """Rows count as independent of each other."""
+        return None
+
+
+class SplitByGroup(Declared):
+    """By a hash of a key, such as the person: all rows of one group lie in one part, at whatever time they happened.
+
+    For labels that take years, where no training set could end before the test begins. The part of a group depends on
+    its key, the seed and the shares alone: new rows and new groups move nobody.
+    """
+
+    kind: Literal["group"]
+    """Learn from some groups, be judged on others."""
+    key: ColumnName
+    """Column of the features that names the group."""
+    tune_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the groups for early stopping and calibration."""
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the groups that no model has seen; the rest is for training."""
+    folds: Annotated[int, Field(ge=2, le=20)] = 3
+    """Cross-validation folds of the training groups, for the search."""
+    seed: int = 7
+    """Another seed deals the groups anew, and a champion of the old seed can no longer be judged fairly."""
+
+    @property
+    def group(self) -> str | None:
+        """Column whose rows of one value belong together."""
+        return self.key
+
+    @model_validator(mode="after")
+    def _something_is_left_to_learn_from(self) -> "SplitByGroup":
+        if self.tune_share + self.test_share >= 1:
+            raise ValueError(
+                f"tune_share {self.tune_share} and test_share {self.test_share} leave no group to train on; "
+                "together they must stay below 1"
+            )
+        return self
+
+
+_BY_TIME_UNLESS_SAID = ByKind(default="time")
+Split = Annotated[
+    SplitByTime | SplitByGroup,
+    Field(discriminator="kind"),
+    _BY_TIME_UNLESS_SAID,
+    BeforeValidator(_BY_TIME_UNLESS_SAID.named),
+]
 
 
 class Tuning(Declared):
@@ -223,12 +276,15 @@ class Training(_Unique):
 
     label: ColumnName = "label"
     """Column of the features with the label, 0 or 1."""
+    weight: ColumnName | None = None
+    """Column of the spine: how many examples a row stands for, such as one over the chance that its label became known
+    at all (inverse-probability-of-censoring weights). Models, calibration and figures count each row so often."""
     features: Annotated[list[ColumnName], Field(min_length=1)]
     """Feature columns the models see, in this order."""
     categorical: list[ColumnName] = []
     """Those of `features` that hold categories, not amounts."""
     split: Split
-    """The parts, in days."""
+    """Who learns from which rows, and who is judged on which."""
     costs: Costs
     """What mistakes cost."""
     gates: Gates

@@ -79,3 +79,19 @@ class UseCase(Declared):
         if len(names) != len(set(names)):
             raise ValueError(f"two sources share a name: {', '.join(names)}; give each its own")
         return self
+
+    @model_validator(mode="after")
+    def _partitions_are_alike(self) -> "UseCase":
+        """A run goes over one range of partitions; Dagster refuses a range that one of its assets does not have."""
+        ranges = {f"{s.partition} from {s.start} to {s.end or 'now'}" for s in self.partitioned_sources}
+        if len(ranges) > 1:
+            raise ValueError(
+                f"partitioned sources differ ({'; '.join(sorted(ranges))}); give them one `partition`, `start` and "
+                "`end`, or `partition: none`"
+            )
+        return self
+
+    @property
+    def partitioned_sources(self) -> list[Source]:
+        """Those that come a day or a month at a time."""
+        return [source for source in self.sources if source.partition != "none"]

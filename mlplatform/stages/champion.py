@@ -111,6 +111,8 @@ def _compare(
         event_time=uc.spec.event_time,
         gates=training.gates,
         costs=training.costs,
+        weight=training.weight,
+        group=training.split.group,
     )
 
 

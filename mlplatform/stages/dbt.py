@@ -14,7 +14,7 @@ from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import describe_table
 from mlplatform.resources.dbt import DBT_PROJECT, manifest
 from mlplatform.resources.lake import LakeResource, table_metadata, table_of
-from mlplatform.spec import Declaration
+from mlplatform.spec import Declaration, SplitByTime
 from mlplatform.stages.naming import asset_key
 
 __all__ = ["dbt_assets"]
@@ -64,10 +64,13 @@ def dbt_assets(uc: Declaration) -> dg.AssetsDefinition:
 
 
 def _require_one_label_delay(uc: Declaration) -> None:
-    """Staging dates the labels that come without a date, the split leaves gaps: with two delays labels would leak."""
+    """Staging dates the labels that come without a date, a split by time leaves gaps: with two, labels would leak."""
+    split = uc.spec.training.split
+    if not isinstance(split, SplitByTime):
+        return
     path, name = DBT_PROJECT / "dbt_project.yml", f"{uc.spec.name}_label_delay_days"
     in_dbt = yaml.safe_load(path.read_text(encoding="utf-8")).get("vars", {}).get(name)
-    declared = uc.spec.training.split.label_delay_days
+    declared = split.label_delay_days
     if in_dbt is not None and in_dbt != declared:
         raise SpecError(
             f"{path} says {name}: {in_dbt}, {uc.folder / 'defs.yaml'} says split.label_delay_days: {declared}; "
@@ -80,7 +83,9 @@ def _require_features(uc: Declaration, parsed: Path) -> None:
     models = json.loads(parsed.read_text(encoding="utf-8"))["nodes"].values()
     name = f"{uc.spec.name}_features"
     columns = next((list(model["columns"]) for model in models if model["name"] == name), [])
-    declared = [*uc.spec.training.features, *uc.spec.training.gates.slices]
+    training = uc.spec.training
+    grouped = [training.split.group] if training.split.group else []
+    declared = [*training.features, *training.gates.slices, *grouped]
     # A model that documents no columns says nothing of which there are.
     unknown = sorted(set(declared) - set(columns)) if columns else []
     if unknown:

@@ -71,10 +71,15 @@ def use_case_tags(uc: Declaration) -> dict[str, str]:
     return {"mlplatform/use_case": uc.spec.name}
 
 
-def range_tags(start: date, end: date) -> dict[str, str]:
-    """Tags of a single run over the daily partitions from `start` to the day before `end`."""
-    last = end - timedelta(days=1)
-    return {_RANGE_START: start.isoformat(), _RANGE_END: last.isoformat()}
+def range_tags(uc: Declaration, start: date, end: date) -> dict[str, str]:
+    """Tags of a single run over the partitions that hold `start` to the day before `end`; none where there are none."""
+    partitions = {source.partition for source in uc.spec.partitioned_sources}
+    if not partitions:
+        return {}
+    first, last = start, end - timedelta(days=1)
+    if partitions == {"month"}:
+        first, last = first.replace(day=1), last.replace(day=1)
+    return {_RANGE_START: first.isoformat(), _RANGE_END: last.isoformat()}
 
 
 def jobs(uc: Declaration) -> dict[str, Any]:

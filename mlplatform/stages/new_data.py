@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlplatform.errors import MissingExtraError
 from mlplatform.home import Home
 from mlplatform.ingest.days import Days, declared_days, next_days
 from mlplatform.lake.lake import Lake
@@ -54,23 +55,26 @@ def new_data_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinitio
         if due:
             return dg.SkipReason(f"the training of decision {due} comes first")
         # A source that cannot be read fails the tick: red in the UI, with the message, the cursor where it was.
-        states = _look(uc, context.cursor)
+        try:
+            states = _look(uc, context.cursor)
+        except MissingExtraError as missing:
+            return dg.SkipReason(str(missing))
         cursor = json.dumps({name: state.stored() for name, state in states.items()})
         fingerprint = _combined({name: state.fingerprint for name, state in states.items()})
         covered = _covered_until(uc)
-        days = _next(uc, states, covered, changed=_carried_fingerprint(context.instance, uc) != fingerprint)
-        if days is None:
+        work = _next(uc, states, covered, changed=_carried_fingerprint(context.instance, uc) != fingerprint)
+        if work is None:
             return dg.SensorResult(skip_reason=_nothing_new(uc, covered), cursor=cursor)
-        return _ask(context, uc, days, fingerprint, cursor)
+        return _ask(context, uc, work, fingerprint, cursor)
 
     return new_data
 
 
 def sources_fingerprint(uc: Declaration) -> str:
     """One text that changes when the content of any source may have changed; a run is tagged with what it read."""
-    from mlplatform.ingest.open import open_reader
+    from mlplatform.ingest.open import open_source
 
-    return _combined({source.name: open_reader(source, uc.folder).fingerprint() for source in uc.spec.sources})
+    return _combined({source.name: open_source(source, uc.folder).fingerprint() for source in uc.spec.sources})
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,11 @@ def _look(uc: Declaration, cursor: str | None) -> dict[str, _State]:
 
 
 def _look_at(uc: Declaration, source: Source, known: list[str | None] | None) -> _State:
-    from mlplatform.ingest.open import open_reader
+    from mlplatform.ingest.open import open_reader, open_source
 
+    if source.partition == "none":
+        # Read whole whenever it changed: which days it has does not matter.
+        return _State(open_source(source, uc.folder).fingerprint(), None)
     reader = open_reader(source, uc.folder)
     fingerprint = reader.fingerprint()
     if known and known[0] == fingerprint and known[1] and known[2]:
@@ -118,34 +125,50 @@ def _carried_fingerprint(instance: dg.DagsterInstance, uc: Declaration) -> str |
     return next(filter(None, tags), None)
 
 
-def _next(uc: Declaration, states: dict[str, _State], covered: date | None, changed: bool) -> Days | None:
-    wanted = [next_days(source, states[source.name].days, covered, changed) for source in uc.spec.sources]
+@dataclass(frozen=True)
+class _Work:
+    """What a run is to read."""
+
+    name: str
+    tags: dict[str, str]
+
+
+def _next(uc: Declaration, states: dict[str, _State], covered: date | None, changed: bool) -> _Work | None:
+    partitioned = uc.spec.partitioned_sources
+    if not partitioned:
+        return _Work("all rows", {}) if covered is None or changed else None
+    wanted = [next_days(source, states[source.name].days, covered, changed) for source in partitioned]
     found = [days for days in wanted if days is not None]
-    return Days(min(d.start for d in found), max(d.end for d in found)) if found else None
+    if not found:
+        return None
+    days = Days(min(d.start for d in found), max(d.end for d in found))
+    return _Work(str(days), range_tags(uc, days.start, days.end))
 
 
 def _nothing_new(uc: Declaration, covered: date | None) -> str:
+    if not uc.spec.partitioned_sources:
+        return f"the sources of {uc.spec.name} have not changed since they were read"
     if covered is None:
         return f"no source of {uc.spec.name} has a row yet"
     return f"no source has rows beyond {covered - timedelta(days=1)}, which the newest decision covers"
 
 
 def _ask(
-    context: dg.SensorEvaluationContext, uc: Declaration, days: Days, fingerprint: str, cursor: str
+    context: dg.SensorEvaluationContext, uc: Declaration, work: _Work, fingerprint: str, cursor: str
 ) -> dg.SensorResult:
-    batch = f"{days} {fingerprint}"
+    batch = f"{work.name} {fingerprint}"
     failed = failed_runs(context.instance, {_BATCH_TAG: batch})
     if failed >= ATTEMPTS:
         reason = (
-            f"{days} failed {failed} times; look at the last run, then correct the source (a changed source is tried "
-            f"again) or run `mlplatform run {uc.spec.name}`"
+            f"{work.name} failed {failed} times; look at the last run, then correct the source (a changed source is "
+            f"tried again) or run `mlplatform run {uc.spec.name}`"
         )
         return dg.SensorResult(skip_reason=reason, cursor=cursor)
     request = dg.RunRequest(
         run_key=f"{uc.spec.name} {batch} attempt {failed + 1}",
         job_name=ingest_job(uc) if current_deployment(uc) else everything_job(uc),
         tags={
-            **range_tags(days.start, days.end),
+            **work.tags,
             **use_case_tags(uc),
             _BATCH_TAG: batch,
             FINGERPRINT_TAG: fingerprint,

@@ -132,15 +132,18 @@ def _pictures(uc: Declaration, result: "TrainedCandidate", rows: "pd.DataFrame")
     import numpy as np
 
     from mlplatform.ml import plots
+    from mlplatform.ml.examples import row_weights
 
     test = rows[rows["part"] == "test"]
     labels = test[uc.spec.training.label].to_numpy(dtype=np.int64)
     matrix = result.model.matrix(test)
     scores = result.model.predict(matrix)
     shown = matrix[:_EXPLAINED_ROWS]
+    threshold, weights = result.model.threshold, row_weights(test, uc.spec.training.weight)
     return {
-        "precision_recall": plots.plot_precision_recall(labels, scores, result.model.threshold),
-        "calibration": plots.plot_calibration(labels, scores),
+        "precision_recall": plots.plot_precision_recall(labels, scores, threshold, weights),
+        "calibration": plots.plot_calibration(labels, scores, weights=weights),
+        "decision_curve": plots.plot_decision_curve(labels, scores, threshold, weights),
         "importance": plots.plot_importance(result.importance),
         "contributions": plots.plot_contributions(result.model.explain(shown), shown, result.model.features),
     }

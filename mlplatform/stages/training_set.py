@@ -32,7 +32,12 @@ CONTENT_SHA256 = "content_sha256"
 def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Labelled rows of the split's span; rows that break the `Features` contract go to quarantine."""
     version = code_version(
-        "contracts", "ml/splits.py", "stages/training_set.py", contract_file(uc), declared=uc.spec.training.split
+        "contracts",
+        "ml/splits.py",
+        "ml/groups.py",
+        "stages/training_set.py",
+        contract_file(uc),
+        declared=uc.spec.training.split,
     )
 
     @dg.asset(
@@ -58,7 +63,8 @@ def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(
             value=frozen,
             metadata={
-                "rows_per_day": picture(_plot(uc, frozen), "rows per day and part"),
+                "rows_over_time": picture(_plot(uc, frozen), "rows over time and part"),
+                "rows_without_label": _without_label(uc, opened, snapshot, moment),
                 AS_OF: moment.isoformat(),
                 "features_snapshot": snapshot,
                 CONTENT_SHA256: digest,
@@ -71,27 +77,42 @@ def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
     return training_set
 
 
-_DESCRIPTION = "Labelled features that passed the contract, frozen at `as_of`: split into train, tune and test by time."
+_DESCRIPTION = "Labelled features that passed the contract, frozen at `as_of`: split into train, tune and test."
 
 
 def _labelled_rows(uc: Declaration, lake: Lake, snapshot: int, as_of: "pd.Timestamp") -> "pd.DataFrame":
-    import pandas as pd
+    from mlplatform.ml.splits import rows_in_use
 
-    spec, split = uc.spec, uc.spec.training.split
-    keys = ", ".join(spec.entity_keys)
+    spec, window = uc.spec, rows_in_use(uc.spec.training.split, as_of)
+    keys, training = ", ".join(spec.entity_keys), spec.training
+    told = ", ".join(f"s.{name}" for name in (training.label, spec.label_known_at, training.weight) if name)
     with lake.read(snapshot) as con:
         return con.execute(
-            f"SELECT f.*, s.{spec.training.label}, s.{spec.label_known_at} "
+            f"SELECT f.*, {told} "
             f"FROM {spec.name}.features AS f JOIN {spec.name}.spine AS s USING ({keys}) "
             f"WHERE f.{spec.event_time} >= $start AND f.{spec.event_time} < $end "
-            f"AND s.{spec.training.label} IS NOT NULL AND s.{spec.label_known_at} <= $as_of "
+            f"AND s.{training.label} IS NOT NULL AND s.{spec.label_known_at} <= $as_of "
             f"ORDER BY f.{spec.event_time}, {', '.join(f'f.{k}' for k in spec.entity_keys)}",
             {
-                "start": (as_of - pd.Timedelta(days=split.span_days)).to_pydatetime(),
-                "end": (as_of - pd.Timedelta(days=split.label_delay_days)).to_pydatetime(),
+                "start": window.start.to_pydatetime(),
+                "end": window.end.to_pydatetime(),
                 "as_of": as_of.to_pydatetime(),
             },
         ).df()
+
+
+def _without_label(uc: Declaration, lake: Lake, snapshot: int, as_of: "pd.Timestamp") -> int:
+    """Examples of the same stretch of time whose label nobody knows at `as_of`: not yet, or never (censored)."""
+    from mlplatform.ml.splits import rows_in_use
+
+    spec, window = uc.spec, rows_in_use(uc.spec.training.split, as_of)
+    with lake.read(snapshot) as con:
+        row = con.execute(
+            f"SELECT count(*) FROM {spec.name}.spine WHERE {spec.event_time} >= ? AND {spec.event_time} < ? "
+            f"AND NOT coalesce({spec.training.label} IS NOT NULL AND {spec.label_known_at} <= ?, false)",
+            [window.start.to_pydatetime(), window.end.to_pydatetime(), as_of.to_pydatetime()],
+        ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _checked(uc: Declaration, lake: Lake, rows: "pd.DataFrame", batch: str) -> "Checked":
@@ -117,9 +138,9 @@ def _with_labels(uc: Declaration, checked: "Checked", rows: "pd.DataFrame") -> "
 def _with_parts(uc: Declaration, rows: "pd.DataFrame", as_of: "pd.Timestamp") -> "pd.DataFrame":
     import numpy as np
 
-    from mlplatform.ml.splits import split_by_time
+    from mlplatform.ml.splits import cut_parts
 
-    split = split_by_time(rows[uc.spec.event_time], uc.spec.training.split, as_of)
+    split = cut_parts(rows, uc.spec.training.split, uc.spec.event_time, as_of)
     part = np.select([split.train, split.tune, split.test], ["train", "tune", "test"], "gap")
     return rows.assign(part=part)
 

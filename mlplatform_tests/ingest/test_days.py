@@ -59,6 +59,15 @@ def test_asking_again_and_again_covers_every_day_and_then_stops(days: int, step:
     assert next_days(source, there, covered, changed=False) is None
 
 
+def test_months_are_called_by_their_first_day() -> None:
+    assert Days(date(2018, 4, 29), date(2018, 6, 2)).keys("month") == ["2018-04-01", "2018-05-01", "2018-06-01"]
+
+
+def test_a_source_without_a_first_day_has_all_the_days_that_are_there() -> None:
+    source = SOURCE.model_copy(update={"start": None, "partition": "none"})
+    assert declared_days(source, (day(-5000), day(30))) == Days(day(-5000), day(30))
+
+
 @pytest.mark.parametrize("size", [1, 7, 31, 1000])
 def test_chunks_are_the_range_without_gap_or_overlap(size: int) -> None:
     whole = Days(day(0), day(100))

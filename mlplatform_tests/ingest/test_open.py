@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mlplatform.errors import SpecError
-from mlplatform.ingest.files import FilesReader
-from mlplatform.ingest.open import open_reader
+from mlplatform.ingest.files import FilesReader, TableFiles
+from mlplatform.ingest.open import open_reader, open_source, open_table
 from mlplatform.spec import PythonSource
 from mlplatform.spec.load import USE_CASES
 from mlplatform_tests.ingest.conftest import declare
@@ -28,6 +28,27 @@ def test_the_simulator_is_found_beside_the_declaration() -> None:
 
 def test_files_need_no_folder(tmp_path: Path) -> None:
     assert isinstance(open_reader(declare(tmp_path / "t.csv"), tmp_path), FilesReader)
+
+
+def test_a_source_without_a_time_is_a_table(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("transaction_id,amount\n1,a lot\n2,3\n")
+    spec = declare(tmp_path / "t.csv").model_copy(update={"time_column": None, "partition": "none", "start": None})
+    table = open_table(spec, tmp_path)
+    assert isinstance(table, TableFiles)
+    assert isinstance(open_source(spec, tmp_path), TableFiles)
+    assert table.read_all().to_pylist() == [
+        {"transaction_id": "1", "amount": "a lot"},
+        {"transaction_id": "2", "amount": "3"},
+    ]
+    with pytest.raises(SpecError, match="has no time_column"):
+        open_reader(spec, tmp_path)
+
+
+def test_a_reader_of_a_table_must_read_it_whole(tmp_path: Path) -> None:
+    (tmp_path / "source.py").write_text("class Reader:\n    def fingerprint(self): ...")
+    spec = python().model_copy(update={"time_column": None})
+    with pytest.raises(SpecError, match=r"lacks read_all; it must be `class Reader` with .*`read_all\(\)`"):
+        open_table(spec, tmp_path)
 
 
 def test_two_folders_may_hold_a_source_of_one_name(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from mlplatform.spec.training import (
     LightGBMCandidate,
     SearchedCandidate,
     SklearnCandidate,
-    Split,
+    SplitByTime,
     TorchCandidate,
     Training,
     Tuning,
@@ -91,7 +91,7 @@ def training(*candidates: Candidate, **gates: object) -> Training:
     return Training(
         features=FEATURES,
         categorical=["channel"],
-        split=Split(label_delay_days=3, train_days=30, tune_days=12, test_days=12, folds=2),
+        split=SplitByTime(label_delay_days=3, train_days=30, tune_days=12, test_days=12, folds=2),
         candidates=list(candidates) or [trees()],
         costs=Costs(false_positive=5, false_negative=100),
         gates=Gates.model_validate({"floor": 0.1, "bootstrap_samples": 50} | gates),

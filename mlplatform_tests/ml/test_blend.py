@@ -79,3 +79,12 @@ def test_a_blend_whose_member_is_gone_says_so(trained_blend: TrainedCandidate, t
         file.unlink()
     with pytest.raises(ArtifactError, match=f"members/{name}"):
         Model.load(tmp_path)
+
+
+def test_a_row_that_stands_for_three_weighs_like_three_rows() -> None:
+    random = np.random.default_rng(5)
+    labels = random.integers(0, 2, 400)
+    columns = labels[:, None] * [1.0, 0.4] + random.normal(size=(400, 2))
+    counts = random.integers(1, 4, 400)
+    repeated = blend_weights(np.repeat(columns, counts, axis=0), np.repeat(labels, counts))
+    assert blend_weights(columns, labels, counts.astype(float)) == pytest.approx(repeated, abs=1e-3)

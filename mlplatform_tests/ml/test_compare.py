@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from mlplatform.ml.bootstrap import Estimate
 from mlplatform.ml.calibration import Sigmoid
 from mlplatform.ml.compare import Comparison, compare
 from mlplatform.ml.gates import SliceResult, apply_gates
+from mlplatform.ml.groups import Groups
 from mlplatform.ml.model import Model
 from mlplatform.ml.train import TrainedCandidate
 from mlplatform.spec.training import Costs, Gates
@@ -169,3 +171,37 @@ def test_a_gate_passes_exactly_when_its_value_is_on_the_right_side(
         "slices": weakest >= 0.3,
         "latency": latency <= 20,
     }
+
+
+def test_rows_of_groups_held_out_are_unseen_at_whatever_time(
+    trained_linear: TrainedCandidate, test_rows: pd.DataFrame
+) -> None:
+    rows = test_rows.assign(person=np.arange(len(test_rows)))
+    held_out = Groups("person", seed=7, low=0.0, high=0.3)
+    model = replace(trained_linear.model, learned_until=AS_OF, held_out=held_out)
+    inside = held_out.holds(rows["person"])
+    assert 0 < inside.sum() < len(rows)
+    assert (model.unseen(rows, "event_time") == inside).all()
+    assert judged({"new": model}, None, rows[inside]).rows == inside.sum()
+    with pytest.raises(TrainingError, match=rf"may have seen {(~inside).sum()} of {len(rows)} rows"):
+        judged({"new": model}, None, rows)
+
+
+def test_a_model_of_another_deal_of_the_groups_is_not_judged_on_rows_that_it_may_have_seen(
+    trained_linear: TrainedCandidate, test_rows: pd.DataFrame
+) -> None:
+    rows = test_rows.assign(person=np.arange(len(test_rows)))
+    ours, theirs = (
+        replace(trained_linear.model, learned_until=AS_OF, held_out=Groups("person", seed, 0.0, 0.3)) for seed in (7, 8)
+    )
+    test = rows[Groups("person", 7, 0.0, 0.3).holds(rows["person"])]
+    with pytest.raises(TrainingError, match=r"v1 learned until .* may have seen \d+ of"):
+        judged({"new": ours}, ("v1", theirs), test)
+
+
+def test_a_stored_model_remembers_the_groups_that_it_held_out(trained_linear: TrainedCandidate, tmp_path: Path) -> None:
+    held_out = Groups("person", seed=7, low=0.0, high=0.3)
+    replace(trained_linear.model, held_out=held_out).save(tmp_path / "with")
+    trained_linear.model.save(tmp_path / "without")
+    assert Model.load(tmp_path / "with").held_out == held_out
+    assert Model.load(tmp_path / "without").held_out is None

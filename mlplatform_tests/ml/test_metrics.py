@@ -12,6 +12,7 @@ from mlplatform.ml.metrics import (
     card_precision_at_k,
     expected_calibration_error,
     expected_cost,
+    net_benefit,
     rank,
     ranking_metric,
 )
@@ -92,3 +93,44 @@ def test_intervals_hold_the_true_value_about_as_often_as_they_say() -> None:
         found = estimate(bootstrap_metric(labels, {"m": scores}, "auc", 100, seed)["m"], 0.9)
         hits += found.low <= 0.7602 <= found.high
     assert 46 <= hits <= 60
+
+
+@given(scored)
+@settings(max_examples=60, deadline=None)
+def test_a_weight_counts_a_row_as_if_it_stood_there_so_often(rows: list[tuple[int, int, int]]) -> None:
+    labels, scores, weights = (np.asarray(column) for column in zip(*rows, strict=True))
+    probabilities, costs = scores / 6, Costs(false_positive=2, false_negative=10)
+    again = np.repeat(np.arange(len(rows)), weights)
+    weighted = weights.astype(float)
+    assert brier(labels, probabilities, weighted) == pytest.approx(brier(labels[again], probabilities[again]))
+    assert expected_cost(labels, probabilities, 0.4, costs, weighted) == pytest.approx(
+        expected_cost(labels[again], probabilities[again], 0.4, costs)
+    )
+    assert net_benefit(labels, probabilities, 0.4, weighted) == pytest.approx(
+        net_benefit(labels[again], probabilities[again], 0.4)
+    )
+    one_bin = [expected_calibration_error(labels, probabilities, 1, weighted)]
+    assert one_bin == pytest.approx([expected_calibration_error(labels[again], probabilities[again], 1)])
+    draws = bootstrap_metric(labels, {"model": probabilities}, "auc", 3, 0, weighted)["model"]
+    assert draws[0] == pytest.approx(auc(labels[again], probabilities[again]))
+
+
+def test_net_benefit_of_acting_on_nobody_is_none_and_of_knowing_all_the_share_of_positives() -> None:
+    labels = np.array([1, 0, 0, 0])
+    assert net_benefit(labels, np.zeros(4), 0.1) == 0
+    assert net_benefit(labels, labels.astype(float), 0.1) == 0.25
+    # Vickers and Elkin's formula for acting on everybody: share - (1 - share) * odds.
+    assert net_benefit(labels, np.ones(4), 0.1) == pytest.approx(0.25 - 0.75 / 9)
+
+
+def test_rows_of_one_group_are_drawn_together_which_widens_the_interval() -> None:
+    random = np.random.default_rng(0)
+    people = np.repeat(np.arange(60), 10)
+    labels = np.repeat((np.arange(60) % 3 == 0).astype(int), 10)
+    scores = labels + np.repeat(random.normal(size=60), 10)
+    widths = []
+    for groups in (None, people):
+        found = estimate(bootstrap_metric(labels, {"a": scores}, "auc", 200, 1, groups=groups)["a"], 0.95)
+        widths.append(found.high - found.low)
+    # Ten equal rows of 60 people tell no more than 60 rows: the interval is about sqrt(10) times as wide.
+    assert 2 < widths[1] / widths[0] < 4.5

@@ -1,11 +1,13 @@
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from pydantic import ValidationError
 
 from mlplatform.errors import SpecError
-from mlplatform.spec import EnsembleCandidate, UseCase, load_declaration
+from mlplatform.spec import EnsembleCandidate, UseCase, declared_use_cases, load_declaration
 from mlplatform.spec.load import USE_CASES
 
 KINDS = "'lightgbm', 'sklearn', 'torch', 'keras', 'ensemble'"
@@ -25,7 +27,7 @@ def declare(folder: Path, old: str, new: str) -> tuple[Path, int]:
     ("old", "new", "field", "allowed"),
     [
         ("kind: lightgbm", "kind: lightgmb", "candidates.0", KINDS),
-        ("folds: 3", "folds: many", "split.folds", "valid integer"),
+        ("folds: 3", "folds: many", "split.time.folds", "valid integer"),
         ("task: binary", "task: binery", "task", "'binary'"),
         ("floor: 0.5", "floor: 5", "gates.floor", "less than or equal to 1"),
         ("max_bad_share", "max_bad_shrae", "contract.max_bad_shrae", "not permitted"),
@@ -64,10 +66,6 @@ def test_the_json_schema_names_it_too_which_is_what_dg_check_yaml_and_editors_go
     validator = Draft202012Validator(UseCase.model_json_schema())
     found = [(".".join(map(str, error.absolute_path)), error.message) for error in validator.iter_errors(content)]
     assert [(place, message in told) for _, told in found] == [(where, True) for where, _ in found]
-
-
-def test_the_declaration_as_it_is_keeps_the_json_schema() -> None:
-    assert Draft202012Validator(UseCase.model_json_schema()).is_valid(yaml.safe_load(TEXT)["attributes"])
 
 
 def test_two_candidates_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -125,3 +123,55 @@ def test_an_ensemble_blends_by_default_all_others_in_the_order_of_the_declaratio
     ensemble = training.candidates[1]
     assert isinstance(ensemble, EnsembleCandidate)
     assert training.members_of(ensemble) == ["lightgbm", "logistic"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("split: {label_delay_days", "split: {kind: rows, label_delay_days", "'time', 'group'"),
+        ("split: {label_delay_days: 7, ", "split: {", "label_delay_days: Field required"),
+        ("split: {label_delay_days: 7, train_days: 28, tune_days: 7, test_days: 7", "split: {kind: group", "key"),
+        (
+            "split: {label_delay_days: 7, train_days: 28, tune_days: 7, test_days: 7",
+            "split: {kind: group, key: customer_id, tune_share: 0.5, test_share: 0.5",
+            "leave no group to train on",
+        ),
+        ('start: "2018-04-01"', "partition: month", "needs `start`, its first day"),
+        ('start: "2018-04-01"', "time_column: null", "has no time"),
+        ('start: "2018-04-01"', 'start: "2018-04-01"\n      partition: week', "'day', 'month' or 'none'"),
+    ],
+)
+def test_a_split_or_partition_that_cannot_be_is_refused_with_what_can(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    declare(tmp_path, old, new)
+    with pytest.raises(SpecError, match=re.escape(message)):
+        load_declaration("fraud", tmp_path)
+
+
+def test_a_split_that_names_no_kind_is_by_time() -> None:
+    assert load_declaration("fraud").spec.training.split.kind == "time"
+
+
+def test_partitioned_sources_of_different_ranges_are_refused_before_dagster_fails_on_them() -> None:
+    spec = load_declaration("fraud").spec
+    content = spec.model_dump()
+    other = content["sources"][0] | {"name": "cards", "start": "2018-05-01"}
+    with pytest.raises(ValidationError, match="partitioned sources differ"):
+        UseCase.model_validate(content | {"sources": [*content["sources"], other]})
+    whole = other | {"partition": "none", "start": None}
+    assert UseCase.model_validate(content | {"sources": [*content["sources"], whole]}).partitioned_sources == [
+        spec.sources[0]
+    ]
+
+
+def test_what_was_declared_can_be_written_down_and_read_again() -> None:
+    for name in declared_use_cases():
+        spec = load_declaration(name).spec
+        assert UseCase.model_validate(spec.model_dump()) == spec
+
+
+@pytest.mark.parametrize("name", declared_use_cases())
+def test_every_declaration_keeps_the_json_schema(name: str) -> None:
+    content = yaml.safe_load((USE_CASES / name / "defs.yaml").read_text())["attributes"]
+    assert list(Draft202012Validator(UseCase.model_json_schema()).iter_errors(content)) == []
