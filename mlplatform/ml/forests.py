@@ -94,7 +94,7 @@ class ForestTrainer:
 class BoostingTrainer:
     """Missing values stay missing, one-hot categories; stops early on the tune rows by log loss.
 
-    Not by the gates' metric, which scikit-learn takes ten times as long for as for the tree itself.
+    Not by the gates' metric, for which scikit-learn sorts all watched rows anew after each tree.
     """
 
     candidate: SklearnCandidate

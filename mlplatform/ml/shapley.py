@@ -3,8 +3,8 @@
 A feature's share is what the score gains when the feature moves from its typical value to the row's, after those
 before it in an order have moved; the mean over all orders is its Shapley value. Orders are sampled (Castro, Gomez
 and Tejada, 2009, "Polynomial calculation of the Shapley value based on sampling") in pairs, each with its reverse,
-which halves the error or better (Mitchell et al., 2022, "Sampling permutations for Shapley value estimation"). The
-typical row as the start is the "baseline Shapley" of Sundararajan and Najmi (2020).
+which lowers the error (Mitchell et al., 2022, "Sampling permutations for Shapley value estimation"). The typical row
+as the start is the "baseline Shapley" of Sundararajan and Najmi (2020).
 
 Along each order the gains add up to score - score of the typical row, so their means do too, however few the orders.
 """

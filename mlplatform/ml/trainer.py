@@ -25,7 +25,7 @@ class Scorer(Protocol):
         ...
 
     def contributions(self, rows: Floats) -> Floats:
-        """What each feature adds to the log-odds beside the model's average, float64[n, f]."""
+        """What each feature adds to the log-odds beside the model's average or a typical row, float64[n, f]."""
         ...
 
     def save(self, folder: Path) -> dict[str, Any]:

@@ -32,7 +32,7 @@ print(service.__file__)
 print(live.bento)
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
-TRAINING_ONLY = {"dagster", "mlflow", "optuna", "pandera", "evidently", "dbt", "duckdb", "shap", "skl2onnx"}
+TRAINING_ONLY = {"dagster", "mlflow", "optuna", "pandera", "evidently", "dbt", "duckdb", "shap", "torch", "keras"}
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,19 @@ import sys
 
 from mlplatform.home import Home
 
-HEAVY = ("mlflow", "lightgbm", "bentoml", "evidently", "sklearn", "shap", "torch", "optuna", "matplotlib")
+HEAVY = (
+    "mlflow",
+    "lightgbm",
+    "bentoml",
+    "evidently",
+    "sklearn",
+    "shap",
+    "torch",
+    "keras",
+    "onnxruntime",
+    "optuna",
+    "matplotlib",
+)
 # Half of what `import dagster` itself takes: only building or running the graph may load these.
 NOT_YET_NEEDED = ("pandas", "pyarrow", "dbt", "dagster_dbt", "dagster_mlflow", "scipy", "pandera")
 
