@@ -44,7 +44,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--deals", type=int, default=3, help="splits in all, the declared one among them")
+    parser.add_argument("--deals", type=int, default=4, help="splits in all, the declared one among them")
     return parser.parse_args()
 
 

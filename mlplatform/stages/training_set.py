@@ -37,7 +37,8 @@ def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
         "ml/groups.py",
         "stages/training_set.py",
         contract_file(uc),
-        declared=uc.spec.training.split,
+        declared=uc.spec.training,
+        without={"candidates", "features", "categorical", "costs", "gates"},
     )
 
     @dg.asset(

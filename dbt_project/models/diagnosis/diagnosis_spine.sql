@@ -6,7 +6,7 @@
     missing if they were lost before either: whoever left early is not event-free.
 
     To leave those out is not harmless: an event makes a label known early, so among the labels there are too many
-    events (14 % for 10 %). Hence `label_weight`, one over the chance of having been followed so long, by Kaplan and
+    events (15 % for 10 %). Hence `label_weight`, one over the chance of having been followed so long, by Kaplan and
     Meier's product over those lost: Graf et al., Statistics in Medicine 18 (1999). Each year under observation has its
     own chances; one in which hardly anybody was followed through the horizon has no label at all. -#}
 {%- set horizon = var('diagnosis_horizon_days') %}
