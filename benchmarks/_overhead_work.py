@@ -42,7 +42,8 @@ def copy_platform(folder: Path, size: str) -> Path:
 
 def _by_trials(fraud: dict[str, Any]) -> None:
     for candidate in fraud["training"]["candidates"]:
-        candidate["tuning"]["seconds"] = NEVER
+        if candidate["kind"] != "ensemble":
+            candidate.setdefault("tuning", {})["seconds"] = NEVER
 
 
 def _shrink(fraud: dict[str, Any]) -> None:
@@ -50,5 +51,6 @@ def _shrink(fraud: dict[str, Any]) -> None:
     source["params"] |= {"days": 100, "customers": 400, "terminals": 800}
     source["end"] = "2018-07-09"
     for candidate in training["candidates"]:
-        candidate["tuning"]["trials"] = 2
+        if candidate["kind"] != "ensemble":
+            candidate["tuning"]["trials"] = 2
     training["gates"] |= {"floor": 0.1, "slice_floor": 0.0, "max_calibration_error": 0.3}

@@ -33,7 +33,8 @@ def small_fraud(days: int = 100, drift: dict[str, Any] | None = None, **override
     training = content["training"]
     training["split"] |= {"folds": 2}
     for candidate in training["candidates"]:
-        candidate["tuning"] |= {"trials": 1, "seconds": 5}
+        if candidate["kind"] != "ensemble":
+            candidate["tuning"] |= {"trials": 1, "seconds": 5}
         if candidate["kind"] == "lightgbm":
             candidate["rounds"] = 60
     # What is tested is that gates are asked, not how well a model of a toy world does.

@@ -67,17 +67,34 @@ def env() -> int:
 
 
 @main.command()
-@click.argument("use_case")
+@click.argument("use_case", required=False)
+@click.option("--all", "every", is_flag=True, help="All declared use cases, one after the other.")
 @click.option(
     "--select", default=None, help="Dagster asset selection, e.g. 'key:fraud/champion+'; default: everything."
 )
 @click.option("--until", default=None, metavar="YYYY-MM-DD", help="Last day to ingest; default: all the source has.")
 @_reported
-def run(use_case: str, select: str | None, until: str | None) -> int:
-    """Materialise a use case in this process, with live progress."""
-    from mlplatform.cli.run import run_use_case
+def run(use_case: str | None, every: bool, select: str | None, until: str | None) -> int:
+    """Materialise a use case, or --all, in this process, with live progress."""
+    from mlplatform.cli.run import run_all, run_use_case
 
+    if every and (use_case or select or until):
+        raise click.UsageError("--all runs everything of all use cases; leave the name, --select and --until out")
+    if every:
+        return 0 if run_all() else 1
+    if use_case is None:
+        raise click.UsageError("name a use case, or --all")
     return 0 if run_use_case(use_case, select, until) else 1
+
+
+@main.command()
+@click.argument("model", metavar="USE_CASE[@VERSION]")
+@_reported
+def reproduce(model: str) -> int:
+    """Train a registered model again from what was recorded of it, and compare the two byte for byte."""
+    from mlplatform.cli.reproduce import reproduce as rebuild
+
+    return 0 if rebuild(model) else 1
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""Requests for a demonstration, made from rows of the out-of-time test part that no model has learned from."""
+"""Requests for a demonstration, made from rows of the test part that no model has learned from."""
 
 import json
 from dataclasses import dataclass

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 import uuid
 import warnings
 from contextlib import redirect_stdout
@@ -17,12 +18,12 @@ from mlplatform.cli.progress import Progress
 from mlplatform.cli.setup import prepare_home
 from mlplatform.errors import SpecError
 from mlplatform.home import Home
-from mlplatform.spec import Declaration, load_declaration
+from mlplatform.spec import Declaration, declared_use_cases, load_declaration
 
 if TYPE_CHECKING:
     import dagster as dg
 
-__all__ = ["run_use_case"]
+__all__ = ["run_all", "run_use_case"]
 
 
 def run_use_case(name: str, select: str | None = None, until: str | None = None) -> bool:
@@ -71,6 +72,18 @@ def run_use_case(name: str, select: str | None = None, until: str | None = None)
             )
     progress.summary(result.success, run_id, str(log))
     return bool(result.success)
+
+
+def run_all() -> bool:
+    """Run every declared use case, also after one that failed; True when all went well."""
+    outcomes: dict[str, bool] = {}
+    for name in declared_use_cases():
+        begun = time.perf_counter()
+        outcomes[name] = run_use_case(name)
+        click.echo(f"{name}: {time.perf_counter() - begun:.0f} s\n")
+    for name, well in outcomes.items():
+        click.secho(f"  {'✓' if well else '✗'} {name}", fg="green" if well else "red")
+    return all(outcomes.values())
 
 
 # Progress shows what matters; everything is in Dagster's event log, and dbt's own words are in the run's log file.

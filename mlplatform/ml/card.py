@@ -154,7 +154,8 @@ def _reproduce(spec: UseCase, facts: CardFacts) -> str:
     return (
         f"MLflow run `{facts.run_id}` keeps its parameters, seed and code version "
         f"(`{facts.params.get('code_version', 'unknown')}`); its rows are "
-        f"`{spec.name}.training_set AT (VERSION => {facts.dataset['lake/snapshot']})`, which maintenance keeps."
+        f"`{spec.name}.training_set AT (VERSION => {facts.dataset['lake/snapshot']})`, which maintenance keeps. "
+        f"`mlplatform reproduce {spec.name}@{facts.version}` trains it again and compares."
     )
 
 

@@ -23,7 +23,7 @@ from mlplatform.ml.trainer import Params, Scorer, Trainer, trainer_for
 from mlplatform.ml.tuning import Progress, Search, Trial, search
 from mlplatform.spec.training import Candidate, Gates, SearchedCandidate, Training
 
-__all__ = ["Judged", "LabelledRows", "TrainedCandidate", "finish", "judge", "train_candidate"]
+__all__ = ["Judged", "LabelledRows", "TrainedCandidate", "finish", "fitted_model", "judge", "train_candidate"]
 
 IMPORTANCE_ROWS = 2000
 """TreeSHAP costs 0.7 to 6 ms a row, sampled Shapley values alike; the mean over 2,000 is stable to about 3 %."""
@@ -117,9 +117,7 @@ def finish(
 ) -> TrainedCandidate:
     """Calibrate on the tune rows, then judge; `started` is when the training began, by `perf_counter`."""
     split, tune = rows.split, rows.examples.at(rows.split.tune)
-    calibration = fit_calibration(candidate.calibration, fitted.log_odds(tune.rows), tune.labels, tune.weights)
-    threshold = cost_threshold(training.costs)
-    model = Model(rows.encoding, fitted, calibration, threshold, split.learned_until, split.held_out)
+    model = fitted_model(candidate, fitted, rows, training)
     return TrainedCandidate(
         name=candidate.name,
         model=model,
@@ -132,6 +130,14 @@ def finish(
         importance=model.importance(_sample(tune.rows, candidate.seed)),
         seconds=perf_counter() - started,
     )
+
+
+def fitted_model(candidate: Candidate, fitted: Scorer, rows: LabelledRows, training: Training) -> Model:
+    """A scorer calibrated on the tune rows, with the threshold of the declared costs."""
+    split, tune = rows.split, rows.examples.at(rows.split.tune)
+    calibration = fit_calibration(candidate.calibration, fitted.log_odds(tune.rows), tune.labels, tune.weights)
+    threshold = cost_threshold(training.costs)
+    return Model(rows.encoding, fitted, calibration, threshold, split.learned_until, split.held_out)
 
 
 def judge(model: Model, examples: Examples, training: Training, seed: int) -> Judged:

@@ -105,6 +105,18 @@ class Tracking(dg.ConfigurableResource[Any]):
             raise
         return Registered(use_case, int(found.version), found.run_id, dict(found.tags))
 
+    def version(self, use_case: str, number: int) -> Registered | None:
+        """A registered version, if there is one of that number."""
+        found = [each for each in self._versions(use_case) if int(each.version) == number]
+        return Registered(use_case, number, found[0].run_id, dict(found[0].tags)) if found else None
+
+    def versions(self, use_case: str) -> list[int]:
+        """The numbers of the registered versions, oldest first."""
+        return sorted(int(each.version) for each in self._versions(use_case))
+
+    def _versions(self, use_case: str) -> list[Any]:
+        return list(self.client().search_model_versions(f"name = '{use_case}'"))
+
     def promote(self, use_case: str, run_id: str, tags: Mapping[str, str]) -> Registered:
         """Register the model of a run as a new version and move the champion alias to it."""
         client = self.client()

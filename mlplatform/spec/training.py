@@ -210,7 +210,7 @@ class Costs(Declared):
 
 
 class Gates(Declared):
-    """What a model must show on the out-of-time test rows before it may serve."""
+    """What a model must show on the test rows before it may serve."""
 
     metric: Literal["average_precision", "auc"] = "average_precision"
     """What models are compared by."""

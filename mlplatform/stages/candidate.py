@@ -19,7 +19,7 @@ def candidate_asset(uc: Declaration, candidate: Candidate) -> dg.AssetsDefinitio
     """Search, fit, calibrate and judge one candidate on the frozen training set."""
     if isinstance(candidate, EnsembleCandidate):
         return ensemble_asset(uc, candidate)
-    description = f"A {candidate.kind} model: searched in time-ordered folds, calibrated, judged out of time."
+    description = f"A {candidate.kind} model: searched in folds, calibrated, judged on unseen rows."
 
     @dg.asset(
         **candidate_attributes(uc, candidate, description),

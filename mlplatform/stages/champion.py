@@ -30,7 +30,7 @@ COMPARISON_FILE = "comparison.json"
 """In the MLflow run of a promoted model: what it was compared with, its gates and its slices."""
 
 GATES = {
-    "metric_floor": "The metric on out-of-time rows reaches the declared floor.",
+    "metric_floor": "The metric on unseen rows reaches the declared floor.",
     "incumbent": "On the same rows, better or not worse than the incumbent (paired bootstrap interval).",
     "calibration": "The expected calibration error stays below its limit.",
     "slices": "The weakest slice with enough positives reaches its floor.",

@@ -17,7 +17,7 @@ __all__ = ["ensemble_asset"]
 def ensemble_asset(uc: Declaration, candidate: EnsembleCandidate) -> dg.AssetsDefinition:
     """Weigh the members on the tune rows, calibrate the blend and judge it like any candidate."""
     members = uc.spec.training.members_of(candidate)
-    description = f"A blend of {', '.join(members)}: weighed on the tune rows, calibrated, judged out of time."
+    description = f"A blend of {', '.join(members)}: weighed on the tune rows, calibrated, judged on unseen rows."
 
     @dg.asset(
         **candidate_attributes(uc, candidate, description),

@@ -32,7 +32,9 @@ __all__ = [
     "DATASET_FILE",
     "IMPORTANCE_FILE",
     "MLFLOW_RUN",
+    "RECIPE_FILE",
     "TRAINED_ON",
+    "TRAINING_CODE",
     "TRAINING_SECONDS",
     "Trained",
     "candidate_attributes",
@@ -40,10 +42,12 @@ __all__ = [
     "record",
     "search_log",
     "trained_models",
+    "training_code",
 ]
 
 CONTRACT_FILE = "contract.json"
 DATASET_FILE = "dataset.json"
+RECIPE_FILE = "recipe.json"
 FEATURE_QUERY_FILE = "feature_query.json"
 IMPORTANCE_FILE = "importance.json"
 _EXPLAINED_ROWS = 800
@@ -52,6 +56,8 @@ _CODE = ("stages/candidate.py", "stages/ensemble.py", "stages/trained.py")
 MLFLOW_RUN = "mlflow_run_id"
 TRAINED_ON = "training_snapshot"
 TRAINING_SECONDS = "training_seconds"
+TRAINING_CODE = "training_code"
+"""MLflow parameter: the version of the code that trained."""
 
 
 def candidate_stage(name: str) -> str:
@@ -128,7 +134,7 @@ def record(
 
 
 def _pictures(uc: Declaration, result: "TrainedCandidate", rows: "pd.DataFrame") -> dict[str, bytes]:
-    """PNGs by name, drawn on the out-of-time rows."""
+    """PNGs by name, drawn on the test rows."""
     import numpy as np
 
     from mlplatform.ml import plots
@@ -147,6 +153,11 @@ def _pictures(uc: Declaration, result: "TrainedCandidate", rows: "pd.DataFrame")
         "importance": plots.plot_importance(result.importance),
         "contributions": plots.plot_contributions(result.model.explain(shown), shown, result.model.features),
     }
+
+
+def training_code() -> str:
+    """The version of the code that trains, whatever is declared."""
+    return code_version("ml")
 
 
 def _code_version(uc: Declaration, candidate: Candidate) -> str:
@@ -177,6 +188,7 @@ def _log(
     mlflow.log_metric(TRAINING_SECONDS, result.seconds)
     mlflow.log_params({"threshold": result.model.threshold, "feature_names": ", ".join(result.model.features)})
     mlflow.log_dict({name: v for name, v in frozen.items() if isinstance(v, str | int | float)}, DATASET_FILE)
+    mlflow.log_dict(_recipe(uc, candidate, result, frozen), RECIPE_FILE)
     with tempfile.TemporaryDirectory(prefix="mlplatform-model-") as made:
         folder = Path(made)
         result.model.save(folder / MODEL_FOLDER)
@@ -187,6 +199,15 @@ def _log(
         for name, png in pictures.items():
             (folder / f"{name}.png").write_bytes(png)
         mlflow.log_artifacts(str(folder))
+
+
+def _recipe(
+    uc: Declaration, candidate: Candidate, result: "TrainedCandidate", frozen: Mapping[str, Any]
+) -> dict[str, Any]:
+    from mlplatform.ml.recipe import Recipe
+
+    recipe = Recipe(candidate, uc.spec.training, result.params, uc.spec.event_time, str(frozen[AS_OF]))
+    return recipe.to_json()
 
 
 def _declared(uc: Declaration, candidate: Candidate) -> dict[str, Any]:
@@ -201,6 +222,7 @@ def _declared(uc: Declaration, candidate: Candidate) -> dict[str, Any]:
         **{f"tuning_{name}": value for name, value in budget.items()},
         **{f"cost_{name}": value for name, value in uc.spec.training.costs.model_dump().items()},
         "code_version": _code_version(uc, candidate),
+        TRAINING_CODE: training_code(),
     }
 
 

@@ -13,8 +13,10 @@ import httpx
 import pytest
 
 from mlplatform.cli.demo import free_port
+from mlplatform.cli.reproduce import reproduce
 from mlplatform.cli.serve import start_live
 from mlplatform.cli.setup import prepare_home
+from mlplatform.errors import SpecError
 from mlplatform.home import Home
 from mlplatform.serving.launch import Served, stop_service
 from mlplatform.spec import Declaration
@@ -57,11 +59,15 @@ def test_one_run_takes_raw_events_to_a_deployed_model(platform: Platform, module
 
 
 def test_every_stage_with_something_to_show_shows_a_picture(platform: Platform) -> None:
+    of_a_model = {"precision_recall", "calibration", "decision_curve", "importance", "contributions"}
     shown = {
-        "candidate_lightgbm": {"precision_recall", "calibration", "importance", "contributions"},
-        "candidate_logistic": {"precision_recall", "calibration", "importance", "contributions"},
+        "training_set": {"rows_over_time"},
+        "candidate_lightgbm": of_a_model,
+        "candidate_logistic": of_a_model,
         "champion": {"picture"},
+        "model_card": {"calibration"},
         "drift_report": {"columns", "over_time"},
+        "retrain_decision": {"weighed"},
     }
     for stage, names in shown.items():
         metadata = platform.metadata(stage)
@@ -77,6 +83,20 @@ def test_each_candidate_has_one_finished_mlflow_run_with_its_figures_and_no_pick
         assert run.data.metrics["test_average_precision"] > 0
         files = {p.suffix for p in Path(Tracking().model_folder(run.info.run_id)).iterdir()}
         assert files <= {".json", ".txt", ".onnx"}
+
+
+def test_the_card_of_the_champion_is_a_page_with_its_figures(platform: Platform) -> None:
+    page = Path(platform.metadata("model_card")["page_file"]).read_text()
+    assert "<h1>fraud v1</h1>" in page
+    assert "<td>average precision</td>" in page
+    assert page.count("data:image/png;base64,") == 3
+
+
+def test_the_champion_is_rebuilt_byte_for_byte_from_what_was_recorded(platform: Platform) -> None:
+    assert platform.metadata("deployment")["model_version"] == 1
+    assert reproduce("fraud")
+    with pytest.raises(SpecError, match="fraud has no version 7; registered: 1"):
+        reproduce("fraud@7")
 
 
 def test_the_same_rows_give_the_same_model_and_nothing_new_is_promoted(platform: Platform) -> None:

@@ -1,0 +1,99 @@
+"""All that a training depended on beside its rows: enough to train the same model again."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from pydantic import TypeAdapter
+
+from mlplatform.errors import TrainingError
+from mlplatform.ml.cores import spare_threads
+from mlplatform.ml.model import Model
+from mlplatform.ml.train import LabelledRows, fitted_model
+from mlplatform.ml.trainer import Params, trainer_for
+from mlplatform.spec.training import Candidate, EnsembleCandidate, Training
+
+__all__ = ["Likeness", "Recipe", "compare_models"]
+
+_CANDIDATE: TypeAdapter[Candidate] = TypeAdapter(Candidate)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The declaration as it was, and what the search had found: today's declaration may be another one."""
+
+    candidate: Candidate
+    training: Training
+    params: Params
+    event_time: str
+    as_of: str
+    """When the training set was frozen, ISO."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What `from_json` reads."""
+        return {
+            "candidate": self.candidate.model_dump(mode="json"),
+            "training": self.training.model_dump(mode="json"),
+            "params": dict(self.params),
+            "event_time": self.event_time,
+            "as_of": self.as_of,
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Raises pydantic's ValidationError where a field of then is unknown today."""
+        return cls(
+            candidate=_CANDIDATE.validate_python(content["candidate"]),
+            training=Training.model_validate(content["training"]),
+            params=content["params"],
+            event_time=content["event_time"],
+            as_of=content["as_of"],
+        )
+
+    def train(self, frame: pd.DataFrame) -> Model:
+        """Fit and calibrate on the rows of the frozen training set, without a search.
+
+        Raises:
+            TrainingError: the recipe is that of an ensemble, whose members are rebuilt one by one.
+        """
+        if isinstance(self.candidate, EnsembleCandidate):
+            members = ", ".join(self.training.members_of(self.candidate))
+            raise TrainingError(
+                f"{self.candidate.name} is a blend of {members}, models of their own; it cannot be rebuilt alone"
+            )
+        rows = LabelledRows.of(frame, self.training, self.event_time, pd.Timestamp(self.as_of))
+        trainer = trainer_for(self.candidate, rows.encoding, self.training.gates.metric)
+        train, tune = (rows.examples.at(mask) for mask in (rows.split.train, rows.split.tune))
+        fitted = trainer.prepare(train, tune, spare_threads())(self.params)
+        return fitted_model(self.candidate, fitted, rows, self.training)
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """A rebuilt model beside the stored one."""
+
+    files: dict[str, bool]
+    """Whether each file of the model is equal, byte for byte."""
+    rows: int
+    largest_difference: float
+    """Between the probabilities of the same rows."""
+
+    @property
+    def identical(self) -> bool:
+        """Equal files and equal probabilities."""
+        return all(self.files.values()) and self.largest_difference == 0
+
+
+def compare_models(stored: Path, rebuilt: Model, frame: pd.DataFrame) -> Likeness:
+    """`stored` is the folder of a model; `frame` holds at least its features."""
+    old = Model.load(stored)
+    with TemporaryDirectory() as made:
+        folder = Path(made) / "model"
+        rebuilt.save(folder)
+        written = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+        files = {str(name): (stored / name).read_bytes() == (folder / name).read_bytes() for name in written}
+    difference = np.abs(old.predict(old.matrix(frame)) - rebuilt.predict(rebuilt.matrix(frame)))
+    return Likeness(files, len(frame), float(difference.max(initial=0.0)))

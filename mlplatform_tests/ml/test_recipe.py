@@ -1,0 +1,45 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mlplatform.errors import TrainingError
+from mlplatform.ml.recipe import Recipe, compare_models
+from mlplatform.ml.train import TrainedCandidate
+from mlplatform.spec.training import EnsembleCandidate
+from mlplatform_tests.ml.conftest import train
+from mlplatform_tests.ml.data import AS_OF, CANDIDATES, training, trees
+
+
+def recipe_of(trained: TrainedCandidate, name: str) -> Recipe:
+    return Recipe(CANDIDATES[name](), training(), trained.params, "event_time", AS_OF.isoformat())
+
+
+@pytest.mark.parametrize("name", ["trees", "linear", "forest", "boosting"])
+def test_a_recipe_read_from_json_gives_the_same_model_byte_for_byte(
+    name: str, rows: pd.DataFrame, tmp_path: Path
+) -> None:
+    trained = train(name, rows)
+    trained.model.save(tmp_path)
+    again = Recipe.from_json(json.loads(json.dumps(recipe_of(trained, name).to_json())))
+    likeness = compare_models(tmp_path, again.train(rows), rows)
+    assert likeness.identical
+    assert len(likeness.files) == 2
+
+
+def test_a_model_of_other_rows_is_told_apart(
+    rows: pd.DataFrame, trained_trees: TrainedCandidate, tmp_path: Path
+) -> None:
+    trained_trees.model.save(tmp_path)
+    likeness = compare_models(tmp_path, recipe_of(trained_trees, "trees").train(rows.iloc[::2]), rows)
+    assert not likeness.identical
+    assert likeness.largest_difference > 0
+
+
+def test_a_blend_says_that_it_cannot_be_rebuilt_alone(rows: pd.DataFrame) -> None:
+    blend = EnsembleCandidate(kind="ensemble", name="blend")
+    recipe = replace(Recipe(trees(), training(), {}, "event_time", AS_OF.isoformat()), candidate=blend)
+    with pytest.raises(TrainingError, match=r"blend is a blend of .* cannot be rebuilt alone"):
+        recipe.train(rows)
