@@ -85,7 +85,7 @@ def ingest(script: Script) -> None:
     from mlplatform.contracts.check import check_rows
     from mlplatform.contracts.load import load_contract
     from mlplatform.ingest.open import open_reader
-    from mlplatform.lake.tables import keys_outside, merge_rows
+    from mlplatform.lake.tables import merge_rows, stored_on_another_day
 
     uc, source = script.uc, script.uc.spec.sources[0]
     reader, schema = open_reader(source, uc.folder), load_contract(uc.folder, uc.spec.contract.module, source.name)
@@ -94,7 +94,7 @@ def ingest(script: Script) -> None:
         behind = min(day + timedelta(days=31), end)
         before = datetime.combine(behind, datetime.min.time())
         rows = reader.read(day, behind)
-        taken = partial(keys_outside, script.lake, "raw_fraud.transactions", source.time_column, day, behind)
+        taken = partial(stored_on_another_day, script.lake, "raw_fraud.transactions", source.key, source.time_column)
         good = check_rows(schema, rows, key=source.key, time_column=source.time_column, before=before, taken=taken).good
         loaded_at = pa.array([datetime.now(UTC).replace(tzinfo=None)] * len(good), pa.timestamp("us"))
         stamped = good.append_column("_loaded_at", loaded_at)

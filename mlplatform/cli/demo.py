@@ -46,9 +46,15 @@ def show(name: str) -> int:
 
 
 def _until(uc: Declaration) -> str | None:
-    """Four weeks before the last day that is declared; None where the sources have no last day, or no partitions."""
-    ends = [source.end for source in uc.spec.partitioned_sources if source.end]
-    return (date.fromisoformat(ends[0]) - _DAYS_LEFT).isoformat() if ends else None
+    """Four weeks before the last day that is declared; None where the sources have no last day, or no partitions.
+
+    Of months, the last day of the month before.
+    """
+    ends = [(source.end, source.partition) for source in uc.spec.partitioned_sources if source.end]
+    if not ends:
+        return None
+    last = date.fromisoformat(ends[0][0]) - _DAYS_LEFT
+    return (last.replace(day=1) - timedelta(days=1) if ends[0][1] == "month" else last).isoformat()
 
 
 def free_port() -> int:

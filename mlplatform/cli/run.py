@@ -104,6 +104,8 @@ def _last_day(uc: Declaration, until: str) -> date:
         raise SpecError(f"--until {until} lies before the first day of `{source.name}`, {start}")
     if source.end and last > date.fromisoformat(source.end):
         raise SpecError(f"--until {until} lies behind the last day of `{source.name}`, {source.end}")
+    if source.partition == "month" and (last + timedelta(days=1)).day != 1 and str(last) != source.end:
+        raise SpecError(f"--until {until}: `{source.name}` comes in whole months; name the last day of one")
     return last
 
 

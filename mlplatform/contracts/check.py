@@ -76,9 +76,9 @@ def check_rows(
         key: columns that identify a row. Of rows with one key the first good one stays, the others are bad.
         time_column: when the row happened; with `key` never missing, whatever the model says.
         before: a row of this time (UTC, no zone) or later is bad: the end of the batch's last day.
-        taken: told the batch's keys (the `key` columns in the contract's types), gives those of them that stored rows
-            of other batches have. A row with such a key is bad: which of two rows of one key stays must not depend on
-            where batches end.
+        taken: told the batch in the contract's types, gives those rows that are another row of a stored name, by their
+            `key` (and time). Such a row is bad: which of two rows of one key stays must not depend on where batches
+            end.
 
     Raises:
         ContractError: a column is missing, or a check judges the batch as a whole and fails.
@@ -96,8 +96,8 @@ def check_rows(
     failures += _broken_rules(contract, cast.values, present)
     if time_column and before is not None:
         failures.append(_too_late(cast.values, time_column, before))
-    if taken is not None and len(stored := taken(cast.values.select(list(key)))):
-        failures.append(_stored_before(cast.values, key, stored))
+    if taken is not None and len(others := taken(cast.values)):
+        failures.append(_stored_before(cast.values, key, others))
     failures += _repeated(cast.values, failures, [key, *_unique(contract)])
     return _split(table, cast.values, failures)
 
@@ -155,8 +155,8 @@ def _too_late(values: pa.Table, time_column: str, before: datetime) -> Failure:
 
 
 def _stored_before(values: pa.Table, key: Sequence[str], taken: pa.Table) -> Failure:
-    stored = as_frame(taken.select(list(key))).drop_duplicates()
-    found = as_frame(values.select(list(key))).merge(stored, on=list(key), how="left", indicator=True)
+    by = taken.column_names
+    found = as_frame(values.select(by)).merge(as_frame(taken).drop_duplicates(), on=by, how="left", indicator=True)
     again = np.flatnonzero(found["_merge"] == "both")
     return Failure(key[0] if len(key) == 1 else "", f"is the {' + '.join(key)} of a row stored for another day", again)
 

@@ -1,7 +1,6 @@
 """Writing whole tables and rows by column name, and describing what was written."""
 
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, TypeAlias
 
 import duckdb
@@ -14,7 +13,15 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["Rows", "TableInfo", "append_rows", "describe_table", "keys_outside", "merge_rows", "replace_table"]
+__all__ = [
+    "Rows",
+    "TableInfo",
+    "append_rows",
+    "describe_table",
+    "merge_rows",
+    "replace_table",
+    "stored_on_another_day",
+]
 
 Rows: TypeAlias = "pa.Table | pd.DataFrame"
 
@@ -81,19 +88,21 @@ def merge_rows(con: duckdb.DuckDBPyConnection, table: str, rows: Rows, key: list
     )
 
 
-def keys_outside(lake: Lake, table: str, time: str, start: date, end: date, keys: "pa.Table") -> "pa.Table":
-    """Those of `keys` (its columns are the key) that rows stored for other days than start <= `time` < end have.
+def stored_on_another_day(lake: Lake, table: str, key: list[str], time: str, rows: "pa.Table") -> "pa.Table":
+    """Of `rows` those whose `key` a stored row of another day has: each is another row of that name.
 
-    A row that comes for these days with one of them is another row of that name.
+    Gives the columns `key` and `time` of them; a row without a time is none of them.
     """
+    told = rows.select([*key, time])
     if not lake.has_table(table):
-        return keys.slice(0, 0)
-    names = ", ".join(map(_q, keys.column_names))
+        return told.slice(0, 0)
+    columns = ", ".join(f"i.{_q(name)}" for name in told.column_names)
+    same = " AND ".join(f"t.{_q(name)} = i.{_q(name)}" for name in key)
     with lake.read() as con:
-        con.register("_keys", keys)
+        con.register("_rows", told)
         return con.execute(
-            f"SELECT DISTINCT {names} FROM {table} SEMI JOIN _keys USING ({names}) WHERE {time} < ? OR {time} >= ?",
-            [start, end],
+            f"SELECT DISTINCT {columns} FROM {table} AS t JOIN _rows AS i ON {same} "
+            f"WHERE t.{_q(time)}::DATE <> i.{_q(time)}::DATE"
         ).to_arrow_table()
 
 

@@ -72,6 +72,9 @@ def _data(facts: CardFacts) -> Iterable[tuple[str, str]]:
     for part in ("train", "tune", "test"):
         if f"{part}_start" in facts.params:
             yield part, f"{facts.params[f'{part}_start']} to {facts.params[f'{part}_end']}"
+        if f"{part}_from_share" in facts.params:
+            shares = [float(facts.params[f"{part}_{edge}_share"]) for edge in ("from", "to")]
+            yield part, f"{shares[1] - shares[0]:.0%} of the groups"
     yield "training set", f"snapshot {facts.dataset['lake/snapshot']} of the lake"
     yield "SHA-256 of its content", f"`{facts.dataset['content_sha256']}`"
     yield "frozen as of", str(facts.dataset["as_of"])

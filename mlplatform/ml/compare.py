@@ -84,13 +84,20 @@ def compare(
     """Judge every model on the same labelled rows and pick the best challenger that passes all gates.
 
     `incumbent` is (name, model). `test` holds features, label (0/1), event time, the slice columns, the column
-    `weight` (how many examples a row stands for) and `group` (rows that the bootstrap draws together), if any. Raises
-    TrainingError when a model may have learned from one of the test rows: its figures would flatter it.
+    `weight` (how many examples a row stands for) and `group` (rows that the bootstrap draws together), if any.
+
+    Rows that the incumbent may have learned from would flatter it: they are left out for all (it can have learned
+    from some when the split was changed since).
+
+    Raises:
+        TrainingError: a challenger may have learned from one of the test rows, or too few of them are new to all.
     """
     models = dict(challengers) | ({incumbent[0]: incumbent[1]} if incumbent else {})
     if len(models) != len(challengers) + (incumbent is not None):
         raise TrainingError(f"a challenger has the incumbent's name {incumbent[0] if incumbent else ''!r}; rename it")
-    _require_unseen(models, test, event_time)
+    _require_unseen(challengers, test, event_time)
+    if incumbent:
+        test = _new_to(incumbent, test, event_time, label, gates)
     rows = _Rows(test, test[label].to_numpy(dtype=np.int64), row_weights(test, weight), gates, costs)
     scores = {name: model.predict(model.matrix(test)) for name, model in models.items()}
     drawn_together = row_groups(test, group)
@@ -127,6 +134,21 @@ def single_row_latency_ms(model: Model, rows: Floats) -> float:
         model.predict(rows[start : start + 1])
         times.append(perf_counter() - started)
     return float(np.median(times)) * 1000
+
+
+def _new_to(
+    incumbent: tuple[str, Model], test: pd.DataFrame, event_time: str, label: str, gates: Gates
+) -> pd.DataFrame:
+    name, model = incumbent
+    new = test[model.unseen(test, event_time)]
+    positives = int(new[label].sum())
+    if len(new) < len(test) and min(positives, len(new) - positives) < gates.slice_min_positives:
+        raise TrainingError(
+            f"{name} learned until {model.learned_until}, and may have seen {len(test) - len(new)} of {len(test)} test "
+            f"rows; of the others {positives} are positive, and slice_min_positives is {gates.slice_min_positives}. "
+            "Compare on later rows (a later as_of), or with the split that it was trained with"
+        )
+    return new
 
 
 def _require_unseen(models: Mapping[str, Model], test: pd.DataFrame, event_time: str) -> None:

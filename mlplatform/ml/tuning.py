@@ -107,4 +107,4 @@ def _prepare(trainer: Trainer, train: Examples, validation: Examples, seed: int)
 
 
 def _score(fit: Fit, params: Params, rows: Examples, metric: str) -> float:
-    return ranking_metric(metric, rank(rows.labels, fit(params).log_odds(rows.rows)))
+    return ranking_metric(metric, rank(rows.labels, fit(params).log_odds(rows.rows)), rows.weights)

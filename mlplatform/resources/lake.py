@@ -82,19 +82,22 @@ def recorded_metadata(instance: dg.DagsterInstance, key: dg.AssetKey, run_id: st
     }
 
 
-# The frame that was read last, by catalog, table and snapshot: all candidates of a run read the same one.
-_read: dict[tuple[Path, str, int], Any] = {}
+# The frame that was read last, by catalog (and its inode: a new lake counts its snapshots anew), table and snapshot:
+# all candidates of a run read the same one.
+_read: dict[tuple[Path, int, str, int], Any] = {}
 
 
 def _frame(lake: Lake, table: str, snapshot: int | None) -> Any:
     """A table as a DataFrame that is the caller's own."""
     if snapshot is None:
         return _rows(lake, table, None)
-    key = (lake.catalog, table, snapshot)
-    if key not in _read:
+    key = (lake.catalog, lake.catalog.stat().st_ino, table, snapshot)
+    frame = _read.get(key)
+    if frame is None:
+        frame = _rows(lake, table, snapshot)
         _read.clear()
-        _read[key] = _rows(lake, table, snapshot)
-    return _read[key].copy()
+        _read[key] = frame
+    return frame.copy()
 
 
 def _rows(lake: Lake, table: str, snapshot: int | None) -> Any:

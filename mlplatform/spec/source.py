@@ -19,7 +19,8 @@ class _AnySource(Declared):
     """When the row happened (a timestamp without zone, UTC); `null` for a table that is simply there, such as people:
     it is read whole in every run."""
     partition: Literal["day", "month", "none"] = "day"
-    """One partition a day or a month; `none`: one asset that reads all the source has in every run. All partitioned
+    """One partition a day or a month; `none`: one asset that reads all the source has in every run, and replaces stored
+    rows by key; a row that is gone from the source stays in the lake. All partitioned
     sources of a use case have the same `partition`, `start` and `end`: a run goes over one range of them."""
     start: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
     """First day to ingest; partitions begin here (those of months with its month). May be left out where there are
@@ -27,7 +28,7 @@ class _AnySource(Declared):
     end: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
     """Last day to ingest; left out, the source goes on for ever."""
     max_days_per_run: PositiveInt = 7
-    """How many new days the new-data sensor ingests in one run."""
+    """How many new days the new-data sensor ingests in one run; of partitions of months, all months that hold them."""
     look_back_days: PositiveInt = 30
     """When the source's content changed: how many days are read again, for late rows and labels that became known."""
 

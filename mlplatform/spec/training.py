@@ -275,7 +275,7 @@ class Training(_Unique):
     """Everything between the training set and the champion."""
 
     label: ColumnName = "label"
-    """Column of the features with the label, 0 or 1."""
+    """Column of the spine with the label, 0 or 1."""
     weight: ColumnName | None = None
     """Column of the spine: how many examples a row stands for, such as one over the chance that its label became known
     at all (inverse-probability-of-censoring weights). Models, calibration and figures count each row so often."""

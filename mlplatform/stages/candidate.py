@@ -9,7 +9,7 @@ from mlplatform.resources.tracking import Tracking
 from mlplatform.spec import Candidate, Declaration, EnsembleCandidate
 from mlplatform.stages.ensemble import ensemble_asset
 from mlplatform.stages.naming import asset_key
-from mlplatform.stages.trained import TRAINED_ON, candidate_attributes, record, search_log
+from mlplatform.stages.trained import TRAINED_ON, candidate_attributes, record, require_same_split, search_log
 from mlplatform.stages.training_set import AS_OF
 
 __all__ = ["candidate_asset"]
@@ -31,6 +31,7 @@ def candidate_asset(uc: Declaration, candidate: Candidate) -> dg.AssetsDefinitio
         from mlplatform.ml.train import train_candidate
 
         frozen = recorded_metadata(context.instance, asset_key(uc, "training_set"), context.run_id)
+        require_same_split(uc, frozen)
         tags = {TRAINED_ON: str(frozen[SNAPSHOT]), AS_OF: str(frozen[AS_OF])}
         log = search_log(uc, candidate, frozen)
         with tracking.run(context, uc.spec.name, candidate.name, tags) as mlflow:

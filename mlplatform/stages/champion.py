@@ -47,7 +47,7 @@ def champion_table(uc: Declaration) -> str:
 def champion_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Compare, judge, and move the alias to the best challenger that passes every gate."""
     stages = [candidate_stage(candidate.name) for candidate in uc.spec.training.candidates]
-    version = code_version("ml", "stages/champion.py", declared=uc.spec.training, without={"candidates", "split"})
+    version = code_version("ml", "stages/champion.py", declared=uc.spec.training, without={"candidates"})
 
     @dg.asset(
         **asset_attributes(uc, "champion", _DESCRIPTION, {"mlflow", "duckdb"}, "model", version),

@@ -8,7 +8,14 @@ from mlplatform.resources.lake import SNAPSHOT, recorded_metadata
 from mlplatform.resources.tracking import Tracking
 from mlplatform.spec import Declaration, EnsembleCandidate
 from mlplatform.stages.naming import asset_key
-from mlplatform.stages.trained import TRAINED_ON, candidate_attributes, candidate_stage, record, trained_models
+from mlplatform.stages.trained import (
+    TRAINED_ON,
+    candidate_attributes,
+    candidate_stage,
+    record,
+    require_same_split,
+    trained_models,
+)
 from mlplatform.stages.training_set import AS_OF
 
 __all__ = ["ensemble_asset"]
@@ -30,6 +37,7 @@ def ensemble_asset(uc: Declaration, candidate: EnsembleCandidate) -> dg.AssetsDe
         from mlplatform.ml.ensemble import train_ensemble
 
         frozen = recorded_metadata(context.instance, asset_key(uc, "training_set"), context.run_id)
+        require_same_split(uc, frozen)
         tags = {TRAINED_ON: str(frozen[SNAPSHOT]), AS_OF: str(frozen[AS_OF])}
         trained = trained_models(uc, members, context, tracking, int(frozen[SNAPSHOT]))
         with tracking.run(context, uc.spec.name, candidate.name, tags) as mlflow:

@@ -44,7 +44,7 @@ def card_file(use_case: str, version: int) -> Path:
 
 def model_card_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Write the card of the version that carries the champion alias."""
-    version = code_version("ml/card.py", "stages/model_card.py")
+    version = code_version("ml/card.py", "stages/model_card.py", declared=uc.spec)
 
     @dg.asset(
         **asset_attributes(uc, "model_card", _DESCRIPTION, {"mlflow"}, "model", version),

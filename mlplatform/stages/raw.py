@@ -10,7 +10,7 @@ import dagster as dg
 
 from mlplatform.ingest.days import Days, declared_days
 from mlplatform.lake.lake import Lake
-from mlplatform.lake.tables import describe_table, keys_outside, merge_rows
+from mlplatform.lake.tables import describe_table, merge_rows, stored_on_another_day
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.spec import Declaration, PythonSource, Source
 from mlplatform.stages.code_version import code_version
@@ -111,7 +111,7 @@ def _plan(context: dg.AssetExecutionContext, uc: Declaration, source: Source) ->
     if source.time_column is None:
         return _Plan([_Batch("all rows", open_table(source, uc.folder).read_all, None)], None)
     reader = open_reader(source, uc.folder)
-    if _partitioned(context):
+    if _partitioned(context, source):
         window = context.partition_time_window
         days = _declared_part(source, Days(window.start.date(), window.end.date()))
         return _Plan(_batches(reader, days.chunks(_DAYS_PER_COMMIT)), days)
@@ -125,13 +125,14 @@ def _batches(reader: "Reader", chunks: Iterable[Days]) -> list[_Batch]:
     return [_Batch(str(chunk), partial(reader.read, chunk.start, chunk.end), chunk) for chunk in chunks]
 
 
-def _partitioned(context: dg.AssetExecutionContext) -> bool:
-    return bool(context.has_partition_key or context.has_partition_key_range)
+def _partitioned(context: dg.AssetExecutionContext, source: Source) -> bool:
+    """Whether the run is over partitions of this source: one beside a partitioned source is still read whole."""
+    return source.partition != "none" and bool(context.has_partition_key or context.has_partition_key_range)
 
 
 def _declared_part(source: Source, days: Days) -> Days:
     """Partitions of months may reach beyond the declared days."""
-    return declared_days(source, (days.start, days.end)) or days
+    return declared_days(source, (days.start, days.end)) or _nothing_there(source)
 
 
 def _month_behind(day: date) -> date:
@@ -162,10 +163,10 @@ def _nothing_there(source: Source) -> Any:
 
 
 def _taken(lake: Lake, uc: Declaration, source: Source, batch: _Batch) -> "Callable[[pa.Table], pa.Table] | None":
-    """Which keys stored rows of other days have. A table that is read whole has no other days: it is replaced."""
+    """Which rows are another row of a stored name. Where all is read in each run, the row that comes is the row."""
     if batch.days is None or source.partition == "none" or source.time_column is None:
         return None
-    return partial(keys_outside, lake, raw_table(uc, source), source.time_column, batch.days.start, batch.days.end)
+    return partial(stored_on_another_day, lake, raw_table(uc, source), source.key, source.time_column)
 
 
 def _read_and_check(
@@ -210,7 +211,7 @@ def _record(
     metadata = {**table_metadata(table), "days": str(plan.days or "no time"), "rows_new_or_changed": touched}
     if plan.left_out:
         metadata["left_out"] = plan.left_out
-    if plan.days and source.partition != "none" and not _partitioned(context):
+    if plan.days and source.partition != "none" and not _partitioned(context, source):
         key = asset_key(uc, f"raw_{source.name}")
         for partition in plan.days.keys(source.partition):
             context.log_event(dg.AssetMaterialization(key, partition=partition))

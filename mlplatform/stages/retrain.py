@@ -79,7 +79,7 @@ def _deploy(instance: dg.DagsterInstance, uc: Declaration, version: int) -> dg.R
     return dg.RunRequest(
         run_key=f"{tag[_DEPLOY_TAG]} attempt {failed + 1}",
         tags={**use_case_tags(uc), **tag},
-        asset_selection=[asset_key(uc, "bento"), asset_key(uc, "deployment")],
+        asset_selection=[asset_key(uc, stage) for stage in ("model_card", "bento", "deployment")],
     )
 
 

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from mlplatform.spec import Candidate, Declaration, EnsembleCandidate
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import AssetAttributes, asset_attributes, asset_key
 from mlplatform.stages.pictures import picture
-from mlplatform.stages.training_set import AS_OF, CONTENT_SHA256
+from mlplatform.stages.training_set import AS_OF, CONTENT_SHA256, SPLIT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +41,7 @@ __all__ = [
     "candidate_attributes",
     "candidate_stage",
     "record",
+    "require_same_split",
     "search_log",
     "trained_models",
     "training_code",
@@ -56,6 +58,8 @@ _CODE = ("stages/candidate.py", "stages/ensemble.py", "stages/trained.py")
 MLFLOW_RUN = "mlflow_run_id"
 TRAINED_ON = "training_snapshot"
 TRAINING_SECONDS = "training_seconds"
+DECLARED = "declared"
+"""Metadata key: the version of the declaration that it was trained by."""
 TRAINING_CODE = "training_code"
 """MLflow parameter: the version of the code that trained."""
 
@@ -86,10 +90,12 @@ def trained_models(
 ) -> dict[str, Trained]:
     """The models of candidates by name, read back from MLflow.
 
-    Raises TrainingError when one was trained on another snapshot of the training set than `snapshot`.
+    Raises TrainingError when one was trained on another snapshot of the training set than `snapshot`, or by another
+    declaration than today's.
     """
     from mlplatform.ml.model import Model
 
+    declared = {candidate.name: candidate for candidate in uc.spec.training.candidates}
     trained = {}
     for name in names:
         key = asset_key(uc, candidate_stage(name))
@@ -98,6 +104,10 @@ def trained_models(
             raise TrainingError(
                 f"{key.to_user_string()} was trained on snapshot {recorded.get(TRAINED_ON, 'none')}, the training set "
                 f"is snapshot {snapshot}; materialise that candidate again"
+            )
+        if recorded.get(DECLARED) != _declared_version(uc, declared[name]):
+            raise TrainingError(
+                f"{key.to_user_string()} was trained by another declaration than today's; materialise it again"
             )
         run_id = str(recorded[MLFLOW_RUN])
         model = Model.load(tracking.model_folder(run_id))
@@ -110,7 +120,8 @@ def search_log(uc: Declaration, candidate: Candidate, frozen: Mapping[str, Any])
 
     A run that is killed leaves the file; the next one on the same rows, code and declaration goes on with it.
     """
-    depends = f"{_code_version(uc, candidate)} {frozen[CONTENT_SHA256]} {frozen[AS_OF]}"
+    code = [_code_version(uc, candidate), _declared_version(uc, candidate), *_libraries()]
+    depends = f"{' '.join(code)} {frozen[CONTENT_SHA256]} {frozen[AS_OF]}"
     digest = hashlib.sha256(depends.encode()).hexdigest()[:16]
     return Home.current().tuning / f"{uc.spec.name}-{candidate.name}-{digest}.jsonl"
 
@@ -130,7 +141,8 @@ def record(
     """
     pictures = _pictures(uc, result, rows)
     _log(mlflow, uc, candidate, result, pictures, frozen)
-    return dg.MaterializeResult(metadata=_metadata(result, mlflow.active_run().info.run_id, tags, pictures))
+    told = _metadata(result, mlflow.active_run().info.run_id, tags, pictures)
+    return dg.MaterializeResult(metadata=told | {DECLARED: _declared_version(uc, candidate)})
 
 
 def _pictures(uc: Declaration, result: "TrainedCandidate", rows: "pd.DataFrame") -> dict[str, bytes]:
@@ -153,6 +165,30 @@ def _pictures(uc: Declaration, result: "TrainedCandidate", rows: "pd.DataFrame")
         "importance": plots.plot_importance(result.importance),
         "contributions": plots.plot_contributions(result.model.explain(shown), shown, result.model.features),
     }
+
+
+def require_same_split(uc: Declaration, frozen: Mapping[str, Any]) -> None:
+    """A training set that was cut by another split than today's would be judged on rows that a model learned from.
+
+    Raises:
+        TrainingError: the declared split was edited since the training set was frozen.
+    """
+    if frozen[SPLIT] != code_version(declared=uc.spec.training.split):
+        key = asset_key(uc, "training_set").to_user_string()
+        raise TrainingError(f"{key} was cut by another split than the one declared today; materialise it again")
+
+
+def _declared_version(uc: Declaration, candidate: Candidate) -> str:
+    """Of what a model depends on in the declaration; of the gates it is the metric, which stops the training."""
+    training = code_version(declared=uc.spec.training, without={"candidates", "gates"})
+    return f"{training}-{code_version(declared=candidate)}-{uc.spec.training.gates.metric}"
+
+
+def _libraries() -> list[str]:
+    """Those that fit, with their versions."""
+    names = ("lightgbm", "scikit-learn", "optuna", "torch", "keras", "tensorflow")
+    found = {each.metadata["Name"].lower(): each.version for each in distributions() if each.metadata["Name"]}
+    return [f"{name}={found.get(name, 'none')}" for name in names]
 
 
 def training_code() -> str:

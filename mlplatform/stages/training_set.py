@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlplatform.errors import TrainingError
 from mlplatform.lake.lake import Lake
 from mlplatform.resources.lake import LakeResource
-from mlplatform.spec import Declaration
-from mlplatform.stages.clock import as_of_run
+from mlplatform.spec import Declaration, SplitByGroup
+from mlplatform.stages.clock import AS_OF_TAG, as_of_run, newest_day_end
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.contract import CONTRACT_CHECK, Tally, contract_file, quarantine
 from mlplatform.stages.naming import asset_attributes, asset_key, check_result, check_spec
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 
     from mlplatform.contracts.check import Checked
 
-__all__ = ["AS_OF", "CONTENT_SHA256", "training_set_asset"]
+__all__ = ["AS_OF", "CONTENT_SHA256", "SPLIT", "training_set_asset"]
 
 AS_OF = "as_of"
 """Metadata key: the moment the training set was frozen at."""
 CONTENT_SHA256 = "content_sha256"
 """Metadata key: hash of its rows."""
+SPLIT = "split"
+"""Metadata key: the version of the declared split that it was cut by."""
 
 
 def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
@@ -50,6 +53,7 @@ def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
     def training_set(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[Any]:
         opened = lake.open()
         moment = as_of_run(context, uc, opened)
+        _require_whole_history(uc, opened, moment)
         snapshot = opened.snapshot()
         labelled = _labelled_rows(uc, opened, snapshot, moment)
         batch = f"training set as of {moment:%Y-%m-%d}"
@@ -69,6 +73,7 @@ def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
                 AS_OF: moment.isoformat(),
                 "features_snapshot": snapshot,
                 CONTENT_SHA256: digest,
+                SPLIT: code_version(declared=uc.spec.training.split),
                 "parts": dg.MetadataValue.table(_parts(uc, frozen)),
             },
             data_version=dg.DataVersion(digest[:16]),
@@ -79,6 +84,17 @@ def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
 
 
 _DESCRIPTION = "Labelled features that passed the contract, frozen at `as_of`: split into train, tune and test."
+
+
+def _require_whole_history(uc: Declaration, lake: Lake, as_of: "pd.Timestamp") -> None:
+    """A split by group takes rows of all times. At an earlier moment only some of their labels were known, and those
+    of one kind first: who dies within five years is known before five years are over.
+    """
+    if isinstance(uc.spec.training.split, SplitByGroup) and as_of < (newest := newest_day_end(uc, lake)):
+        raise TrainingError(
+            f"a split by group trains on the whole history, until {newest:%Y-%m-%d}, not as of {as_of:%Y-%m-%d}; leave "
+            f"the tag {AS_OF_TAG} out"
+        )
 
 
 def _labelled_rows(uc: Declaration, lake: Lake, snapshot: int, as_of: "pd.Timestamp") -> "pd.DataFrame":

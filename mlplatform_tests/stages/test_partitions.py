@@ -130,6 +130,17 @@ def test_a_timed_source_without_partitions_is_read_whole_and_only_where_declared
     assert "2018-06-01..2018-06-08 (after `end`)" in whole.metadata("raw_transactions")["left_out"]
 
 
+def test_a_source_that_is_read_whole_is_read_whole_also_beside_one_with_partitions(
+    instance: dg.DagsterInstance, csv: Path, home: Home
+) -> None:
+    write(csv, first="2015-01-01")
+    whole = source(path=str(csv), partition="none").model_dump()
+    daily = small_fraud().spec.sources[0].model_dump() | {"name": "others"}
+    both = Platform(small_fraud(sources=[whole, daily]), instance)
+    assert both.run(["raw_transactions"], days=2).success
+    assert stored(home) == (ROWS, date(2015, 1, 1), date(2015, 2, 19))
+
+
 def test_a_table_without_a_time_is_merged_by_its_key(instance: dg.DagsterInstance, csv: Path, home: Home) -> None:
     table = platform(instance, csv, time_column=None)
     assert table.run(["raw_transactions"]).success
