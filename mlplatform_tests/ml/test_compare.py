@@ -118,6 +118,15 @@ def test_a_model_that_has_seen_the_test_rows_is_an_error(
         judged({"new": model}, ("v3", replace(model, learned_until=AS_OF)), test_rows)
 
 
+def test_rows_that_the_incumbent_may_have_seen_are_left_out_for_all(
+    trained_trees: TrainedCandidate, trained_linear: TrainedCandidate, test_rows: pd.DataFrame
+) -> None:
+    middle = test_rows["event_time"].sort_values().iloc[len(test_rows) // 2]
+    incumbent = replace(trained_linear.model, learned_until=middle)
+    found = judged({"new": trained_trees.model}, ("v3", incumbent), test_rows, slice_min_positives=3)
+    assert found.rows == int((test_rows["event_time"] >= middle).sum())
+
+
 def test_a_challenger_named_like_the_incumbent_is_an_error(
     trained_linear: TrainedCandidate, test_rows: pd.DataFrame
 ) -> None:
