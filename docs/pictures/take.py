@@ -15,6 +15,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from mlplatform.cli.serve import find_service
 from mlplatform.home import Home
 
 HERE = Path(__file__).parent
@@ -124,7 +125,7 @@ def evidently(page: Page, port: int) -> None:
 
 
 def service(page: Page, port: int) -> None:
-    page.goto(f"http://127.0.0.1:{port + 3}/", timeout=60_000)
+    page.goto(find_service("fraud", range(port + 3, port + 10)), timeout=60_000)
 
 
 SHOTS: dict[str, Shot] = {
@@ -132,7 +133,7 @@ SHOTS: dict[str, Shot] = {
     "candidate": asset("candidate_lightgbm"),
     "precision-recall": pictures("candidate_lightgbm", 0),
     "calibration": pictures("candidate_lightgbm", 1),
-    "importance": pictures("candidate_lightgbm", 2),
+    "importance": pictures("candidate_lightgbm", 3),
     "champion": pictures("champion"),
     "drift": pictures("drift_report", 0),
     "drift-over-time": pictures("drift_report", 1),

@@ -111,13 +111,15 @@ def serve(use_case: str, port: int) -> int:
 @main.command()
 @click.argument("use_case")
 @click.option("--json", "body", required=True, help='One row of features, or {"rows": [...]}; - reads standard input.')
-@click.option("--url", default="http://127.0.0.1:3003", show_default=True)
+@click.option("--url", default=None, help="Where the service is; default: looked for on ports 3003 and on.")
 @_reported
-def predict(use_case: str, body: str, url: str) -> int:
+def predict(use_case: str, body: str, url: str | None) -> int:
     """Ask the running service for a prediction."""
-    from mlplatform.cli.serve import ask
+    from mlplatform.cli.serve import ask, find_service
+    from mlplatform.spec import load_declaration
 
-    answer = ask(use_case, url, sys.stdin.read() if body == "-" else body)
+    load_declaration(use_case)
+    answer = ask(use_case, url or find_service(use_case), sys.stdin.read() if body == "-" else body)
     click.echo(json.dumps(answer.body, indent=2))
     return 0 if answer.ok else 1
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,12 @@ from mlplatform.errors import PlatformError
 from mlplatform.home import Home
 from mlplatform.serving.launch import HOST, Served, is_running, start_service, stop_service
 from mlplatform.serving.pointer import read_pointer
-from mlplatform.spec import load_declaration
+from mlplatform.spec import declared_use_cases, load_declaration
 
-__all__ = ["Answer", "ask", "serve_use_case", "start_live"]
+__all__ = ["FIRST_PORT", "Answer", "ask", "find_service", "serve_use_case", "start_live"]
+
+FIRST_PORT = 3003
+"""Of the services; with `mlplatform up` each use case has one of its own, in alphabetical order."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,28 @@ def serve_use_case(name: str, port: int) -> int:
         stop_service(served.pid)
     click.secho(f"the service ended by itself; see {served.log}", fg="red", err=True)
     return 1
+
+
+def find_service(name: str, ports: Sequence[int] | None = None) -> str:
+    """The address of the running service of a use case, among the ports that `mlplatform serve` and `up` take.
+
+    Raises:
+        PlatformError: none of them is its service.
+    """
+    ports = ports or range(FIRST_PORT, FIRST_PORT + max(1, len(declared_use_cases())))
+    for port in ports:
+        url = f"http://{HOST}:{port}"
+        try:
+            told = httpx.get(f"{url}/readyz", timeout=5, trust_env=False).json()
+            if told["model"]["use_case"] == name:
+                return url
+        except (httpx.TransportError, ValueError, KeyError, TypeError):
+            # Nobody is there, or somebody else.
+            continue
+    raise PlatformError(
+        f"no service of {name} answers on port {' or '.join(map(str, ports))} of {HOST}; start it: "
+        f"mlplatform serve {name}; or say with --url where it is"
+    )
 
 
 def ask(name: str, url: str, body: str) -> Answer:

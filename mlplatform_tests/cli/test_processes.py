@@ -2,15 +2,19 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import dagster as dg
 import pytest
 from dagster._core.events import EngineEventData
 
+from mlplatform.cli.demo import free_port
 from mlplatform.cli.orphans import end_orphans
 from mlplatform.cli.processes import answers, require_free, start_part, stop_parts
+from mlplatform.cli.serve import find_service
 from mlplatform.errors import PlatformError
 
 FAMILY = """
@@ -82,6 +86,28 @@ sleep(60)
 def test_free_ports_are_no_error() -> None:
     assert not answers(9)
     require_free({9: "nobody"})
+
+
+class Ready(BaseHTTPRequestHandler):
+    """Answers like the service of one use case."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"status": "ready", "model": {"use_case": "diagnosis"}}')
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+def test_a_service_is_found_by_its_use_case_whatever_else_answers_on_the_ports() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ready) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        nobody, port = free_port(), server.server_port
+        assert find_service("diagnosis", [nobody, port]) == f"http://127.0.0.1:{port}"
+        with pytest.raises(PlatformError, match=f"no service of fraud answers on port {nobody} or {port}"):
+            find_service("fraud", [nobody, port])
+        server.shutdown()
 
 
 def test_a_taken_port_is_named_with_who_wants_it() -> None:
