@@ -42,7 +42,8 @@ class Examples:
         weights = np.ones(len(self)) if self.weights is None else self.weights.copy()
         weights[sample] *= len(negative) / kept
         rows = np.sort(np.concatenate([positive, sample]))
-        return Examples(self.rows[rows], self.labels[rows], weights[rows])
+        groups = None if self.groups is None else self.groups[rows]
+        return Examples(self.rows[rows], self.labels[rows], weights[rows], groups)
 
 
 def row_groups(frame: pd.DataFrame, column: str | None) -> npt.NDArray[np.integer] | None:

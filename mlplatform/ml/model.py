@@ -12,6 +12,7 @@ import pandas as pd
 
 from mlplatform.errors import ArtifactError
 from mlplatform.ml.calibration import Calibration, Sigmoid, calibration_from_json, calibration_to_json
+from mlplatform.ml.cleaning import STORED, Cleaning
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.groups import Groups
 from mlplatform.ml.metrics import Floats
@@ -112,7 +113,7 @@ class Model:
                 encoding=Encoding(
                     tuple(stored["features"]), {name: tuple(v) for name, v in stored["categories"].items()}
                 ),
-                scorer=_loader(stored["kind"])(folder, stored),
+                scorer=_scorer(folder, stored),
                 calibration=calibration_from_json(stored["calibration"]),
                 threshold=float(stored["threshold"]),
                 learned_until=pd.Timestamp(stored["learned_until"]),
@@ -130,6 +131,15 @@ def _read(path: Path) -> dict[str, Any]:
     if stored.get("format") != FORMAT:
         raise ArtifactError(f"{path} has format {stored.get('format')}, this version reads {FORMAT}; package it again")
     return stored
+
+
+def _scorer(folder: Path, stored: Mapping[str, Any]) -> Scorer:
+    inner = _loader(stored["kind"])(folder, stored)
+    if STORED not in stored:
+        return inner
+    from mlplatform.ml.cleaned import CleanedScorer
+
+    return CleanedScorer(Cleaning.from_json(stored[STORED], stored["features"]), inner)
 
 
 def _loader(kind: str) -> Callable[[Path, Mapping[str, Any]], Scorer]:

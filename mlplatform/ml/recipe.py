@@ -65,7 +65,7 @@ class Recipe:
                 f"{self.candidate.name} is a blend of {members}, models of their own; it cannot be rebuilt alone"
             )
         rows = LabelledRows.of(frame, self.training, self.event_time, pd.Timestamp(self.as_of))
-        trainer = trainer_for(self.candidate, rows.encoding, self.training.gates.metric)
+        trainer = trainer_for(self.candidate, rows.encoding, self.training.gates.metric, self.training.policies)
         train, tune = (rows.examples.at(mask) for mask in (rows.split.train, rows.split.tune))
         fitted = trainer.prepare(train, tune, spare_threads())(self.params)
         return fitted_model(self.candidate, fitted, rows, self.training)

@@ -86,7 +86,7 @@ def train_candidate(
     """
     started = perf_counter()
     rows = LabelledRows.of(frame, training, event_time, as_of)
-    trainer = trainer_for(candidate, rows.encoding, training.gates.metric)
+    trainer = trainer_for(candidate, rows.encoding, training.gates.metric, training.policies)
     folds = [] if candidate.tuning.trials == 0 else cut_folds(rows.frame, training.split, event_time, as_of)
     found = _search(trainer, folds, rows.examples, candidate, training, progress, log)
     train, tune = rows.examples.at(rows.split.train), rows.examples.at(rows.split.tune)

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.extras import require_extra
 from mlplatform.ml.metrics import Floats
+from mlplatform.spec.cleaning import CleaningPolicy
 from mlplatform.spec.training import LightGBMCandidate, SearchedCandidate, SklearnCandidate, TorchCandidate
 
 __all__ = ["Fit", "Params", "Scorer", "Trainer", "trainer_for"]
@@ -18,7 +20,10 @@ Params = Mapping[str, float | int | str | bool]
 class Scorer(Protocol):
     """A fitted model before calibration."""
 
-    kind: ClassVar[str]
+    @property
+    def kind(self) -> str:
+        """How it is stored."""
+        ...
 
     def log_odds(self, rows: Floats) -> Floats:
         """Uncalibrated log-odds of rows float64[n, f], [n]."""
@@ -52,12 +57,25 @@ class Trainer(Protocol):
         ...
 
 
-def trainer_for(candidate: SearchedCandidate, encoding: Encoding, metric: str) -> Trainer:
+def trainer_for(
+    candidate: SearchedCandidate,
+    encoding: Encoding,
+    metric: str,
+    policies: Mapping[str, CleaningPolicy] = MappingProxyType({}),
+) -> Trainer:
     """The trainer of a declared candidate for matrices of `encoding`.
 
-    `metric` is the gates' metric, which early stopping follows. Raises TrainingError when the kind needs an extra that
-    is not installed.
+    `metric` is the gates' metric, which early stopping follows; `policies` are those of the columns that are cleaned.
+    Raises TrainingError when the kind needs an extra that is not installed.
     """
+    if not policies:
+        return _trainer(candidate, encoding, metric)
+    from mlplatform.ml.cleaned import CleanedTrainer
+
+    return CleanedTrainer(lambda cleaned: _trainer(candidate, cleaned, metric), encoding, policies, candidate.seed)
+
+
+def _trainer(candidate: SearchedCandidate, encoding: Encoding, metric: str) -> Trainer:
     if isinstance(candidate, LightGBMCandidate):
         from mlplatform.ml.trees import TreesTrainer
 

@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_v
 
 from mlplatform.spec._base import ColumnName, Declared
 from mlplatform.spec.by_kind import ByKind
+from mlplatform.spec.cleaning import CleaningPolicy, policies_by_column
 
 __all__ = [
     "Candidate",
@@ -283,6 +284,9 @@ class Training(_Unique):
     """Feature columns the models see, in this order."""
     categorical: list[ColumnName] = []
     """Those of `features` that hold categories, not amounts."""
+    cleaning: list[CleaningPolicy] = []
+    """What happens to values before a model sees them; what that needs to know is learned from training rows only, in
+    each fold of the search anew. Left out, values come to the models as they are."""
     split: Split
     """Who learns from which rows, and who is judged on which."""
     costs: Costs
@@ -297,6 +301,16 @@ class Training(_Unique):
                 f"categorical names {', '.join(unknown)}; allowed are features: {', '.join(self.features)}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _cleaning_names_features(self) -> "Training":
+        policies_by_column(self.cleaning, self.features, self.categorical)
+        return self
+
+    @property
+    def policies(self) -> dict[str, CleaningPolicy]:
+        """The cleaning policy of each feature that has one."""
+        return policies_by_column(self.cleaning, self.features, self.categorical)
 
     @model_validator(mode="after")
     def _directions_name_features(self) -> "Training":

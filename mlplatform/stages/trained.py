@@ -18,6 +18,7 @@ from mlplatform.home import Home
 from mlplatform.resources.lake import SNAPSHOT, recorded_metadata
 from mlplatform.resources.tracking import MODEL_FOLDER, Tracking
 from mlplatform.spec import Candidate, Declaration, EnsembleCandidate
+from mlplatform.spec.cleaning import describe_cleaning
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import AssetAttributes, asset_attributes, asset_key
 from mlplatform.stages.pictures import picture
@@ -256,6 +257,7 @@ def _declared(uc: Declaration, candidate: Candidate) -> dict[str, Any]:
         **getattr(candidate, "params", {}),
         **{name: text for name, text in lists.items() if text},
         **{f"tuning_{name}": value for name, value in budget.items()},
+        "cleaning": describe_cleaning(uc.spec.training.policies),
         **{f"cost_{name}": value for name, value in uc.spec.training.costs.model_dump().items()},
         "code_version": _code_version(uc, candidate),
         TRAINING_CODE: training_code(),

@@ -119,13 +119,16 @@ def test_onnx_scores_equal_scikit_learn(rows: pd.DataFrame) -> None:
     assert scorer.log_odds(examples.rows) == pytest.approx(peer.decision_function(standard), abs=1e-9)
 
 
-def test_a_column_without_values_or_without_variation_does_no_harm(rows: pd.DataFrame) -> None:
-    frame = rows.assign(empty=np.nan, constant=3.0)
+@pytest.mark.parametrize("constant", [3.0, 0.1])
+def test_a_column_without_values_or_without_variation_does_no_harm(rows: pd.DataFrame, constant: float) -> None:
+    frame = rows.assign(empty=np.nan, constant=constant)
     encoding = Encoding.learn(frame, ["rate", "empty", "constant"], [])
     examples = Examples(encoding.matrix(frame), frame["label"].to_numpy())
     scorer = LinearTrainer(linear(params={}), {}).prepare(examples, examples, 1)({"C": 1.0, "balanced": True})
     assert np.isfinite(scorer.log_odds(examples.rows)).all()
     assert scorer.contributions(examples.rows)[:, 1:] == pytest.approx(0)
+    moved = examples.rows + np.array([0.0, 0.0, 1.0])
+    assert scorer.log_odds(moved) == pytest.approx(scorer.log_odds(examples.rows))
 
 
 def test_trees_do_not_depend_on_the_number_of_threads(rows: pd.DataFrame, tmp_path: Path) -> None:
