@@ -15,9 +15,10 @@ from mlplatform.ml.calibration import fit_calibration
 from mlplatform.ml.cores import spare_threads
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples, row_groups, row_weights
+from mlplatform.ml.folds import Fold, cut_folds
 from mlplatform.ml.metrics import Floats, Labels, brier, expected_calibration_error, expected_cost
 from mlplatform.ml.model import Model
-from mlplatform.ml.splits import Fold, Parts, cut_folds, cut_parts, require_both_classes
+from mlplatform.ml.splits import Parts, cut_parts, require_both_classes
 from mlplatform.ml.threshold import cost_threshold
 from mlplatform.ml.trainer import Params, Scorer, Trainer, trainer_for
 from mlplatform.ml.tuning import Progress, Search, Trial, search
@@ -87,7 +88,8 @@ def train_candidate(
     started = perf_counter()
     rows = LabelledRows.of(frame, training, event_time, as_of)
     trainer = trainer_for(candidate, rows.encoding, training.gates.metric, training.policies)
-    folds = [] if candidate.tuning.trials == 0 else cut_folds(rows.frame, training.split, event_time, as_of)
+    split, label = training.split, training.label
+    folds = [] if candidate.tuning.trials == 0 else cut_folds(rows.frame, split, event_time, label, as_of)
     found = _search(trainer, folds, rows.examples, candidate, training, progress, log)
     train, tune = rows.examples.at(rows.split.train), rows.examples.at(rows.split.tune)
     fitted = trainer.prepare(train, tune, spare_threads())(found.params)

@@ -22,7 +22,7 @@ from mlplatform.spec.cleaning import describe_cleaning
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import AssetAttributes, asset_attributes, asset_key
 from mlplatform.stages.pictures import picture
-from mlplatform.stages.training_set import AS_OF, CONTENT_SHA256, SPLIT
+from mlplatform.stages.training_set import AS_OF, CONTENT_SHA256, SPLIT, split_version
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,7 +174,7 @@ def require_same_split(uc: Declaration, frozen: Mapping[str, Any]) -> None:
     Raises:
         TrainingError: the declared split was edited since the training set was frozen.
     """
-    if frozen[SPLIT] != code_version(declared=uc.spec.training.split):
+    if frozen[SPLIT] != split_version(uc.spec.training.split):
         key = asset_key(uc, "training_set").to_user_string()
         raise TrainingError(f"{key} was cut by another split than the one declared today; materialise it again")
 

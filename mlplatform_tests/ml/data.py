@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
+from mlplatform.spec.folds import TimeFolds
 from mlplatform.spec.training import (
     Candidate,
     Costs,
@@ -91,7 +92,9 @@ def training(*candidates: Candidate, **gates: object) -> Training:
     return Training(
         features=FEATURES,
         categorical=["channel"],
-        split=SplitByTime(label_delay_days=3, train_days=30, tune_days=12, test_days=12, folds=2),
+        split=SplitByTime(
+            label_delay_days=3, train_days=30, tune_days=12, test_days=12, cross_validation=TimeFolds(folds=2)
+        ),
         candidates=list(candidates) or [trees()],
         costs=Costs(false_positive=5, false_negative=100),
         gates=Gates.model_validate({"floor": 0.1, "bootstrap_samples": 50} | gates),
