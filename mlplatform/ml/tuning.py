@@ -1,8 +1,10 @@
-"""The search for parameters: Optuna's TPE over time-ordered folds."""
+"""The search for parameters: Optuna's TPE over folds, in which trials that fall behind are given up early."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,30 +16,40 @@ from mlplatform.ml.examples import Examples
 from mlplatform.ml.metrics import rank, ranking_metric
 from mlplatform.ml.trainer import Fit, Params, Trainer
 from mlplatform.ml.trial_log import TrialLog
+from mlplatform.ml.warm_start import starting_points
 from mlplatform.spec.training import Tuning
 
-__all__ = ["NEGATIVES_PER_POSITIVE", "Search", "Trial", "search"]
+__all__ = ["NEGATIVES_PER_POSITIVE", "Progress", "Search", "Trial", "search"]
 
 NEGATIVES_PER_POSITIVE = 20
 """The search learns and stops early on all positives and this many weighted negatives each: two thirds of a fit's
 time went into watching 40,000 validation rows. Trials are compared on whole folds, and the final fit is whole."""
+WHOLE = 2
+"""The first trials see all folds: what later ones are measured by."""
+BATCH = 4
+"""Trials beside each other. A number of its own, not that of the cores, because what is drawn and what is given up
+depends on the trials before the batch: on any machine the same search."""
 
 Progress = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One point that was tried: its mean metric over the folds and how long that took."""
+    """One point that was tried: its mean metric over the folds that it saw and how long they took."""
 
     number: int
     params: Params
     value: float
     seconds: float
+    pruned: bool = False
+    """Given up before it had seen all folds."""
+    folds: tuple[float, ...] = ()
+    """The metric in each fold that it saw."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """What was tried, in order, and the best of it."""
+    """What was tried, in order, and the best of what saw all folds."""
 
     params: Params
     trials: tuple[Trial, ...]
@@ -50,61 +62,131 @@ def search(
     metric: str,
     progress: Progress | None = None,
     log: Path | None = None,
+    *,
+    earlier: Params | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Search:
     """Maximise the mean of `metric` over (train, validation) folds within the budget of `tuning`.
 
-    The trainer's defaults are tried first, so the result is never worse than them on the folds. The same seed
-    gives the same trials when the trial budget ends the search; when the time budget does, after the
-    running trial, their number depends on the machine, the trials themselves do not.
+    The trainer's defaults are tried first, then `earlier`, the parameters of an earlier model, as far as they fit into
+    the space (`note` is told where they do not); so the result is never worse than either on the folds. A trial
+    whose mean over the folds so far lies below the median of the finished trials is given up (Golovin et al., 2017,
+    "Google Vizier", section 3.2.2), where `tuning.pruning` says so.
 
-    Finished trials are written to `log`; a search that finds them there takes their values and goes on, and what they
-    took counts as spent.
+    The same seed gives the same trials when the trial budget ends the search; when the time budget does, after the
+    running trials, their number depends on the machine, the trials themselves do not. Finished folds are written to
+    `log`; a search that finds them there takes their values and goes on, and what they took counts as spent.
     """
     if tuning.trials == 0:
         return Search(trainer.defaults(), ())
-    import optuna
-
-    # Folds run beside each other on one thread each: LightGBM lets go of the GIL, and threads that share
-    # nothing do not wait for each other as OpenMP's do.
     fits = [_prepare(trainer, train, validation, tuning.seed) for train, validation in folds]
-    finished = TrialLog.at(log)
-    trials: list[Trial] = []
+    race = _Race(trainer, fits, metric, tuning, TrialLog.at(log))
+    with _quiet() as optuna:
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=WHOLE) if tuning.pruning else optuna.pruners.NopPruner()
+        sampler = optuna.samplers.TPESampler(seed=tuning.seed)
+        study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
+        for point in starting_points(trainer, earlier, note):
+            study.enqueue_trial(dict(point))
+        trials = race.run(study, progress)
+    best = max((trial for trial in trials if not trial.pruned), key=lambda trial: (trial.value, -trial.number))
+    return Search(best.params, tuple(trials))
 
-    def evaluate(params: Params) -> tuple[float, float]:
+
+@dataclass
+class _Race:
+    """Trials in batches: each goes through the folds on one thread, beside the others of its batch.
+
+    Trials share nothing but prepared rows. LightGBM lets go of the GIL, and threads that share nothing do not wait for
+    each other as OpenMP's do.
+    """
+
+    trainer: Trainer
+    fits: Sequence[tuple[Fit, Examples]]
+    metric: str
+    tuning: Tuning
+    log: TrialLog
+    started: float = field(default_factory=perf_counter)
+    first: tuple[float, ...] = ()
+    """The defaults' value in each fold."""
+
+    def run(self, study: Any, progress: Progress | None) -> list[Trial]:
+        """Trials until a budget is spent."""
+        finished: list[Trial] = []
+        with ThreadPoolExecutor(min(BATCH, available_cores())) as pool:
+            while (left := self.tuning.trials - len(finished)) > 0:
+                batch = [study.ask() for _ in range(min(left, BATCH if finished else WHOLE))]
+                points = [self.trainer.suggest(asked) for asked in batch]
+                done = [trial for trial in takewhile(bool, pool.map(self._try, batch, points)) if trial]
+                for asked, trial in zip(batch, done, strict=False):
+                    self._tell(study, asked, trial)
+                    if progress is not None:
+                        progress(trial.number, trial.value)
+                finished += done
+                if len(done) < len(batch):
+                    break
+        return finished
+
+    def _try(self, asked: Any, params: Params) -> Trial | None:
+        """None where the time is up. The first trial is always run, and so is one that a killed search had begun."""
+        if asked.number > 0 and self._spent() >= self.tuning.seconds and not self.log.began(params):
+            return None
+        values, seconds = [], 0.0
+        for fold in range(len(self.fits)):
+            value, took = self.log.recall(params, fold) or self._fit(params, fold)
+            values.append(value)
+            seconds += took
+            if self._falls_behind(asked, values):
+                break
+        pruned = len(values) < len(self.fits)
+        return Trial(asked.number, params, float(np.mean(values)), seconds, pruned, tuple(values))
+
+    def _fit(self, params: Params, fold: int) -> tuple[float, float]:
         started = perf_counter()
-        values = pool.map(lambda fold: _score(fold[0], params, fold[1], metric), fits)
-        value, seconds = float(np.mean(list(values))), perf_counter() - started
-        finished.keep(params, value, seconds)
+        fit, rows = self.fits[fold]
+        value = ranking_metric(self.metric, rank(rows.labels, fit(params).log_odds(rows.rows)), rows.weights)
+        seconds = perf_counter() - started
+        self.log.keep(params, fold, value, seconds, self._spent())
         return value, seconds
 
-    def objective(trial: Any) -> float:
-        params = trainer.suggest(trial)
-        value, seconds = finished.recall(params) or evaluate(params)
-        trials.append(Trial(trial.number, params, value, seconds))
-        if progress is not None:
-            progress(trial.number, value)
-        if sum(each.seconds for each in trials) >= tuning.seconds:
-            trial.study.stop()
-        return value
+    def _falls_behind(self, asked: Any, values: Sequence[float]) -> bool:
+        if not self.first or len(values) == len(self.fits):
+            return False
+        self._report(asked, values)
+        return bool(asked.should_prune())
+
+    def _report(self, asked: Any, values: Sequence[float]) -> None:
+        # As a difference, because folds differ more than trials do, and the pruner looks at a trial's best step.
+        asked.report(float(np.mean(values) - np.mean(self.first[: len(values)])), step=len(values))
+
+    def _tell(self, study: Any, asked: Any, trial: Trial) -> None:
+        from optuna.trial import TrialState
+
+        if asked.number < WHOLE:
+            self.first = self.first or trial.folds
+            for seen in range(1, len(self.fits)):
+                self._report(asked, trial.folds[:seen])
+        if trial.pruned:
+            study.tell(asked, state=TrialState.PRUNED)
+        else:
+            study.tell(asked, trial.value)
+
+    def _spent(self) -> float:
+        return self.log.spent + perf_counter() - self.started
+
+
+@contextmanager
+def _quiet() -> Iterator[Any]:
+    """Optuna without its words about each trial."""
+    import optuna
 
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    pool = ThreadPoolExecutor(min(len(fits), available_cores()))
     try:
-        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=tuning.seed))
-        study.enqueue_trial(dict(trainer.defaults()))
-        study.optimize(objective, n_trials=tuning.trials)
+        yield optuna
     finally:
-        pool.shutdown()
         optuna.logging.set_verbosity(verbosity)
-    best = max(trials, key=lambda trial: (trial.value, -trial.number))
-    return Search(best.params, tuple(trials))
 
 
 def _prepare(trainer: Trainer, train: Examples, validation: Examples, seed: int) -> tuple[Fit, Examples]:
     few, watched = (part.thinned(NEGATIVES_PER_POSITIVE, seed) for part in (train, validation))
     return trainer.prepare(few, watched, threads=1), validation
-
-
-def _score(fit: Fit, params: Params, rows: Examples, metric: str) -> float:
-    return ranking_metric(metric, rank(rows.labels, fit(params).log_odds(rows.rows)), rows.weights)

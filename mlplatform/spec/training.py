@@ -148,6 +148,10 @@ class Tuning(Declared):
     """Most seconds."""
     seed: int = 7
     """Of the search."""
+    pruning: bool = True
+    """Give a trial up when its mean over the folds so far lies below the median of the trials that saw all of them."""
+    warm_start: bool = True
+    """Try the champion's parameters right after the defaults, where the champion is of the same kind."""
 
 
 class _AnyCandidate(Declared):
