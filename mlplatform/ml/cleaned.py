@@ -28,9 +28,9 @@ class CleanedScorer:
         """How the inner scorer is stored."""
         return self.inner.kind
 
-    def log_odds(self, rows: Floats) -> Floats:
-        """Uncalibrated log-odds of rows as the encoding gives them, [n]."""
-        return self.inner.log_odds(self.cleaning(rows))
+    def raw(self, rows: Floats) -> Floats:
+        """As the inner scorer's, of rows as the encoding gives them."""
+        return self.inner.raw(self.cleaning(rows))
 
     def contributions(self, rows: Floats) -> Floats:
         """Of each feature, after it was cleaned, float64[n, f]."""

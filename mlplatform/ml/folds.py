@@ -11,7 +11,7 @@ from mlplatform.errors import TrainingError
 from mlplatform.ml.groups import Groups, positions
 from mlplatform.ml.splits import Extent, Mask, Times, Window, as_datetimes, keys_of, split_by_group, time_windows
 from mlplatform.spec.folds import GroupFolds, RollingOriginFolds, StratifiedFolds
-from mlplatform.spec.training import Split, SplitByGroup, SplitByTime
+from mlplatform.spec.split import Split, SplitByGroup, SplitByTime
 
 __all__ = ["Dealt", "Fold", "cut_folds", "group_folds", "rolling_folds", "stratified_folds", "time_folds"]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,7 @@ import pandas as pd
 
 from mlplatform.errors import TrainingError
 from mlplatform.ml.groups import Groups
-from mlplatform.spec.training import Split, SplitByGroup, SplitByTime
+from mlplatform.spec.split import Split, SplitByGroup, SplitByTime
 
 __all__ = [
     "Extent",
@@ -130,7 +131,7 @@ def split_by_group(keys: pd.Series, split: SplitByGroup, as_of: pd.Timestamp) ->
     return Parts(masks["train"], masks["tune"], masks["test"], extents, pd.Timestamp(as_of), extents["test"])
 
 
-def require_both_classes(labels: npt.NDArray[np.integer], part: str, extent: object) -> None:
+def require_both_classes(labels: npt.NDArray[Any], part: str, extent: object) -> None:
     """Raise TrainingError when `labels` (0/1, shape [n]) of a part hold one class only; `extent` says where it is."""
     positives = int(np.sum(labels == 1))
     if positives in (0, len(labels)):

@@ -5,12 +5,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from mlplatform.errors import TrainingError
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.extras import require_extra
 from mlplatform.ml.metrics import Floats
+from mlplatform.spec.candidate import (
+    KerasCandidate,
+    LightGBMCandidate,
+    SearchedCandidate,
+    SklearnCandidate,
+    TorchCandidate,
+)
 from mlplatform.spec.cleaning import CleaningPolicy
-from mlplatform.spec.training import LightGBMCandidate, SearchedCandidate, SklearnCandidate, TorchCandidate
+from mlplatform.spec.task import ForecastTask, RankingTask, Task
 
 __all__ = ["Fit", "Params", "Scorer", "Trainer", "trainer_for"]
 
@@ -25,12 +33,13 @@ class Scorer(Protocol):
         """How it is stored."""
         ...
 
-    def log_odds(self, rows: Floats) -> Floats:
-        """Uncalibrated log-odds of rows float64[n, f], [n]."""
+    def raw(self, rows: Floats) -> Floats:
+        """Uncalibrated log-odds or scores of rows float64[n, f], [n], or quantiles of a forecast, [n, levels]."""
         ...
 
     def contributions(self, rows: Floats) -> Floats:
-        """What each feature adds to the log-odds beside the model's average or a typical row, float64[n, f]."""
+        """What each feature adds to the raw score (of a forecast, the median) beside the model's average or a typical
+        row, float64[n, f]."""
         ...
 
     def save(self, folder: Path) -> dict[str, Any]:
@@ -61,27 +70,51 @@ def trainer_for(
     candidate: SearchedCandidate,
     encoding: Encoding,
     metric: str,
+    task: Task,
     policies: Mapping[str, CleaningPolicy] = MappingProxyType({}),
 ) -> Trainer:
     """The trainer of a declared candidate for matrices of `encoding`.
 
-    `metric` is the gates' metric, which early stopping follows; `policies` are those of the columns that are cleaned.
-    Raises TrainingError when the kind needs an extra that is not installed.
+    `metric` is what models are compared by, which early stopping of classes follows; `policies` are those of the
+    columns that are cleaned. Raises TrainingError when the kind needs an extra that is not installed.
     """
     if not policies:
-        return _trainer(candidate, encoding, metric)
+        return _trainer(candidate, encoding, metric, task)
     from mlplatform.ml.cleaned import CleanedTrainer
 
-    return CleanedTrainer(lambda cleaned: _trainer(candidate, cleaned, metric), encoding, policies, candidate.seed)
+    return CleanedTrainer(lambda left: _trainer(candidate, left, metric, task), encoding, policies, candidate.seed)
 
 
-def _trainer(candidate: SearchedCandidate, encoding: Encoding, metric: str) -> Trainer:
+def _trainer(candidate: SearchedCandidate, encoding: Encoding, metric: str, task: Task) -> Trainer:
+    if isinstance(task, ForecastTask):
+        return _forecaster(candidate, encoding, task)
     if isinstance(candidate, LightGBMCandidate):
         from mlplatform.ml.trees import TreesTrainer
 
-        return TreesTrainer(candidate, encoding, metric)
+        return TreesTrainer(candidate, encoding, metric, task.k if isinstance(task, RankingTask) else None)
     if isinstance(candidate, SklearnCandidate):
         return _sklearn(candidate, encoding)
+    # An order is learned row by row by the others: what is watched while they learn is a metric of classes.
+    watched = "average_precision" if isinstance(task, RankingTask) else metric
+    return _network(candidate, encoding, watched)
+
+
+def _forecaster(candidate: SearchedCandidate, encoding: Encoding, task: ForecastTask) -> Trainer:
+    if isinstance(candidate, LightGBMCandidate):
+        from mlplatform.ml.quantile_trees import QuantileTreesTrainer
+
+        return QuantileTreesTrainer(candidate, encoding, task)
+    if isinstance(candidate, SklearnCandidate) and candidate.model == "ridge":
+        from mlplatform.ml.ridge import RidgeTrainer
+
+        anchor = None if task.anchor is None else encoding.features.index(task.anchor)
+        return RidgeTrainer(candidate, encoding.code_counts(), anchor)
+    raise TrainingError(
+        f"candidate {candidate.name} cannot learn a forecast; allowed: lightgbm, sklearn with model ridge"
+    )
+
+
+def _network(candidate: TorchCandidate | KerasCandidate, encoding: Encoding, metric: str) -> Trainer:
     from mlplatform.ml.network import NetworkTrainer
 
     if isinstance(candidate, TorchCandidate):

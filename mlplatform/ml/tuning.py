@@ -13,17 +13,14 @@ import numpy as np
 
 from mlplatform.ml.cores import available_cores
 from mlplatform.ml.examples import Examples
-from mlplatform.ml.metrics import rank, ranking_metric
+from mlplatform.ml.tasks import Task
 from mlplatform.ml.trainer import Fit, Params, Trainer
 from mlplatform.ml.trial_log import TrialLog
 from mlplatform.ml.warm_start import starting_points
-from mlplatform.spec.training import Tuning
+from mlplatform.spec.candidate import Tuning
 
-__all__ = ["NEGATIVES_PER_POSITIVE", "Progress", "Search", "Trial", "search"]
+__all__ = ["Progress", "Search", "Trial", "search"]
 
-NEGATIVES_PER_POSITIVE = 20
-"""The search learns and stops early on all positives and this many weighted negatives each: two thirds of a fit's
-time went into watching 40,000 validation rows. Trials are compared on whole folds, and the final fit is whole."""
 WHOLE = 2
 """The first trials see all folds: what later ones are measured by."""
 BATCH = 4
@@ -59,6 +56,7 @@ def search(
     trainer: Trainer,
     folds: Sequence[tuple[Examples, Examples]],
     tuning: Tuning,
+    task: Task,
     metric: str,
     progress: Progress | None = None,
     log: Path | None = None,
@@ -79,8 +77,8 @@ def search(
     """
     if tuning.trials == 0:
         return Search(trainer.defaults(), ())
-    fits = [_prepare(trainer, train, validation, tuning.seed) for train, validation in folds]
-    race = _Race(trainer, fits, metric, tuning, TrialLog.at(log))
+    fits = [_prepare(trainer, train, validation, task, tuning.seed) for train, validation in folds]
+    race = _Race(trainer, fits, task, metric, tuning, TrialLog.at(log))
     with _quiet() as optuna:
         pruner = optuna.pruners.MedianPruner(n_startup_trials=WHOLE) if tuning.pruning else optuna.pruners.NopPruner()
         sampler = optuna.samplers.TPESampler(seed=tuning.seed)
@@ -102,6 +100,7 @@ class _Race:
 
     trainer: Trainer
     fits: Sequence[tuple[Fit, Examples]]
+    task: Task
     metric: str
     tuning: Tuning
     log: TrialLog
@@ -143,7 +142,7 @@ class _Race:
     def _fit(self, params: Params, fold: int) -> tuple[float, float]:
         started = perf_counter()
         fit, rows = self.fits[fold]
-        value = ranking_metric(self.metric, rank(rows.labels, fit(params).log_odds(rows.rows)), rows.weights)
+        value = self.task.figure(self.metric, rows, fit(params).raw(rows.rows))(rows.weights)
         seconds = perf_counter() - started
         self.log.keep(params, fold, value, seconds, self._spent())
         return value, seconds
@@ -187,6 +186,6 @@ def _quiet() -> Iterator[Any]:
         optuna.logging.set_verbosity(verbosity)
 
 
-def _prepare(trainer: Trainer, train: Examples, validation: Examples, seed: int) -> tuple[Fit, Examples]:
-    few, watched = (part.thinned(NEGATIVES_PER_POSITIVE, seed) for part in (train, validation))
+def _prepare(trainer: Trainer, train: Examples, validation: Examples, task: Task, seed: int) -> tuple[Fit, Examples]:
+    few, watched = (task.thinned(part, seed) for part in (train, validation))
     return trainer.prepare(few, watched, threads=1), validation

@@ -32,7 +32,7 @@ SPLIT = "split"
 """Metadata key: the version of the declared split that it was cut by."""
 _FOLDS = {"cross_validation": True}
 _NOT_READ = {
-    **dict.fromkeys(("candidates", "features", "categorical", "cleaning", "costs", "gates"), True),
+    **dict.fromkeys(("candidates", "features", "categorical", "cleaning", "task", "gates"), True),
     "split": _FOLDS,
 }
 
@@ -192,7 +192,7 @@ def _parts(uc: Declaration, rows: "pd.DataFrame") -> list[dg.TableRecord]:
             {
                 "part": str(part),
                 "rows": len(group),
-                "positives": int(group[label].sum()),
+                "mean_label": round(float(group[label].mean()), 4),
                 "from": f"{group[time].min():%Y-%m-%d %H:%M}",
                 "to": f"{group[time].max():%Y-%m-%d %H:%M}",
             }

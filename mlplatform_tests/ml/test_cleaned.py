@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 from scipy.special import logit
 
 from mlplatform.errors import TrainingError
@@ -17,10 +18,13 @@ from mlplatform.ml.ensemble import train_ensemble
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.model import Model
 from mlplatform.ml.recipe import Recipe, compare_models
+from mlplatform.ml.tasks import task_for
 from mlplatform.ml.train import TrainedCandidate, train_candidate
 from mlplatform.ml.trainer import trainer_for
 from mlplatform.ml.tuning import search
-from mlplatform.spec.training import EnsembleCandidate, SearchedCandidate, Training, Tuning
+from mlplatform.spec.candidate import EnsembleCandidate, SearchedCandidate, Tuning
+from mlplatform.spec.training import Training
+from mlplatform_tests.ml import task_data
 from mlplatform_tests.ml.data import AS_OF, CANDIDATES, FEATURES, labelled_rows, linear, training, trees
 
 POLICIES = [
@@ -45,7 +49,7 @@ def found(request: pytest.FixtureRequest, rows: pd.DataFrame) -> TrainedCandidat
 
 
 def test_a_candidate_finds_the_pattern_in_cleaned_rows(found: TrainedCandidate) -> None:
-    assert found.test.auc.value > 0.75
+    assert found.test.figures["auc"].value > 0.75
     assert set(found.importance) == set(FEATURES)
     assert list(found.importance)[-1] == "noise"
 
@@ -101,8 +105,8 @@ def test_members_of_a_blend_clean_their_rows_once(rows: pd.DataFrame, tmp_path: 
     candidate = EnsembleCandidate(name="blend", kind="ensemble")
     blend = train_ensemble(rows, candidate, members, cleaned(), event_time="event_time", as_of=AS_OF)
     x = blend.model.matrix(rows.tail(50))
-    weighed = sum(blend.params[f"weight_{name}"] * member.log_odds(x) for name, member in members.items())  # type: ignore[operator]
-    assert blend.model.scorer.log_odds(x) == pytest.approx(weighed, abs=1e-12)
+    weighed = sum(blend.params[f"weight_{name}"] * member.calibrated(x) for name, member in members.items())  # type: ignore[operator]
+    assert blend.model.scorer.raw(x) == pytest.approx(weighed, abs=1e-12)
     blend.model.save(tmp_path)
     assert (Model.load(tmp_path).predict(x) == blend.model.predict(x)).all()
 
@@ -123,10 +127,10 @@ def test_each_fold_of_the_search_learns_its_policies_from_its_own_training_rows(
             seen.append(scorer.cleaning.columns["amount"].center)  # type: ignore[union-attr]
             return fit
 
-    plain = trainer_for(linear(), encoding, "auc", cleaned(POLICIES[0]).policies)
+    plain = trainer_for(linear(), encoding, "auc", training().task, cleaned(POLICIES[0]).policies)
     assert isinstance(plain, CleanedTrainer)
     trainer = Watched(plain.make, plain.encoding, plain.policies, plain.seed)
-    search(trainer, [(early, late), (late, early)], Tuning(trials=1), "auc")
+    search(trainer, [(early, late), (late, early)], Tuning(trials=1), task_for(training().task), "auc")
     medians = [float(np.nanmedian(part.rows)) for part in (early, late)]
     # The search learns from a sample of the negatives, weighted.
     assert seen == pytest.approx(medians, rel=0.1)
@@ -174,4 +178,42 @@ def test_a_constant_feature_gets_no_say(name: str, policies: list[dict[str, Any]
     declared = cleaned(*policies) if policies else training()
     found = fit(CANDIDATES[name](tuning=Tuning(trials=0)), rows.assign(noise=0.1), declared)
     assert found.importance["noise"] == pytest.approx(0, abs=1e-9)
-    assert found.test.auc.value > 0.75
+    assert found.test.figures["auc"].value > 0.75
+
+
+@pytest.mark.parametrize("candidate", [task_data.small_trees(), task_data.ridge()])
+def test_a_forecast_with_mean_labels_and_caps_beats_the_naive_one(candidate: SearchedCandidate, tmp_path: Path) -> None:
+    policies = [
+        {"kind": "target", "columns": ["series"]},
+        {"kind": "numeric", "columns": ["same_weekday"], "cap": [0.001, 0.999]},
+    ]
+    plain = task_data.forecast_training(candidate, anchor="same_weekday")
+    declared = Training.model_validate(plain.model_dump() | {"cleaning": policies})
+    rows = task_data.forecast_rows()
+    found = fit(candidate, rows, declared)
+    # A share of the naive forecast's error: 0.1 is what the same trees without policies must reach at least.
+    assert found.test.figures["skill"].value > (0.1 if candidate.kind == "lightgbm" else -0.05)
+    found.model.save(tmp_path)
+    x = found.model.matrix(rows.tail(50))
+    assert (Model.load(tmp_path).predict(x) == found.model.predict(x)).all()
+
+
+def test_an_order_is_found_in_scaled_rows() -> None:
+    candidate = task_data.small_trees()
+    policies = [{"kind": "numeric", "scale": "robust", "missing": "mean"}]
+    declared = Training.model_validate(task_data.order_training(candidate).model_dump() | {"cleaning": policies})
+    rows = task_data.order_rows()
+    plain = fit(candidate, rows, task_data.order_training(candidate))
+    # Trees see the same order of each column.
+    assert fit(candidate, rows, declared).test.figures["ndcg"].value == pytest.approx(
+        plain.test.figures["ndcg"].value, abs=0.05
+    )
+
+
+def test_an_anchor_that_is_scaled_and_stratified_folds_of_amounts_are_refused() -> None:
+    content = task_data.forecast_training(anchor="same_weekday").model_dump()
+    with pytest.raises(ValidationError, match="scales the anchor of the task, same_weekday"):
+        Training.model_validate(content | {"cleaning": [{"kind": "numeric", "scale": "standard"}]})
+    split = {"kind": "group", "key": "series", "cross_validation": {"kind": "stratified"}}
+    with pytest.raises(ValidationError, match="a forecast has amounts; declare kind group"):
+        Training.model_validate(content | {"split": split})

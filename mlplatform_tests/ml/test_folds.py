@@ -13,7 +13,7 @@ from mlplatform.errors import TrainingError
 from mlplatform.ml.folds import Fold, cut_folds
 from mlplatform.ml.splits import Window, cut_parts, require_both_classes
 from mlplatform.spec.folds import GroupFolds, RollingOriginFolds, StratifiedFolds, TimeFolds
-from mlplatform.spec.training import Split, SplitByGroup, SplitByTime
+from mlplatform.spec.split import Split, SplitByGroup, SplitByTime
 from mlplatform_tests.ml.test_splits import AS_OF, HOURLY, group_splits, people, splits
 
 numbers = st.integers(2, 5)

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
+from mlplatform.ml.tasks import task_for
 from mlplatform.ml.trainer import Fit, Params, Trainer, trainer_for
 from mlplatform.ml.trial_log import TrialLog
 from mlplatform.ml.tuning import Search, Trial, search
-from mlplatform.spec.training import Tuning
-from mlplatform_tests.ml.data import labelled_rows, linear
+from mlplatform.spec.candidate import Tuning
+from mlplatform_tests.ml.data import labelled_rows, linear, training
 
 TRIALS = 12
 KILLED = """
@@ -59,9 +60,10 @@ def searched(log: Path | None, progress: object = None, seconds: float = 600) ->
     examples = Examples(encoding.matrix(rows), rows["label"].to_numpy())
     thirds = [examples.at(np.arange(1500) % 3 == part) for part in range(3)]
     folds = [(thirds[part], thirds[part - 1]) for part in range(3)]
-    trainer = Counted(trainer_for(linear(), encoding, "auc"))
+    task = training().task
+    trainer = Counted(trainer_for(linear(), encoding, "auc", task))
     tuning = Tuning(trials=TRIALS, seconds=seconds)
-    found = search(trainer, folds, tuning, "auc", progress, log)  # type: ignore[arg-type]
+    found = search(trainer, folds, tuning, task_for(task), "auc", progress, log)  # type: ignore[arg-type]
     return found, trainer.fits
 
 

@@ -3,19 +3,20 @@ import pytest
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.trainer import Params, trainer_for
 from mlplatform.ml.warm_start import starting_points
-from mlplatform_tests.ml.data import linear, trees
+from mlplatform_tests.ml.data import linear, training, trees
 
 ENCODING = Encoding(("amount",))
 
 
 def started(earlier: Params | None, **changes: object) -> tuple[list[Params], list[str]]:
     notes: list[str] = []
-    return starting_points(trainer_for(trees(**changes), ENCODING, "auc"), earlier, notes.append), notes
+    trainer = trainer_for(trees(**changes), ENCODING, "auc", training().task)
+    return starting_points(trainer, earlier, notes.append), notes
 
 
 def test_without_an_earlier_model_the_search_starts_with_the_defaults() -> None:
     points, notes = started(None)
-    assert points == [trainer_for(trees(), ENCODING, "auc").defaults()]
+    assert points == [trainer_for(trees(), ENCODING, "auc", training().task).defaults()]
     assert notes == []
 
 
@@ -55,6 +56,6 @@ def test_a_parameter_that_is_declared_today_is_not_searched() -> None:
 )
 def test_choices_and_text_are_looked_at_too(earlier: Params, point: Params, told: int) -> None:
     notes: list[str] = []
-    points = starting_points(trainer_for(linear(), ENCODING, "auc"), earlier, notes.append)
+    points = starting_points(trainer_for(linear(), ENCODING, "auc", training().task), earlier, notes.append)
     assert points[-1] == point
     assert len(notes) == told

@@ -14,6 +14,7 @@ from mlplatform.ml.calibration import Sigmoid
 from mlplatform.ml.cleaned import CleanedScorer
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
+from mlplatform.ml.heads import Probability
 from mlplatform.ml.model import Model
 from mlplatform.ml.trainer import trainer_for
 from mlplatform.serving.bundle import load_bundle, write_manifest
@@ -54,11 +55,11 @@ def model(request: pytest.FixtureRequest) -> Model:
     labels = (frame["amount"].fillna(0) + 9 * (frame["channel"] == "web") > 30).to_numpy(dtype=int)
     encoding = Encoding.learn(frame, FEATURES, ["channel"])
     training = cleaned(*POLICIES).model_copy(update={"features": FEATURES})
-    trainer = trainer_for(
-        request.param(rounds=20) if request.param is trees else linear(), encoding, "auc", training.policies
-    )
+    candidate = trees(rounds=20) if request.param is trees else linear()
+    trainer = trainer_for(candidate, encoding, "auc", training.task, training.policies)
     examples = Examples(encoding.matrix(frame), labels)
-    return Model(encoding, trainer.prepare(examples, examples, 1)(trainer.defaults()), Sigmoid(), 0.5, pd.Timestamp(0))
+    scorer = trainer.prepare(examples, examples, 1)(trainer.defaults())
+    return Model(encoding, scorer, Probability(Sigmoid(), 0.5), pd.Timestamp(0))
 
 
 @given(requests)
