@@ -16,7 +16,7 @@ from mlplatform.ml.examples import Examples
 from mlplatform.ml.tasks import Task
 from mlplatform.ml.trainer import Fit, Params, Trainer
 from mlplatform.ml.trial_log import TrialLog
-from mlplatform.ml.warm_start import starting_points
+from mlplatform.ml.warm_start import Note, starting_points
 from mlplatform.spec.candidate import Tuning
 
 __all__ = ["Progress", "Search", "Trial", "search"]
@@ -62,7 +62,7 @@ def search(
     log: Path | None = None,
     *,
     earlier: Params | None = None,
-    note: Callable[[str], None] | None = None,
+    note: Note | None = None,
 ) -> Search:
     """Maximise the mean of `metric` over (train, validation) folds within the budget of `tuning`.
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from mlplatform.ml.trainer import Params, Trainer
 
-__all__ = ["starting_points"]
+__all__ = ["Note", "starting_points"]
 
 Note = Callable[[str], None]
+"""Told in a sentence what a person may want to know of a search."""
 
 
 def starting_points(trainer: Trainer, earlier: Params | None, note: Note | None = None) -> list[Params]:

@@ -6,7 +6,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import AssetAttributes, asset_attributes, asset_key
 from mlplatform.stages.pictures import picture
 from mlplatform.stages.training_set import AS_OF, CONTENT_SHA256, SPLIT, split_version
+from mlplatform.stages.warm_start import RECIPE_FILE, WarmStart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,11 +51,11 @@ __all__ = [
 
 CONTRACT_FILE = "contract.json"
 DATASET_FILE = "dataset.json"
-RECIPE_FILE = "recipe.json"
+TRIALS_FILE = "trials.json"
 FEATURE_QUERY_FILE = "feature_query.json"
 IMPORTANCE_FILE = "importance.json"
 _EXPLAINED_ROWS = 800
-_CODE = ("stages/candidate.py", "stages/ensemble.py", "stages/trained.py")
+_CODE = ("stages/candidate.py", "stages/ensemble.py", "stages/trained.py", "stages/warm_start.py")
 
 MLFLOW_RUN = "mlflow_run_id"
 TRAINED_ON = "training_snapshot"
@@ -116,13 +117,15 @@ def trained_models(
     return trained
 
 
-def search_log(uc: Declaration, candidate: Candidate, frozen: Mapping[str, Any]) -> Path:
+def search_log(uc: Declaration, candidate: Candidate, frozen: Mapping[str, Any], warm: WarmStart | None = None) -> Path:
     """Where the search of a candidate on a training set keeps its trials, until its model is recorded.
 
-    A run that is killed leaves the file; the next one on the same rows, code and declaration goes on with it.
+    A run that is killed leaves the file; the next one on the same rows, code, declaration and warm start goes on with
+    it.
     """
     code = [_code_version(uc, candidate), _declared_version(uc, candidate), *_libraries()]
-    depends = f"{' '.join(code)} {frozen[CONTENT_SHA256]} {frozen[AS_OF]}"
+    began = json.dumps(warm.params, sort_keys=True) if warm else ""
+    depends = f"{' '.join(code)} {frozen[CONTENT_SHA256]} {frozen[AS_OF]} {began}"
     digest = hashlib.sha256(depends.encode()).hexdigest()[:16]
     return Home.current().tuning / f"{uc.spec.name}-{candidate.name}-{digest}.jsonl"
 
@@ -215,7 +218,9 @@ def _log(
     for part, judged in (("tune", result.tune), ("test", result.test)):
         mlflow.log_metrics({f"{part}_{name}": value for name, value in judged.flat().items()})
     for trial in result.trials:
-        mlflow.log_metric("trial_value", trial.value, step=trial.number)
+        if not trial.pruned:
+            mlflow.log_metric("trial_value", trial.value, step=trial.number)
+    mlflow.log_dict({"trials": [asdict(trial) for trial in result.trials]}, TRIALS_FILE)
     mlflow.log_metric(TRAINING_SECONDS, result.seconds)
     mlflow.log_params({"answers": task_for(uc.spec.training.task).levels, "features": ", ".join(result.model.features)})
     mlflow.log_dict({name: v for name, v in frozen.items() if isinstance(v, str | int | float)}, DATASET_FILE)
@@ -270,6 +275,7 @@ def _metadata(
         **tags,
         TRAINING_SECONDS: round(result.seconds, 2),
         "trials": len(result.trials),
+        "trials_pruned": sum(trial.pruned for trial in result.trials),
         "params": dg.MetadataValue.json(dict(result.params)),
         "boundaries": dg.MetadataValue.json(dict(result.boundaries)),
         **{f"test_{name}": round(value, 6) for name, value in figures.items()},

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,10 +54,10 @@ class Counted:
 
 def searched(log: Path | None, progress: object = None, seconds: float = 600) -> tuple[Search, int]:
     """A search over three folds, and how many fits it took."""
-    rows: pd.DataFrame = labelled_rows(1500)
+    rows = labelled_rows(900)
     encoding = Encoding.learn(rows, ["rate", "night", "noise"], [])
     examples = Examples(encoding.matrix(rows), rows["label"].to_numpy())
-    thirds = [examples.at(np.arange(1500) % 3 == part) for part in range(3)]
+    thirds = [examples.at(np.arange(900) % 3 == part) for part in range(3)]
     folds = [(thirds[part], thirds[part - 1]) for part in range(3)]
     task = training().task
     trainer = Counted(trainer_for(linear(), encoding, "auc", task))
@@ -99,7 +98,7 @@ def test_a_search_that_was_killed_goes_on_after_its_finished_trials(tmp_path: Pa
 
 
 @given(kept=st.integers(0, 20))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_after_whichever_fold_it_was_killed_it_ends_as_if_it_had_not_been(
     kept: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
