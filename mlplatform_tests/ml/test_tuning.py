@@ -12,7 +12,8 @@ from mlplatform.ml.tasks import task_for
 from mlplatform.ml.trainer import Fit, Params, trainer_for
 from mlplatform.ml.tuning import BATCH, WHOLE, Search, search
 from mlplatform.spec.candidate import Tuning
-from mlplatform_tests.ml.data import labelled_rows, training, trees
+from mlplatform_tests.ml.conftest import EXTRAS
+from mlplatform_tests.ml.data import CANDIDATES, labelled_rows, training, trees
 
 BINARY = task_for(training().task)
 
@@ -152,4 +153,19 @@ def test_trees_are_searched_alike_on_any_number_of_cores(cores: int, monkeypatch
     for number in (cores, 2):
         monkeypatch.setattr(tuning_module, "available_cores", lambda number=number: number)
         found.append(search(trainer, folds, Tuning(trials=14, seconds=600), BINARY, "auc"))
+    assert [(t.params, t.folds) for t in found[0].trials] == [(t.params, t.folds) for t in found[1].trials]
+
+
+@pytest.mark.parametrize("name", ["torch", "keras"])
+def test_networks_are_searched_alike_on_any_number_of_cores(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip(EXTRAS[name], reason=f"the extra {name} is not installed")
+    rows = labelled_rows(1500)
+    encoding = Encoding.learn(rows, ["amount", "rate", "channel"], ["channel"])
+    examples = Examples(encoding.matrix(rows), rows["label"].to_numpy())
+    halves = [examples.at(np.arange(1500) % 2 == part) for part in range(2)]
+    trainer = trainer_for(CANDIDATES[name](epochs=4), encoding, "auc", training().task)
+    found = []
+    for number in (1, 4):
+        monkeypatch.setattr(tuning_module, "available_cores", lambda number=number: number)
+        found.append(search(trainer, [tuple(halves), tuple(halves[::-1])], Tuning(trials=6), BINARY, "auc"))  # type: ignore[list-item]
     assert [(t.params, t.folds) for t in found[0].trials] == [(t.params, t.folds) for t in found[1].trials]
