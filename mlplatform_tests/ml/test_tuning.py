@@ -4,13 +4,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlplatform.ml import tuning as tuning_module
+from mlplatform.ml import race
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.metrics import Floats, rank, ranking_metric
+from mlplatform.ml.race import BATCH, WHOLE
 from mlplatform.ml.tasks import task_for
 from mlplatform.ml.trainer import Fit, Params, trainer_for
-from mlplatform.ml.tuning import BATCH, WHOLE, Search, search
+from mlplatform.ml.tuning import Search, search
 from mlplatform.spec.candidate import Tuning
 from mlplatform_tests.ml.conftest import EXTRAS
 from mlplatform_tests.ml.data import CANDIDATES, labelled_rows, training, trees
@@ -151,7 +152,7 @@ def test_trees_are_searched_alike_on_any_number_of_cores(cores: int, monkeypatch
     trainer = trainer_for(trees(rounds=30, increasing=["rate"]), encoding, "auc", training().task)
     found = []
     for number in (cores, 2):
-        monkeypatch.setattr(tuning_module, "available_cores", lambda number=number: number)
+        monkeypatch.setattr(race, "available_cores", lambda number=number: number)
         found.append(search(trainer, folds, Tuning(trials=14, seconds=600), BINARY, "auc"))
     assert [(t.params, t.folds) for t in found[0].trials] == [(t.params, t.folds) for t in found[1].trials]
 
@@ -166,6 +167,6 @@ def test_networks_are_searched_alike_on_any_number_of_cores(name: str, monkeypat
     trainer = trainer_for(CANDIDATES[name](epochs=4), encoding, "auc", training().task)
     found = []
     for number in (1, 4):
-        monkeypatch.setattr(tuning_module, "available_cores", lambda number=number: number)
+        monkeypatch.setattr(race, "available_cores", lambda number=number: number)
         found.append(search(trainer, [tuple(halves), tuple(halves[::-1])], Tuning(trials=6), BINARY, "auc"))  # type: ignore[list-item]
     assert [(t.params, t.folds) for t in found[0].trials] == [(t.params, t.folds) for t in found[1].trials]
