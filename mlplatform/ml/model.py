@@ -21,6 +21,8 @@ __all__ = ["Model"]
 
 FILE = "model.json"
 FORMAT = 1
+SEEN = "seen"
+"""The columns that the scorer sees, where it does not see all."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Model:
                 encoding=Encoding(
                     tuple(stored["features"]), {name: tuple(v) for name, v in stored["categories"].items()}
                 ),
-                scorer=_loader(stored["kind"])(folder, stored),
+                scorer=_open_scorer(folder, stored),
                 head=head_from_json(stored),
                 learned_until=pd.Timestamp(stored["learned_until"]),
                 held_out=Groups(**stored["held_out"]) if "held_out" in stored else None,
@@ -128,6 +130,15 @@ def _read(path: Path) -> dict[str, Any]:
     return stored
 
 
+def _open_scorer(folder: Path, stored: Mapping[str, Any]) -> Scorer:
+    scorer = _loader(stored["kind"])(folder, stored)
+    if SEEN not in stored:
+        return scorer
+    from mlplatform.ml.subset import SubsetScorer
+
+    return SubsetScorer(tuple(stored[SEEN]), scorer)
+
+
 def _loader(kind: str) -> Callable[[Path, Mapping[str, Any]], Scorer]:
     if kind == "lightgbm":
         from mlplatform.ml.trees import TreesScorer
@@ -136,9 +147,7 @@ def _loader(kind: str) -> Callable[[Path, Mapping[str, Any]], Scorer]:
     if kind == "per_level":
         from mlplatform.ml.per_level import PerLevelScorer
 
-        return lambda folder, stored: PerLevelScorer.load(
-            folder, stored, lambda inner, about: _loader(about["kind"])(inner, about)
-        )
+        return lambda folder, stored: PerLevelScorer.load(folder, stored, _open_scorer)
     if kind == "logistic":
         from mlplatform.ml.linear import LinearScorer
 

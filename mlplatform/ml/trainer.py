@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
@@ -25,7 +25,10 @@ Params = Mapping[str, float | int | str | bool]
 class Scorer(Protocol):
     """A fitted model before calibration."""
 
-    kind: ClassVar[str]
+    @property
+    def kind(self) -> str:
+        """How it is stored."""
+        ...
 
     def raw(self, rows: Floats) -> Floats:
         """Uncalibrated log-odds or scores of rows float64[n, f], [n], or quantiles of a forecast, [n, levels]."""
@@ -81,6 +84,15 @@ def trainer_for(candidate: SearchedCandidate, encoding: Encoding, metric: str, t
     `metric` is what models are compared by, which early stopping of classes follows. Raises TrainingError when the kind
     needs an extra that is not installed.
     """
+    if candidate.ignore:
+        from mlplatform.ml.subset import SubsetTrainer, without
+
+        left, seen = without(encoding, candidate.ignore)
+        return SubsetTrainer(seen, _of_task(candidate, left, metric, task))
+    return _of_task(candidate, encoding, metric, task)
+
+
+def _of_task(candidate: SearchedCandidate, encoding: Encoding, metric: str, task: Task) -> Trainer:
     if isinstance(task, ForecastTask):
         return _forecaster(candidate, encoding, metric, task)
     # An order is learned row by row by most: what is watched while they learn is a metric of classes.
@@ -107,17 +119,19 @@ def _trainer(candidate: SearchedCandidate, encoding: Encoding, goal: Goal) -> Tr
         return TreesTrainer(candidate, encoding, goal)
     if isinstance(candidate, SklearnCandidate):
         return _sklearn(candidate, encoding, goal)
+    from mlplatform.ml.factors import Embedded
     from mlplatform.ml.network import NetworkTrainer
 
     if isinstance(candidate, TorchCandidate):
         require_extra("torch", ("torch",), candidate.name)
         from mlplatform.ml.torch_network import TorchNetwork
 
-        return NetworkTrainer(candidate, encoding.code_counts(), goal, TorchNetwork)
+        embedded = Embedded.of(encoding.features, encoding.code_counts(), candidate.embed)
+        return NetworkTrainer(candidate, encoding.code_counts(), goal, TorchNetwork, embedded)
     require_extra("keras", ("keras", "tensorflow"), candidate.name)
     from mlplatform.ml.keras_network import KerasNetwork
 
-    return NetworkTrainer(candidate, encoding.code_counts(), goal, KerasNetwork)
+    return NetworkTrainer(candidate, encoding.code_counts(), goal, KerasNetwork, Embedded())
 
 
 def _sklearn(candidate: SklearnCandidate, encoding: Encoding, goal: Goal) -> Trainer:
