@@ -77,7 +77,7 @@ def default(field: FieldInfo) -> str:
         return "required"
     if isinstance(value, BaseModel):
         return "as below"
-    return "none" if value is None else f"`{value}`"
+    return "not set" if value is None else f"`{value}`"
 
 
 def values(field: FieldInfo) -> str:

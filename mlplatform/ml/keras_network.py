@@ -13,6 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import tensorflow as tf
 
+from mlplatform.ml.factors import Table
 from mlplatform.ml.metrics import Floats
 from mlplatform.ml.network import Batches, Settings
 from mlplatform.ml.network_form import Layers
@@ -52,6 +53,10 @@ class KerasNetwork:
     def layers(self) -> Layers:
         """Copies, float64."""
         return [(_copy(dense.kernel), _copy(dense.bias)) for dense in self._dense]
+
+    def tables(self) -> list[Table]:
+        """None: embedded columns are for kind `torch`."""
+        return []
 
     def _between(self, settings: Settings) -> list[keras.Layer]:
         *hidden, last = self._dense

@@ -22,6 +22,8 @@ __all__ = ["Model"]
 
 FILE = "model.json"
 FORMAT = 1
+SEEN = "seen"
+"""The columns that the scorer sees, where it does not see all."""
 
 
 @dataclass(frozen=True)
@@ -130,12 +132,17 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _scorer(folder: Path, stored: Mapping[str, Any]) -> Scorer:
-    inner = _loader(stored["kind"])(folder, stored)
-    if STORED not in stored:
-        return inner
-    from mlplatform.ml.cleaned import CleanedScorer
+    """Wrapped as it was trained: rows are cleaned first, then columns are left out."""
+    scorer = _loader(stored["kind"])(folder, stored)
+    if SEEN in stored:
+        from mlplatform.ml.subset import SubsetScorer
 
-    return CleanedScorer(Cleaning.from_json(stored[STORED], stored["features"]), inner)
+        scorer = SubsetScorer(tuple(stored[SEEN]), scorer)
+    if STORED in stored:
+        from mlplatform.ml.cleaned import CleanedScorer
+
+        scorer = CleanedScorer(Cleaning.from_json(stored[STORED], stored["features"]), scorer)
+    return scorer
 
 
 def _loader(kind: str) -> Callable[[Path, Mapping[str, Any]], Scorer]:
@@ -146,9 +153,7 @@ def _loader(kind: str) -> Callable[[Path, Mapping[str, Any]], Scorer]:
     if kind == "per_level":
         from mlplatform.ml.per_level import PerLevelScorer
 
-        return lambda folder, stored: PerLevelScorer.load(
-            folder, stored, lambda inner, about: _loader(about["kind"])(inner, about)
-        )
+        return lambda folder, stored: PerLevelScorer.load(folder, stored, _scorer)
     if kind == "logistic":
         from mlplatform.ml.linear import LinearScorer
 

@@ -93,10 +93,19 @@ def trainer_for(
     columns that are cleaned. Raises TrainingError when the kind needs an extra that is not installed.
     """
     if not policies:
-        return _of_task(candidate, encoding, metric, task)
+        return _seeing(candidate, encoding, metric, task)
     from mlplatform.ml.cleaned import CleanedTrainer
 
-    return CleanedTrainer(lambda left: _of_task(candidate, left, metric, task), encoding, policies, candidate.seed)
+    return CleanedTrainer(lambda left: _seeing(candidate, left, metric, task), encoding, policies, candidate.seed)
+
+
+def _seeing(candidate: SearchedCandidate, encoding: Encoding, metric: str, task: Task) -> Trainer:
+    if not candidate.ignore:
+        return _of_task(candidate, encoding, metric, task)
+    from mlplatform.ml.subset import SubsetTrainer, without
+
+    left, seen = without(encoding, candidate.ignore)
+    return SubsetTrainer(seen, _of_task(candidate, left, metric, task))
 
 
 def _of_task(candidate: SearchedCandidate, encoding: Encoding, metric: str, task: Task) -> Trainer:
@@ -126,17 +135,19 @@ def _trainer(candidate: SearchedCandidate, encoding: Encoding, goal: Goal) -> Tr
         return TreesTrainer(candidate, encoding, goal)
     if isinstance(candidate, SklearnCandidate):
         return _sklearn(candidate, encoding, goal)
+    from mlplatform.ml.factors import Embedded
     from mlplatform.ml.network import NetworkTrainer
 
     if isinstance(candidate, TorchCandidate):
         require_extra("torch", ("torch",), candidate.name)
         from mlplatform.ml.torch_network import TorchNetwork
 
-        return NetworkTrainer(candidate, encoding.code_counts(), goal, TorchNetwork)
+        embedded = Embedded.of(encoding.features, encoding.code_counts(), candidate.embed)
+        return NetworkTrainer(candidate, encoding.code_counts(), goal, TorchNetwork, embedded)
     require_extra("keras", ("keras", "tensorflow"), candidate.name)
     from mlplatform.ml.keras_network import KerasNetwork
 
-    return NetworkTrainer(candidate, encoding.code_counts(), goal, KerasNetwork)
+    return NetworkTrainer(candidate, encoding.code_counts(), goal, KerasNetwork, Embedded())
 
 
 def _sklearn(candidate: SklearnCandidate, encoding: Encoding, goal: Goal) -> Trainer:

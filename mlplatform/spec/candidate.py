@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from mlplatform.spec._base import Declared
+from mlplatform.spec._base import ColumnName, Declared
 from mlplatform.spec.by_kind import ByKind
 
 __all__ = [
@@ -37,6 +37,8 @@ class Tuning(Declared):
 class _AnyCandidate(Declared):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     """The asset is `candidate_<name>`."""
+    ignore: list[ColumnName] = []
+    """Features that this candidate does not see, though others do."""
     calibration: Literal["sigmoid", "isotonic", "conformal", "none"] | None = None
     """What is fitted on the tune part, so that answers come true. Probabilities: `sigmoid` (default) or `isotonic`.
     Forecasts: `conformal` (default), which widens the interval until it covers what it should. Or `none`."""
@@ -113,6 +115,11 @@ class TorchCandidate(_NetworkCandidate):
 
     kind: Literal["torch"]
     """PyTorch."""
+    embed: list[ColumnName] = []
+    """Categorical features whose categories get a vector each, such as the person and the movie: the products of each
+    pair of them are added to the network's score, which sees the other features."""
+    embedding_width: PositiveInt = 16
+    """Numbers in each of these vectors."""
 
 
 class KerasCandidate(_NetworkCandidate):

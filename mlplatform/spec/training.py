@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
-from mlplatform.spec.candidate import Candidate, EnsembleCandidate, LightGBMCandidate
+from mlplatform.spec.candidate import Candidate, EnsembleCandidate, LightGBMCandidate, TorchCandidate
 from mlplatform.spec.cleaning import CleaningPolicy, NumericCleaning, policies_by_column
 from mlplatform.spec.folds import StratifiedFolds
 from mlplatform.spec.split import Split
@@ -135,10 +135,33 @@ class Training(_Unique):
         return self
 
     @model_validator(mode="after")
+    def _what_is_ignored_or_embedded_is_there(self) -> "Training":
+        for candidate in self.candidates:
+            if unknown := sorted(set(candidate.ignore) - set(self.features)):
+                raise ValueError(
+                    f"{candidate.name} ignores {', '.join(unknown)}; allowed are features: {', '.join(self.features)}"
+                )
+            if set(candidate.ignore) >= set(self.features):
+                raise ValueError(f"{candidate.name} ignores every feature; leave it one")
+            if candidate.ignore and isinstance(candidate, EnsembleCandidate):
+                raise ValueError(f"{candidate.name} blends what its members see; let them ignore features")
+            seen = [name for name in self.categorical if name not in candidate.ignore]
+            embedded = candidate.embed if isinstance(candidate, TorchCandidate) else []
+            if unknown := sorted(set(embedded) - set(seen)):
+                raise ValueError(
+                    f"{candidate.name} embeds {', '.join(unknown)}; allowed are categorical features that it does not "
+                    f"ignore: {', '.join(seen) or 'none'}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _the_anchor_is_a_feature(self) -> "Training":
         anchor = self.task.anchor if isinstance(self.task, ForecastTask) else None
         if anchor is not None and (anchor not in self.features or anchor in self.categorical):
             raise ValueError(f"task.anchor is {anchor}, which is no amount among the features; add it to `features`")
+        for candidate in self.candidates:
+            if anchor in candidate.ignore:
+                raise ValueError(f"{candidate.name} ignores {anchor}, which task.anchor lets forecasts start from")
         return self
 
     @model_validator(mode="after")
@@ -158,6 +181,12 @@ class Training(_Unique):
                 f"cleaning scales the anchor of the task, {self.task.anchor}, which must keep the unit of the label; "  # type: ignore[union-attr]
                 "give it a policy without `scale`"
             )
+        means = {name for name, policy in policies.items() if policy.kind == "target"}
+        for candidate in self.candidates:
+            if isinstance(candidate, TorchCandidate) and (lost := sorted(means & set(candidate.embed))):
+                raise ValueError(
+                    f"{candidate.name} embeds {', '.join(lost)}, which cleaning turns into mean labels; leave out one"
+                )
         return self
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import distributions
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlplatform.errors import TrainingError
+from mlplatform.errors import ArtifactError, TrainingError
 from mlplatform.home import Home
 from mlplatform.resources.lake import SNAPSHOT, recorded_metadata
 from mlplatform.resources.tracking import MODEL_FOLDER, Tracking
@@ -29,19 +29,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlplatform.ml.model import Model
+    from mlplatform.ml.recipe import Recipe
     from mlplatform.ml.train import TrainedCandidate
 
 __all__ = [
     "DATASET_FILE",
     "IMPORTANCE_FILE",
     "MLFLOW_RUN",
-    "RECIPE_FILE",
     "TRAINED_ON",
     "TRAINING_CODE",
     "TRAINING_SECONDS",
     "Trained",
     "candidate_attributes",
     "candidate_stage",
+    "recipe_of",
     "record",
     "require_same_split",
     "search_log",
@@ -138,13 +139,19 @@ def record(
     rows: "pd.DataFrame",
     frozen: Mapping[str, Any],
     tags: Mapping[str, str],
+    members: Sequence["Recipe"] = (),
 ) -> dg.MaterializeResult[Any]:
     """Model, figures and pictures into the open MLflow run; what the UI shows as the result.
 
-    `rows`: the training set; `frozen`: its recorded metadata.
+    `rows`: the training set; `frozen`: its recorded metadata; `members`: recipes of what an ensemble blends.
     """
+    from mlplatform.ml.recipe import Recipe
+
     pictures = _pictures(uc, result, rows)
+    training = uc.spec.training
+    recipe = Recipe(candidate, training, result.params, uc.spec.event_time, str(frozen[AS_OF]), tuple(members))
     _log(mlflow, uc, candidate, result, pictures, frozen)
+    mlflow.log_dict(recipe.to_json(), RECIPE_FILE)
     told = _metadata(result, mlflow.active_run().info.run_id, tags, pictures)
     return dg.MaterializeResult(metadata=told | {DECLARED: _declared_version(uc, candidate)})
 
@@ -224,7 +231,6 @@ def _log(
     mlflow.log_metric(TRAINING_SECONDS, result.seconds)
     mlflow.log_params({"answers": task_for(uc.spec.training.task).levels, "features": ", ".join(result.model.features)})
     mlflow.log_dict({name: v for name, v in frozen.items() if isinstance(v, str | int | float)}, DATASET_FILE)
-    mlflow.log_dict(_recipe(uc, candidate, result, frozen), RECIPE_FILE)
     with tempfile.TemporaryDirectory(prefix="mlplatform-model-") as made:
         folder = Path(made)
         result.model.save(folder / MODEL_FOLDER)
@@ -237,13 +243,20 @@ def _log(
         mlflow.log_artifacts(str(folder))
 
 
-def _recipe(
-    uc: Declaration, candidate: Candidate, result: "TrainedCandidate", frozen: Mapping[str, Any]
-) -> dict[str, Any]:
+def recipe_of(tracking: Tracking, run_id: str) -> "Recipe":
+    """What a run kept, enough to train its model again.
+
+    Raises:
+        ArtifactError: there is none, or a field of it means nothing today.
+    """
+    from pydantic import ValidationError
+
     from mlplatform.ml.recipe import Recipe
 
-    recipe = Recipe(candidate, uc.spec.training, result.params, uc.spec.event_time, str(frozen[AS_OF]))
-    return recipe.to_json()
+    try:
+        return Recipe.from_json(json.loads(tracking.artifact(run_id, RECIPE_FILE).read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise ArtifactError(f"the recipe of run {run_id} was written by another version: {error}") from error
 
 
 def _declared(uc: Declaration, candidate: Candidate) -> dict[str, Any]:

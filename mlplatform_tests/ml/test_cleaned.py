@@ -25,7 +25,7 @@ from mlplatform.ml.tuning import search
 from mlplatform.spec.candidate import EnsembleCandidate, SearchedCandidate, Tuning
 from mlplatform.spec.training import Training
 from mlplatform_tests.ml import task_data
-from mlplatform_tests.ml.data import AS_OF, CANDIDATES, FEATURES, labelled_rows, linear, training, trees
+from mlplatform_tests.ml.data import AS_OF, CANDIDATES, FEATURES, labelled_rows, linear, torch_network, training, trees
 
 POLICIES = [
     {"kind": "numeric", "columns": ["amount"], "cap": [0.01, 0.99], "missing": "median", "scale": "robust"},
@@ -217,3 +217,18 @@ def test_an_anchor_that_is_scaled_and_stratified_folds_of_amounts_are_refused() 
     split = {"kind": "group", "key": "series", "cross_validation": {"kind": "stratified"}}
     with pytest.raises(ValidationError, match="a forecast has amounts; declare kind group"):
         Training.model_validate(content | {"split": split})
+
+
+def test_a_candidate_that_ignores_features_cleans_the_rest_and_is_stored(rows: pd.DataFrame, tmp_path: Path) -> None:
+    found = fit(trees(tuning=Tuning(trials=0), ignore=["noise", "channel"]), rows)
+    assert found.importance["noise"] == found.importance["channel"] == 0
+    found.model.save(tmp_path)
+    x = found.model.matrix(rows.tail(100))
+    assert (Model.load(tmp_path).predict(x) == found.model.predict(x)).all()
+    assert (Model.load(tmp_path).explain(x) == found.model.explain(x)).all()
+
+
+def test_a_column_of_mean_labels_cannot_be_embedded() -> None:
+    content = cleaned(POLICIES[1]).model_dump()
+    with pytest.raises(ValidationError, match="torch embeds channel, which cleaning turns into mean labels"):
+        Training.model_validate(content | {"candidates": [torch_network(embed=["channel"]).model_dump()]})

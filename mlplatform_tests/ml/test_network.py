@@ -106,7 +106,7 @@ def test_weights_of_rows_count(kind: str) -> None:
     weights = np.where(labels == 1, 3.0, 1.0).astype(np.float32)
     network = network_of(kind, Settings((2, 4), 5e-2, 0.0, 0.0, seed=1))
     for _ in range(25):
-        network.learn(Batches(inputs, labels, weights, 8))
+        network.learn(Batches(inputs, np.empty((len(labels), 0), dtype=np.int64), labels, weights, 8))
     assert forward(network.layers(), np.zeros((1, 2))) == pytest.approx(np.log(3), abs=0.02)
 
 
