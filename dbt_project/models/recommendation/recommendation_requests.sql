@@ -2,7 +2,7 @@
     then, and at the end of the clock, for the service. What they liked within `horizon` days after is the label.
 
     Requests marked `hide` are asked again by a tenth of the people as if nothing were known of them (`profile_id` 0), so that
-    the model learns what to say to somebody new; person 0, anyone, asks at the end only. -#}
+    the model learns what to say to somebody new. Person 0 is anyone, and nobody knows what anyone liked. -#}
 {%- set origin = "timestamp '" ~ var('recommendation_origin') ~ "'" -%}
 {%- set ends = origin ~ " + to_days(" ~ var('recommendation_clock_days') ~ ")" %}
 with moments (event_time, answered_at, hide) as (
@@ -25,8 +25,7 @@ everybody as (
     union all
     select user_id, 0 as profile_id, event_time, answered_at, asked_at from asked where hide and hash(user_id) % 10 = 0
     union all
-    select 0 as user_id, 0 as profile_id, {{ ends }}, null, max(rated_at)
-    from {{ ref('recommendation_stg_ratings') }}
+    select 0 as user_id, 0 as profile_id, event_time, null as answered_at, max(asked_at) from asked group by event_time
 )
 
 select

@@ -4,8 +4,9 @@ Everything here is learned anew for each moment somebody asks, from the ratings 
 it as the model `recommendation_candidates`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,7 @@ _FADING, _FADING_FAST = 0.95, 0.8
 # Scores are compared after this many digits, so that no machine's order of summation decides who comes first.
 _DIGITS = 6
 _MOST_CELLS = 200_000_000
+Columns = dict[str, npt.NDArray[Any]]
 
 
 def find_candidates(ratings: pd.DataFrame, covisits: pd.DataFrame, requests: pd.DataFrame) -> pd.DataFrame:
@@ -41,19 +43,19 @@ def find_candidates(ratings: pd.DataFrame, covisits: pd.DataFrame, requests: pd.
     Args:
         ratings: `user_id`, `movie_id`, `rating`, `liked`, `position`, `event_time`; one row per person and movie.
         covisits: `learned_at`, `movie_id`, `other_id`, `together`, `other_after`.
-        requests: `request_id`, `user_id`, `profile_id` (0: nothing is known of who asks), `event_time`.
+        requests: `request_id`, `user_id`, `profile_id` (0: nothing is known of who asks), `event_time`, `answered_at`.
 
-    Ranks count from 0. Scores and ranks are missing where nothing is known of who asks, `because_id` also where no liked
-    movie speaks for the candidate. Raises PlatformError if people times movies exceed what fits into memory.
+    Ranks count from 0. Scores and ranks are missing where nothing is known of who asks. `because_id` stands only where
+    somebody still waits for an answer (`answered_at` is missing) and a movie that they liked speaks for the candidate. Raises PlatformError if people times movies exceed what fits into memory.
     """
-    found = []
+    found: list[Columns] = []
     for moment, asked in requests.groupby("event_time", sort=True):
         known = _Known.at(ratings, moment)
-        scores = _scores(known, covisits[covisits["learned_at"] == moment])
-        found += [_for_profiles(known, scores, asked[asked["profile_id"] != 0])]
-        found += [_for_anyone(known, asked[asked["profile_id"] == 0])]
-    every = pd.concat(found, ignore_index=True)
-    return every.sort_values(["request_id", "movie_id"], ignore_index=True)[list(COLUMNS)]
+        retrieved = _retrieve(known, covisits[covisits["learned_at"] == moment])
+        nameless = asked["profile_id"] == 0
+        found += [_for_people(known, retrieved, asked[~nameless]), _for_anyone(known, asked[nameless])]
+    every = pd.DataFrame({name: np.concatenate([columns[name] for columns in found]) for name in COLUMNS})
+    return every.sort_values(["request_id", "movie_id"], ignore_index=True)
 
 
 @dataclass(frozen=True)
@@ -96,36 +98,46 @@ class _Known:
 
 
 @dataclass(frozen=True)
-class _Scores:
-    """By retriever, the score of each movie for each person, float64[people, movies]."""
+class _Retrieved:
+    """What the retrievers say of each movie for each person, [people, movies] all."""
 
-    of: dict[str, Matrix]
-    ranks: dict[str, npt.NDArray[np.int64]]
+    scores: Mapping[str, Matrix]
+    better: Mapping[str, Matrix]
+    """Scores of what was not seen, with another sign and ascending: the place of a score is its rank."""
+    taken: npt.NDArray[np.bool_]
     ease: Ease
-    seen: npt.NDArray[np.bool_]
     counted: Matrix
-    """How much each liked movie counts in `recent`, for which `because` speaks."""
+    """How much each liked movie counts in `recent`, which is what `because` speaks of."""
 
 
-def _scores(known: _Known, covisits: pd.DataFrame) -> _Scores:
+def _retrieve(known: _Known, covisits: pd.DataFrame) -> _Retrieved:
     rated, liked = known.profiles(), known.profiles(known.liked)
-    recently = known.profiles(known.liked * _FADING**known.back)
+    lately = known.profiles(known.liked * _FADING**known.back)
+    # As if ten movies had been liked: else scores vanish where the last like is long ago.
+    lately *= 10 / np.where(lately.any(axis=1), lately.sum(axis=1), 1)[:, None]
     last = known.profiles(_FADING_FAST**known.back)
     ease = Ease.fit(rated, _RATED_PENALTY)
-    of = {
+    told = {
         "rated": ease.scores(rated),
         "liked": Ease.fit(liked, _LIKED_PENALTY).scores(liked),
-        "recent": ease.scores(recently),
+        "recent": ease.scores(lately),
         "taste": ease.scores(known.profiles(known.above_mean)),
         "factor": factor_scores(liked, _FACTORS),
         "beside": _through(known, covisits, "together", last),
         "after": _through(known, covisits, "other_after", last),
         "popular": np.broadcast_to(rated.sum(axis=0), rated.shape),
     }
-    of = {name: np.round(scores, _DIGITS) for name, scores in of.items()}
-    seen = rated > 0
-    ranks = {name: _ranked(of[name], seen) for name in TAKEN}
-    return _Scores(of, ranks, ease, seen, recently)
+    scores = {name: np.round(of, _DIGITS) for name, of in told.items()}
+    better = {name: np.sort(np.where(rated > 0, np.inf, -scores[name]), axis=1) for name in TAKEN}
+    taken = np.logical_or.reduce([_best(scores[name], better[name], most) for name, most in TAKEN.items()])
+    return _Retrieved(scores, better, taken & (rated == 0), ease, lately)
+
+
+def _best(scores: Matrix, better: Matrix, most: int) -> npt.NDArray[np.bool_]:
+    """The `most` best of each row, and what equals the last of them; a score of 0 or below says nothing for a movie."""
+    last = min(most, scores.shape[1]) - 1
+    best: npt.NDArray[np.bool_] = (-scores <= better[:, last : last + 1]) & (scores > 0)
+    return best
 
 
 def _through(known: _Known, covisits: pd.DataFrame, weight: str, profiles: Matrix) -> Matrix:
@@ -139,52 +151,46 @@ def _through(known: _Known, covisits: pd.DataFrame, weight: str, profiles: Matri
     return scores
 
 
-def _ranked(scores: Matrix, seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """The place of each movie in its row, from 0; seen ones come last, equal ones in the order of their ids."""
-    order = np.argsort(np.where(seen, np.inf, -scores), axis=1, kind="stable")
-    places = np.empty_like(order)
-    np.put_along_axis(places, order, np.broadcast_to(np.arange(scores.shape[1]), order.shape), axis=1)
-    return places
+def _for_people(known: _Known, retrieved: _Retrieved, asked: pd.DataFrame) -> Columns:
+    person = np.searchsorted(known.people, asked["profile_id"])
+    request, movie = np.nonzero(retrieved.taken[person])
+    row = person[request]
+    found = _asked(asked, request) | {"movie_id": known.movies[movie]}
+    found |= {f"{name}_score": retrieved.scores[name][row, movie] for name in SCORES}
+    found |= {f"{name}_rank": np.empty(len(row)) for name in RANKS}
+    found["because_id"] = np.full(len(row), np.nan)
+    waiting = asked["answered_at"].isna().to_numpy()
+    for number, of_person in enumerate(person):
+        mine = slice(*np.searchsorted(request, [number, number + 1]))
+        for name in RANKS:
+            scores = -retrieved.scores[name][of_person, movie[mine]]
+            found[f"{name}_rank"][mine] = np.searchsorted(retrieved.better[name][of_person], scores)
+        if waiting[number]:
+            found["because_id"][mine] = _because(known, retrieved, of_person, movie[mine])
+    return found
 
 
-def _for_profiles(known: _Known, scores: _Scores, asked: pd.DataFrame) -> pd.DataFrame:
-    taken = np.logical_or.reduce([scores.ranks[name] < most for name, most in TAKEN.items()]) & ~scores.seen
-    found = [_of_person(known, scores, taken, request) for request in asked.itertuples()]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(COLUMNS))
-
-
-def _of_person(known: _Known, scores: _Scores, taken: npt.NDArray[np.bool_], request: object) -> pd.DataFrame:
-    row = int(np.searchsorted(known.people, request.profile_id))  # type: ignore[attr-defined]
-    movies = np.flatnonzero(taken[row])
-    told = {f"{name}_score": scores.of[name][row, movies] for name in SCORES}
-    told |= {f"{name}_rank": scores.ranks[name][row, movies].astype(np.float64) for name in RANKS}
-    return _rows(known, movies, request).assign(**told, because_id=_because(known, scores, row, movies))
-
-
-def _because(known: _Known, scores: _Scores, row: int, movies: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def _because(known: _Known, retrieved: _Retrieved, person: int, movies: npt.NDArray[np.int64]) -> Matrix:
     """The liked movie that adds most to `recent_score` of each of `movies`, which is a sum over them; or missing."""
-    liked = np.flatnonzero(scores.counted[row] > 0)
-    if not len(liked):
+    liked = np.flatnonzero(retrieved.counted[person] > 0)
+    if not len(liked) or not len(movies):
         return np.full(len(movies), np.nan)
-    adds = np.round(scores.ease.weights(liked, movies) * scores.counted[row, liked][:, None], _DIGITS)
+    adds = np.round(retrieved.ease.weights(liked, movies) * retrieved.counted[person, liked][:, None], _DIGITS)
     return np.where(adds.max(axis=0) > 0, known.movies[liked[adds.argmax(axis=0)]], np.nan)
 
 
-def _for_anyone(known: _Known, asked: pd.DataFrame) -> pd.DataFrame:
+def _for_anyone(known: _Known, asked: pd.DataFrame) -> Columns:
     """The most popular movies that whoever asks has not rated, if anybody knew: they ask as if nobody did."""
-    popularity = np.bincount(known.movie, minlength=len(known.movies))
-    order = np.argsort(-popularity, kind="stable")
-    found = []
-    for request in asked.itertuples():
-        seen = known.movie[known.people[known.user] == request.user_id]
-        movies = order[~np.isin(order, seen)][:POPULAR_FOR_ANYONE]
-        nothing = dict.fromkeys(set(COLUMNS[4:]) - {"popular_rank"}, np.nan)
-        found.append(
-            _rows(known, movies, request).assign(**nothing, popular_rank=np.arange(len(movies), dtype=np.float64))
-        )
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(COLUMNS))
+    popular = np.argsort(-np.bincount(known.movie, minlength=len(known.movies)), kind="stable")
+    unseen = [popular[~np.isin(popular, known.movie[known.people[known.user] == user])] for user in asked["user_id"]]
+    lists = [movies[:POPULAR_FOR_ANYONE] for movies in unseen]
+    request = np.repeat(np.arange(len(lists)), [len(movies) for movies in lists])
+    movie = np.concatenate([*lists, np.empty(0, dtype=np.int64)])
+    found = _asked(asked, request) | {"movie_id": known.movies[movie]}
+    found |= {name: np.full(len(movie), np.nan) for name in COLUMNS if name not in found}
+    found["popular_rank"] = np.concatenate([*(np.arange(float(len(movies))) for movies in lists), np.empty(0)])
+    return found
 
 
-def _rows(known: _Known, movies: npt.NDArray[np.int64], request: object) -> pd.DataFrame:
-    names = ("request_id", "user_id", "event_time")
-    return pd.DataFrame({"movie_id": known.movies[movies], **{name: getattr(request, name) for name in names}})
+def _asked(asked: pd.DataFrame, request: npt.NDArray[np.int64]) -> Columns:
+    return {name: asked[name].to_numpy()[request] for name in ("request_id", "user_id", "event_time")}
