@@ -1,4 +1,4 @@
-"""What the use case is compared with, from the same ratings: most popular, item-kNN, EASE; and its declared candidates."""
+"""What the use case is compared with on the same ratings: most popular, item-kNN, EASE; and its own candidates."""
 
 import numpy as np
 import numpy.typing as npt

@@ -17,7 +17,7 @@ from mlplatform.resources.dbt import build_models
 from mlplatform.spec import PythonSource, load_declaration
 from mlplatform.use_cases.recommendation.source import Reader
 
-__all__ = ["K", "PROTOCOL_DAY", "HeldOut", "Tables", "build_tables", "day"]
+__all__ = ["PROTOCOL_DAY", "HeldOut", "K", "Tables", "build_tables", "day"]
 
 K = 10
 PROTOCOL_DAY = 800

@@ -47,7 +47,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--seeds", type=int, default=5, help="trainings of LightGBM in all, the declared one among them")
+    parser.add_argument("--seeds", type=int, default=5, help="trainings of LightGBM, the declared one among them")
     return parser.parse_args()
 
 

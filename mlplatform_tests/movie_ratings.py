@@ -12,7 +12,7 @@ __all__ = ["movie_ratings", "small_recommendation", "write_movie_ratings"]
 
 
 def movie_ratings(people: int = 60, movies: int = 90, seed: int = 0) -> dict[str, pd.DataFrame]:
-    """Raw tables: everybody rates 20 to 50 movies, more of their kind and of popular ones, and those of their kind better.
+    """Raw tables. Everybody rates 20 to 50 movies, more of their kind and of popular ones, and rates their kind better.
 
     Movie 999 exists and nobody has rated it.
     """

@@ -51,7 +51,8 @@ def build(texts: Mapping[str, str], raw: Mapping[str, pd.DataFrame], until: str 
     """Run the models, one after the other, up to `until`, in a DuckDB of their own."""
     made: Tables = {}
     with duckdb.connect(config={"threads": "1"}) as con:
-        con.execute("ATTACH ':memory:' AS lake; CREATE SCHEMA lake.raw_recommendation; CREATE SCHEMA lake.recommendation")
+        con.execute("ATTACH ':memory:' AS lake; USE lake")
+        con.execute("CREATE SCHEMA raw_recommendation; CREATE SCHEMA recommendation")
         for name, rows in raw.items():
             con.register("_rows", rows)
             con.execute(f"CREATE TABLE lake.raw_recommendation.{name} AS FROM _rows")
@@ -191,8 +192,8 @@ def test_honest_features_are_rebuilt_exactly_on_what_was_known(filled: Lake, que
 
 def test_a_feature_that_counts_ratings_to_come_is_caught(filled: Lake, query: FeatureQuery) -> None:
     text = (
-        f"SELECT f.*, (SELECT count(*) FROM lake.recommendation.stg_ratings AS r WHERE r.movie_id = f.movie_id) AS leak "
-        f"FROM ({query.sql}) AS f"
+        "SELECT f.*, (SELECT count(*) FROM lake.recommendation.stg_ratings AS r WHERE r.movie_id = f.movie_id) "
+        f"AS leak FROM ({query.sql}) AS f"
     )
     bad = replace(query, sql=text)
     filled.commit(lambda con: con.execute(f"CREATE OR REPLACE TABLE {bad.table} AS {text}"), "leak")

@@ -16,7 +16,7 @@ _STARS = 5
 class Ratings(pa.DataFrameModel):  # type: ignore[misc]  # pandera is untyped here, see pyproject.toml
     """One rating of one movie by one person."""
 
-    user_id: int = pa.Field(ge=1, lt=9_000_000, description="The person; 0 stands for anyone.", metadata={"example": 42})
+    user_id: int = pa.Field(ge=1, lt=9_000_000, description="The person; 0 is anyone.", metadata={"example": 42})
     movie_id: int = pa.Field(ge=0, lt=10_000_000, description="The movie.", metadata={"example": 318})
     rating: float = pa.Field(ge=0, le=_STARS, description="Stars.", metadata={"example": 4.5})
     rated_at: pd.Timestamp = pa.Field(description="When it was given.")

@@ -1,8 +1,8 @@
 """Two models of who rates what, both in closed form: the linear item model EASE, and factors by a truncated SVD.
 
-EASE: Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019. With P = (X'X + penalty I)^-1 the weight of
-movie j for movie c is -P_jc / P_cc, and 0 for j = c. X is people by movies, so P has a row a movie (9,066 of them); by
-the identity P X' = X' (XX' + penalty I)^-1 everything follows from the smaller side, here 671 people: 0.3 s for minutes.
+EASE: Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019. With P = (X'X + penalty I)^-1 the weight
+of movie j for movie c is -P_jc / P_cc, and 0 for j = c. X is people by movies, so P has a row for each of 9,066 movies;
+by the identity P X' = X' (XX' + penalty I)^-1 everything follows from the smaller side, here 671 people.
 """
 
 from typing import Self
@@ -22,7 +22,7 @@ class Ease:
         """`known`: X, float64[people, movies]; `solved`: (XX' + penalty I)^-1 X, of the same shape."""
         self._known = known
         self._solved = solved
-        # Rows of these are picked: picking columns of the others took 40 s of 43.
+        # Rows of these are picked: columns of the others take ten times as long.
         self._by_movie = np.ascontiguousarray(known.T), np.ascontiguousarray(solved.T)
         # penalty * P_cc of each movie c.
         self._diagonal = 1 - np.einsum("um,um->m", known, solved)
@@ -31,13 +31,17 @@ class Ease:
     def fit(cls, known: Matrix, penalty: float) -> Self:
         """`known`: float64[people, movies], 1 where a person rated (or liked) a movie."""
         people, movies = known.shape
-        if people <= movies:
-            return cls(known, np.linalg.solve(known @ known.T + penalty * np.eye(people), known))
-        return cls(known, np.linalg.solve(known.T @ known + penalty * np.eye(movies), known.T).T)
+        solved: Matrix = (
+            np.linalg.solve(known @ known.T + penalty * np.eye(people), known)
+            if people <= movies
+            else np.linalg.solve(known.T @ known + penalty * np.eye(movies), known.T).T
+        )
+        return cls(known, solved)
 
     def scores(self, profiles: Matrix) -> Matrix:
         """Score of each movie for each profile (float64[n, movies], how much each movie counts), float64[n, movies]."""
-        return profiles - (profiles - (profiles @ self._known.T) @ self._solved) / self._diagonal
+        scores: Matrix = profiles - (profiles - (profiles @ self._known.T) @ self._solved) / self._diagonal
+        return scores
 
     def weights(self, of: npt.NDArray[np.int64], on: npt.NDArray[np.int64]) -> Matrix:
         """What each movie in `of` adds to the score of each in `on`, float64[len(of), len(on)]; the two share none."""

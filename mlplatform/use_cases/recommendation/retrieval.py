@@ -1,4 +1,4 @@
-"""Candidates: the few movies out of thousands that are worth ranking for a request, and what each retriever says of them.
+"""Candidates: the few movies of thousands that are worth ranking for a request, and what each retriever says of them.
 
 Everything here is learned anew for each moment somebody asks, from the ratings up to that moment and no other. dbt runs
 it as the model `recommendation_candidates`.
@@ -46,7 +46,10 @@ def find_candidates(ratings: pd.DataFrame, covisits: pd.DataFrame, requests: pd.
         requests: `request_id`, `user_id`, `profile_id` (0: nothing is known of who asks), `event_time`, `answered_at`.
 
     Ranks count from 0. Scores and ranks are missing where nothing is known of who asks. `because_id` stands only where
-    somebody still waits for an answer (`answered_at` is missing) and a movie that they liked speaks for the candidate. Raises PlatformError if people times movies exceed what fits into memory.
+    somebody still waits for an answer (`answered_at` is missing) and a movie that they liked speaks for the candidate.
+
+    Raises:
+        PlatformError: people times movies are more than memory holds.
     """
     found: list[Columns] = []
     for moment, asked in requests.groupby("event_time", sort=True):

