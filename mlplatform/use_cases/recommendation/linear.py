@@ -31,12 +31,12 @@ class Ease:
     def fit(cls, known: Matrix, penalty: float) -> Self:
         """`known`: float64[people, movies], 1 where a person rated (or liked) a movie."""
         people, movies = known.shape
-        solved: Matrix = (
+        solved = (
             np.linalg.solve(known @ known.T + penalty * np.eye(people), known)
             if people <= movies
             else np.linalg.solve(known.T @ known + penalty * np.eye(movies), known.T).T
         )
-        return cls(known, solved)
+        return cls(known, np.asarray(solved, dtype=np.float64))
 
     def scores(self, profiles: Matrix) -> Matrix:
         """Score of each movie for each profile (float64[n, movies], how much each movie counts), float64[n, movies]."""

@@ -93,7 +93,7 @@ class _Known:
             (of_user["position"].transform("max") - rows["position"]).to_numpy(dtype=np.int64),
         )  # fmt: skip
 
-    def profiles(self, counts: Matrix | float = 1.0) -> Matrix:
+    def profiles(self, counts: npt.NDArray[np.floating[Any]] | float = 1.0) -> Matrix:
         """Float64[people, movies]: `counts` where a person rated a movie, else 0."""
         filled = np.zeros((len(self.people), len(self.movies)))
         filled[self.user, self.movie] = counts
