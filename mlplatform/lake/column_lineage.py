@@ -31,7 +31,8 @@ def trace_columns(sql: str, tables: Mapping[str, Sequence[str]], catalog: str = 
         column: {
             (f"{leaf.source.db}.{leaf.source.name}", leaf.name.split(".")[-1])
             for leaf in node.walk()
-            if isinstance(leaf.source, exp.Table)
+            # A table function, such as range(), is no table of the lake.
+            if isinstance(leaf.source, exp.Table) and f"{leaf.source.db}.{leaf.source.name}" in tables
         }
         for column, node in lineage(None, sql, {catalog: schemas}, dialect="duckdb").items()
     }

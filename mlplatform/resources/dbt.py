@@ -97,7 +97,7 @@ def parse_ahead(home: Home) -> None:
 def _is_current(path: Path) -> bool:
     if not path.exists():
         return False
-    sources = (p for kind in ("*.sql", "*.yml", "*.md") for p in DBT_PROJECT.rglob(kind))
+    sources = (p for kind in ("*.sql", "*.py", "*.yml", "*.md") for p in DBT_PROJECT.rglob(kind))
     return all(source.stat().st_mtime <= path.stat().st_mtime for source in sources)
 
 

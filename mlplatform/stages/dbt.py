@@ -107,11 +107,12 @@ def _with_table(event: Any, context: dg.AssetExecutionContext, lake: Lake, compi
         return event
     key = context.asset_key_for_output(event.output_name)
     table = table_metadata(describe_table(lake, table_of(key)))
-    sql = compiled[table_of(key)].read_text(encoding="utf-8")
-    parents = context.assets_def.asset_deps[key]
-    return event.with_metadata(
-        {**event.metadata, **table, "dagster/column_lineage": _column_lineage(sql, lake, parents)}
-    )
+    # A model in Python has no text that columns could be traced through.
+    if (compiled_sql := compiled.get(table_of(key))) is not None:
+        parents = context.assets_def.asset_deps[key]
+        traced = _column_lineage(compiled_sql.read_text(encoding="utf-8"), lake, parents)
+        table |= {"dagster/column_lineage": traced}
+    return event.with_metadata({**event.metadata, **table})
 
 
 def _column_lineage(sql: str, lake: Lake, parents: Iterable[dg.AssetKey]) -> dg.TableColumnLineage:
@@ -128,7 +129,7 @@ def _column_lineage(sql: str, lake: Lake, parents: Iterable[dg.AssetKey]) -> dg.
 
 
 def _compiled_files(uc: Declaration, target: Path) -> dict[str, Path]:
-    """Where dbt writes the compiled text of each model, by the model's table."""
+    """Where dbt writes the compiled text of each model in SQL, by the model's table."""
     folder = target / "compiled" / "mlplatform" / "models" / uc.spec.name
     prefix = f"{uc.spec.name}_"
     return {

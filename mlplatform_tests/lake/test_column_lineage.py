@@ -20,3 +20,8 @@ def test_a_star_is_every_column_of_its_table() -> None:
     assert trace_columns("select * from lake.fraud.past", TABLES) == {
         name: {("fraud.past", name)} for name in TABLES["fraud.past"]
     }
+
+
+def test_what_a_table_function_makes_comes_from_no_table() -> None:
+    traced = trace_columns("select p.id, n, p.at + n as later from lake.fraud.past as p, range(1, 4) as t (n)", TABLES)
+    assert traced == {"id": {("fraud.past", "id")}, "n": set(), "later": {("fraud.past", "at")}}
