@@ -20,7 +20,7 @@ HORIZONS = 14
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
-    yield compile_models("demand", tmp_path_factory.mktemp("demand"))
+    return compile_models("demand", tmp_path_factory.mktemp("demand"))
 
 
 def at(day: int) -> pd.Timestamp:

@@ -19,7 +19,7 @@ FIRST = pd.Timestamp("2024-01-01")  # a Monday
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
-    yield compile_models("electricity", tmp_path_factory.mktemp("electricity"))
+    return compile_models("electricity", tmp_path_factory.mktemp("electricity"))
 
 
 def at(day: float) -> pd.Timestamp:
@@ -32,9 +32,7 @@ def raw(demand: Any, calendar_until: int = 400, holidays: tuple[int, ...] = ()) 
     moments = FIRST + pd.to_timedelta(30 * np.arange(len(demand) + 48), unit="min")
     days = range(calendar_until)
     return {
-        "load": pd.DataFrame(
-            {"series_id": "here", "event_time": moments[:-48], "demand": demand, "temperature": 10.0}
-        ),
+        "load": pd.DataFrame({"series_id": "here", "event_time": moments[:-48], "demand": demand, "temperature": 10.0}),
         "calendar": pd.DataFrame(
             {
                 "day": [at(day) for day in days],
