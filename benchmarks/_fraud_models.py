@@ -10,6 +10,7 @@ from benchmarks._fraud_protocol import HANDBOOK_FEATURES, Weeks, weeks
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.metrics import Floats
+from mlplatform.ml.tasks import task_for
 from mlplatform.ml.trainer import Params, trainer_for
 from mlplatform.ml.tuning import search
 from mlplatform.spec import LightGBMCandidate, Training
@@ -29,7 +30,13 @@ def searched(frame: pd.DataFrame, training: Training, trials: int) -> Params:
     encoding, candidate = _declared(frame, training)
     folds = [(_labelled(encoding, cut.train), _labelled(encoding, cut.test)) for cut in _earlier(frame)]
     budget = candidate.tuning.model_copy(update={"trials": trials, "seconds": 600.0})
-    return search(trainer_for(candidate, encoding, training.gates.metric), folds, budget, training.gates.metric).params
+    return search(
+        trainer_for(candidate, encoding, training.metric, training.task),
+        folds,
+        budget,
+        task_for(training.task),
+        training.metric,
+    ).params
 
 
 def ours(frame: pd.DataFrame, training: Training, params: Params) -> list[Floats]:
@@ -40,8 +47,8 @@ def ours(frame: pd.DataFrame, training: Training, params: Params) -> list[Floats
     watched = _labelled(encoding, frame[frame["event_time"].between(*WATCHED, inclusive="left")])
     scores = []
     for seed in SEEDS:
-        trainer = trainer_for(candidate.model_copy(update={"seed": seed}), encoding, training.gates.metric)
-        scores.append(trainer.prepare(train, watched, 2)(params).log_odds(test.rows))
+        trainer = trainer_for(candidate.model_copy(update={"seed": seed}), encoding, training.metric, training.task)
+        scores.append(trainer.prepare(train, watched, 2)(params).raw(test.rows))
     return scores
 
 

@@ -179,14 +179,14 @@ def train(script: Script, candidate: Any, rows: Any, snapshot: int) -> tuple[Any
 def write_artifacts(result: Any, test: Any, label: str, folder: Path) -> None:
     import numpy as np
 
-    from mlplatform.ml import plots
+    from mlplatform.ml import class_plots, plots
 
     labels, matrix = test[label].to_numpy(dtype=np.int64), result.model.matrix(test)
     scores, shown = result.model.predict(matrix), matrix[:800]
     contributions = result.model.explain(shown)
     pictures = {
-        "precision_recall": plots.plot_precision_recall(labels, scores, result.model.threshold),
-        "calibration": plots.plot_calibration(labels, scores),
+        "precision_recall": class_plots.plot_precision_recall(labels, scores, result.model.head.threshold),
+        "calibration": class_plots.plot_calibration(labels, scores),
         "importance": plots.plot_importance(result.importance),
         "contributions": plots.plot_contributions(contributions, shown, result.model.features),
     }
@@ -206,10 +206,8 @@ def promote(script: Script, trained: dict[str, tuple[Any, str]], rows: Any, snap
         {name: result.model for name, (result, _) in trained.items()},
         None,
         rows[rows["part"] == "test"],
-        label=training.label,
+        training,
         event_time="event_time",
-        gates=training.gates,
-        costs=training.costs,
     )
     assert judged.winner is not None, judged.verdict
     client, (_, run_id) = mlflow.MlflowClient(), trained[judged.winner]

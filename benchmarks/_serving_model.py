@@ -9,6 +9,7 @@ import pandas as pd
 from mlplatform.contracts.rules import Rule, dump_rules
 from mlplatform.ml.calibration import Sigmoid
 from mlplatform.ml.encoding import Encoding
+from mlplatform.ml.heads import Probability
 from mlplatform.ml.model import Model
 from mlplatform.ml.trees import TreesScorer
 from mlplatform.serving.bundle import write_manifest
@@ -46,7 +47,7 @@ def _save_mlflow(booster: lgb.Booster, folder: Path) -> None:
 
 def _save_bundle(booster: lgb.Booster, folder: Path) -> None:
     encoding = Encoding(FEATURES)
-    Model(encoding, TreesScorer(booster), Sigmoid(), 0.5, pd.Timestamp("2018-07-01")).save(folder)
+    Model(encoding, TreesScorer(booster), Probability(Sigmoid(), 0.5), pd.Timestamp("2018-07-01")).save(folder)
     rules = [Rule(name=name, type="float", minimum=-100, maximum=100, example=0.5) for name in FEATURES]
     (folder / "contract.json").write_text(dump_rules(rules), encoding="utf-8")
     write_manifest(folder, "bench", "1")

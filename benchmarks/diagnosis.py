@@ -26,7 +26,7 @@ from mlplatform.ml.calibration import Sigmoid
 from mlplatform.ml.metrics import Floats, Labels, brier, net_benefit, rank, ranking_metric
 from mlplatform.ml.splits import cut_parts
 from mlplatform.ml.threshold import cost_threshold
-from mlplatform.spec import Training, load_declaration
+from mlplatform.spec import BinaryTask, Training, load_declaration
 
 SAMPLES = 300
 
@@ -62,13 +62,18 @@ def _compare(rows: pd.DataFrame, training: Training, title: str) -> dict[str, ob
     }
     test = labelled[parts["labelled"].test]
     risks = declared(labelled, test, training, as_of) | baselines(rows, labelled, parts, test)
-    judged = _Judge(test, cost_threshold(training.costs))
+    judged = _Judge(test, _threshold(training))
     draws = {name: judged.draws(risk) for name, risk in risks.items()}
     champion = max((c.name for c in training.candidates), key=lambda name: draws[name]["auc"][0])
     _print(title, test, draws, champion)
     figures = {name: {what: _plain(estimate(v, 0.95)) for what, v in of.items()} for name, of in draws.items()}
     best = {what: float(draws[champion][what][0]) for what in ("auc", "brier", "calibration_slope")}
     return {**best, "champion": champion, "rows": len(test), "people": test["person_id"].nunique(), "models": figures}
+
+
+def _threshold(training: Training) -> float:
+    assert isinstance(training.task, BinaryTask)
+    return cost_threshold(training.task.costs)
 
 
 class _Judge:
@@ -78,7 +83,7 @@ class _Judge:
         self.labels: Labels = test["label"].to_numpy(dtype=np.int64)
         self.weights: Floats = test["label_weight"].to_numpy(dtype=np.float64)
         people = pd.factorize(test["person_id"])[0]
-        self.counted = [self.weights, *(w * self.weights for w in resamples(self.labels, SAMPLES, 0, people))]
+        self.counted = [self.weights, *(w * self.weights for w in resamples(self.labels == 1, SAMPLES, 0, people))]
         self.threshold = threshold
 
     def draws(self, risk: Floats) -> dict[str, Floats]:

@@ -32,8 +32,8 @@ from benchmarks._fraud_protocol import Figures, both_feature_sets, figures, week
 from benchmarks._published_draw import published_draw
 from mlplatform.home import Home
 from mlplatform.lake.feature_query import FeatureQuery
-from mlplatform.ml.bootstrap import bootstrap_metric, difference, estimate
-from mlplatform.ml.metrics import Floats
+from mlplatform.ml.bootstrap import bootstrap_figures, difference, estimate, resamples
+from mlplatform.ml.metrics import Floats, ranking_figure
 from mlplatform.resources.dbt import compile_features
 from mlplatform.spec import PythonSource, Training
 from mlplatform.use_cases.fraud.source import Reader
@@ -117,7 +117,8 @@ def _intervals(labels: np.ndarray, scores: Scores) -> dict[str, tuple[str, str, 
 def _draws(labels: np.ndarray, scores: Scores, metric: str) -> dict[str, Floats]:
     """Bootstrap draws of each model, the mean over its training seeds."""
     flat = {f"{name}/{seed}": run for name, runs in scores.items() for seed, run in enumerate(runs)}
-    drawn = bootstrap_metric(labels, flat, metric, 200, 0)
+    figures = {name: ranking_figure(metric, labels, run) for name, run in flat.items()}
+    drawn = bootstrap_figures(figures, resamples(labels == 1, 200, 0, None))
     return {
         name: np.mean([drawn[f"{name}/{seed}"] for seed in range(len(runs))], axis=0) for name, runs in scores.items()
     }

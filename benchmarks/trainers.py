@@ -12,7 +12,7 @@ the sampled Shapley values lie from those of 100 times as many orders, as a shar
 import argparse
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -117,13 +117,13 @@ def _candidates(training: Training, trials: int, only: list[str]) -> list[Search
 
 
 def _shown(trained: TrainedCandidate, frame: pd.DataFrame) -> Row:
-    model, test = trained.model, trained.test
+    model, test = trained.model, trained.test.figures
     rows = model.matrix(frame.tail(200))
     row = Row(
         trained.name,
-        (test.average_precision.value, test.average_precision.low, test.average_precision.high),
-        (test.auc.value, test.auc.low, test.auc.high),
-        test.calibration_error,
+        astuple(test["average_precision"]),
+        astuple(test["auc"]),
+        test["calibration_error"].value,
         trained.seconds,
         _milliseconds(model.predict, rows),
         _milliseconds(model.explain, rows),

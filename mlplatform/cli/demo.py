@@ -2,20 +2,19 @@
 
 import json
 import socket
-from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import Any
 
 import click
 
-from mlplatform.cli.requests import Sample, sample_requests
+from mlplatform.cli.exchange import print_exchange
+from mlplatform.cli.requests import sample_requests
 from mlplatform.cli.run import run_use_case
-from mlplatform.cli.serve import Answer, ask, start_live
+from mlplatform.cli.serve import ask, start_live
 from mlplatform.cli.setup import prepare_home
 from mlplatform.cli.status import read_status
 from mlplatform.home import Home
 from mlplatform.serving.launch import HOST, stop_service
-from mlplatform.spec import Declaration, Outcomes, load_declaration
+from mlplatform.spec import Declaration, load_declaration
 
 __all__ = ["free_port", "show"]
 
@@ -40,7 +39,7 @@ def show(name: str) -> int:
     finally:
         stop_service(served.pid)
     for sample, answer in answers:
-        _print_exchange(sample, answer, uc.spec.outcomes)
+        print_exchange(sample, answer, uc.spec.outcomes)
     _print_summary(name, home)
     return 0 if all(answer.status == sample.expected_status for sample, answer in answers) else 1
 
@@ -62,38 +61,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
-
-
-def _print_exchange(sample: Sample, answer: Answer, names: Outcomes) -> None:
-    click.secho(f"\n{sample.title}", bold=True)
-    click.echo(f"  POST /predict  {_short(sample.row)}")
-    if not answer.ok:
-        for problem in answer.body.get("problems", [answer.body]):
-            click.secho(f"  {answer.status}  {_flat(problem)}", fg="yellow")
-        return
-    said = answer.body
-    colour = "red" if said["decision"] else "green"
-    decision = names.positive if said["decision"] else names.negative
-    click.secho(
-        f"  {answer.status}  score {said['score']:.4f}, decision {decision} ({said['model']['bento']})", fg=colour
-    )
-    click.secho("       what moved the score (log-odds):", dim=True)
-    for reason in said["reasons"]:
-        value = f"{reason['value']:.4g}" if isinstance(reason["value"], int | float) else "missing"
-        click.echo(f"       {reason['contribution']:+6.2f}  {reason['feature']} = {value}")
-
-
-def _short(row: Mapping[str, Any]) -> str:
-    shown = ", ".join(f"{name} {_short_value(value)}" for name, value in list(row.items())[:4])
-    return f"{shown}, … ({len(row)} features)"
-
-
-def _short_value(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _flat(problem: Any) -> str:
-    return ", ".join(f"{k} {v}" for k, v in problem.items()) if isinstance(problem, dict) else str(problem)
 
 
 def _print_summary(name: str, home: Home) -> None:

@@ -1,6 +1,7 @@
-"""Requests for a demonstration, made from rows of the test part that no model has learned from."""
+"""Requests for a demonstration: real rows that no model has learned from, or real keys."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,17 @@ class Sample:
 
 
 def sample_requests(uc: Declaration, home: Home) -> list[Sample]:
-    """A real positive, a real negative, and the negative again with two mistakes.
+    """Two real requests, and one that is wrong, or that nobody is prepared for.
 
     Raises:
         LakeError: there is no labelled test row; train first.
         ArtifactError: nothing is deployed.
     """
+    return _by_key(uc, home) if uc.spec.serving.lookup else _by_features(uc, home)
+
+
+def _by_features(uc: Declaration, home: Home) -> list[Sample]:
+    """A real positive, a real negative, and the negative again with two mistakes."""
     features = _served_features(uc, home)
     positive, negative = _row(uc, home, features, label=1), _row(uc, home, features, label=0)
     first, names = features[0], uc.spec.outcomes
@@ -41,6 +47,35 @@ def sample_requests(uc: Declaration, home: Home) -> list[Sample]:
         Sample(f"one that turned out {names.negative}", negative, _OK),
         Sample("one with two mistakes", invalid, _UNPROCESSABLE),
     ]
+
+
+def _by_key(uc: Declaration, home: Home) -> list[Sample]:
+    """A key that is there, one that is not, and a limit that makes no sense."""
+    key, limit = _some_key(uc, home), {"ranking": "k", "forecast": "horizon"}.get(uc.spec.training.task.kind)
+    named = ", ".join(f"{name} {value}" for name, value in key.items())
+    unknown = {name: "nobody" if isinstance(value, str) else 10**9 for name, value in key.items()}
+    answered = _OK if uc.spec.serving.default else _UNPROCESSABLE
+    wrong = [Sample(f"{named}, {limit} 0", {**key, limit: 0}, _UNPROCESSABLE)] if limit else []
+    return [
+        Sample(named, {**key, **({limit: 3} if limit else {})}, _OK),
+        Sample("a key that is not there", {**unknown, **({limit: 3} if limit else {})}, answered),
+        *wrong,
+    ]
+
+
+def _some_key(uc: Declaration, home: Home) -> Mapping[str, str | int]:
+    """The same one each time, but not the default."""
+    keys = uc.spec.serving.lookup
+    default = " AND ".join(f"{name} = ?" for name in uc.spec.serving.default) or "false"
+    with Lake.at(home).read() as con:
+        found = con.execute(
+            f"SELECT DISTINCT {', '.join(keys)} FROM {uc.spec.name}.features WHERE NOT ({default}) "
+            f"ORDER BY {', '.join(f'hash({name})' for name in keys)} LIMIT 1",
+            list(uc.spec.serving.default.values()),
+        ).fetchone()
+    if found is None:
+        raise LakeError(f"{uc.spec.name}.features has no row; run `mlplatform run {uc.spec.name}`")
+    return dict(zip(keys, found, strict=True))
 
 
 def _served_features(uc: Declaration, home: Home) -> list[str]:

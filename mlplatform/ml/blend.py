@@ -32,9 +32,9 @@ class BlendScorer:
         weights = {str(name): float(weight) for name, weight in stored["weights"].items()}
         return cls({name: Model.load(folder / MEMBERS / name) for name in weights}, weights)
 
-    def log_odds(self, rows: Floats) -> Floats:
+    def raw(self, rows: Floats) -> Floats:
         """Weighted sum of the members' calibrated log-odds, [n]."""
-        return _sum(weight * self.members[name].log_odds(rows) for name, weight in self.weights.items())
+        return _sum(weight * self.members[name].calibrated(rows) for name, weight in self.weights.items())
 
     def contributions(self, rows: Floats) -> Floats:
         """Weighted sum of the members' contributions, float64[n, f].

@@ -1,16 +1,15 @@
-"""Intervals for ranking metrics: a stratified bootstrap that draws the same rows for every model."""
+"""Intervals for figures: a stratified bootstrap that draws the same rows for every model and every figure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from mlplatform.ml.metrics import Floats, Labels, rank, ranking_metric
+from mlplatform.ml.examples import Codes
+from mlplatform.ml.metrics import Floats
 
-Codes = npt.NDArray[np.integer]
-
-__all__ = ["Estimate", "bootstrap_metric", "difference", "estimate", "resamples"]
+__all__ = ["Estimate", "bootstrap_figures", "difference", "estimate", "resamples"]
 
 
 @dataclass(frozen=True)
@@ -25,35 +24,26 @@ class Estimate:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def bootstrap_metric(
-    labels: Labels,
-    scores: Mapping[str, Floats],
-    metric: str,
-    samples: int,
-    seed: int,
-    weights: Floats | None = None,
-    groups: Codes | None = None,
+def bootstrap_figures(
+    figures: Mapping[str, Callable[[Floats | None], float]], drawn: Iterator[Floats], weights: Floats | None = None
 ) -> dict[str, Floats]:
-    """The metric of each model on `samples` resamples, shape [samples + 1]; the first entry is on all rows.
+    """Each figure on every resample of `drawn`, shape [samples + 1]; the first entry is on all rows.
 
-    Positives and negatives are drawn apart, so that no sample lacks a class, and entry i of every model is on
-    the same rows: differences between entries are paired. `weights` [n] count a row so often. Rows of one group
-    (`groups` [n], whole numbers from 0) are no independent witnesses: they are drawn together, groups with and without
-    a positive apart (the cluster bootstrap of Davison and Hinkley, 1997, section 3.8).
+    Entry i of every figure is on the same rows: differences between entries are paired. `weights` [n] count a row so
+    often.
     """
-    rankings = {name: rank(labels, values) for name, values in scores.items()}
-    results = {name: [ranking_metric(metric, ranking, weights)] for name, ranking in rankings.items()}
-    for drawn in resamples(labels, samples, seed, groups):
-        counted = drawn if weights is None else drawn * weights
-        for name, ranking in rankings.items():
-            results[name].append(ranking_metric(metric, ranking, counted))
+    results = {name: [figure(weights)] for name, figure in figures.items()}
+    for sample in drawn:
+        counted = sample if weights is None else sample * weights
+        for name, figure in figures.items():
+            results[name].append(figure(counted))
     return {name: np.asarray(values) for name, values in results.items()}
 
 
 def estimate(draws: Floats, confidence: float) -> Estimate:
-    """Value and two-sided percentile interval of one model's draws."""
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(draws[1:], [tail, 1 - tail])
+    """Value and two-sided percentile interval of one figure's draws; draws that cannot have the figure do not count."""
+    tail, known = (1 - confidence) / 2, draws[1:][np.isfinite(draws[1:])]
+    low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (np.nan, np.nan)
     return Estimate(float(draws[0]), float(low), float(high))
 
 
@@ -62,14 +52,19 @@ def difference(challenger: Floats, incumbent: Floats, confidence: float) -> Esti
     return estimate(challenger - incumbent, confidence)
 
 
-def resamples(labels: Labels, samples: int, seed: int, groups: Codes | None) -> Iterator[Floats]:
-    """Weights of each resample, float64[n]: how often it holds each row; positives and others drawn apart, as above."""
+def resamples(positive: npt.NDArray[np.bool_], samples: int, seed: int, groups: Codes | None) -> Iterator[Floats]:
+    """Weights of each resample, float64[n]: how often it holds each row.
+
+    `positive` bool[n] and others are drawn apart, so that no sample lacks a class. Rows of one group (`groups` [n],
+    whole numbers from 0) are no independent witnesses: they are drawn together, groups with and without a positive
+    apart (the cluster bootstrap of Davison and Hinkley, 1997, section 3.8).
+    """
     random = np.random.default_rng(seed)
     # What is drawn is one row, or all rows of a group.
-    positive = labels == 1 if groups is None else np.bincount(groups, labels == 1) > 0
-    classes = [np.flatnonzero(positive), np.flatnonzero(~positive)]
+    holds = positive if groups is None else np.bincount(groups, positive) > 0
+    classes = [np.flatnonzero(holds), np.flatnonzero(~holds)]
     for _ in range(samples):
-        weights = np.zeros(len(positive))
+        weights = np.zeros(len(holds))
         for drawn in filter(len, classes):
             weights[drawn] = _draw(drawn, random)
         yield weights if groups is None else weights[groups]

@@ -1,7 +1,7 @@
 """From log-odds that a model gives to probabilities that come true. Stored as JSON, never pickled."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -76,10 +76,11 @@ class Isotonic:
 Calibration = Sigmoid | Isotonic
 
 
-def fit_calibration(
-    kind: Literal["sigmoid", "isotonic", "none"], log_odds: Floats, labels: Labels, weights: Floats | None = None
-) -> Calibration:
-    """The calibration a candidate asked for, learned from its tune rows; `weights` [n] count a row so often."""
+def fit_calibration(kind: str, log_odds: Floats, labels: Labels, weights: Floats | None = None) -> Calibration:
+    """The calibration a candidate asked for (`sigmoid`, `isotonic` or `none`), learned from its tune rows.
+
+    `weights` [n] count a row so often.
+    """
     if kind == "none":
         return Sigmoid()
     return Sigmoid.fit(log_odds, labels, weights) if kind == "sigmoid" else Isotonic.fit(log_odds, labels, weights)

@@ -8,11 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlplatform.ml.tasks import task_for
 from mlplatform.spec import SplitByTime, UseCase
 
 __all__ = ["CardFacts", "model_card"]
 
 _TOP = 10
+_TASK_LIMITS = {
+    "binary": "Probabilities were calibrated on the tune rows; with another share of positives they are off.",
+    "forecast": "Intervals were widened on the tune rows; where amounts swing more than then, they hold too little.",
+    "ranking": "Only candidates can be ranked, and only what people came across could be found right.",
+}
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ def model_card(spec: UseCase, facts: CardFacts) -> str:
         "## What had to hold",
         _table(("gate", "passed", "value", "limit", "what it means"), _gates(facts)),
         "## What it goes by",
-        _table(("feature", "mean absolute contribution, log-odds"), _importance(facts)),
+        _table(("feature", f"mean absolute contribution, {task_for(spec.training.task).unit}"), _importance(facts)),
         "## Limits",
         "\n".join(f"- {each}" for each in _limits(spec, facts)),
         "## To have it again",
@@ -60,8 +66,10 @@ def model_card(spec: UseCase, facts: CardFacts) -> str:
 
 
 def _summary(spec: UseCase, facts: CardFacts) -> Iterable[tuple[str, str]]:
-    yield "answers", f"{spec.outcomes.positive} (1) or {spec.outcomes.negative} (0), with a calibrated probability"
-    yield "decides", f"{spec.outcomes.positive} from {float(facts.params['threshold']):.4g} on, by the declared costs"
+    task = spec.training.task
+    if task.kind == "binary":
+        yield "decides between", f"{spec.outcomes.positive} (1) and {spec.outcomes.negative} (0)"
+    yield "answers", task_for(task).levels
     yield "model", f"candidate {facts.candidate}, {facts.params.get('kind', 'kind unknown')}"
     yield "chosen because", str(facts.comparison["verdict"])
     yield "owners", ", ".join(spec.owners) or "nobody is declared"
@@ -92,15 +100,12 @@ def _figures(spec: UseCase, facts: CardFacts) -> Iterable[tuple[str, str, str]]:
 
 
 def _contenders(facts: CardFacts) -> Iterable[str]:
-    names = ("metric", "metric_low", "metric_high", "brier", "calibration_error", "cost_per_row", "latency_ms")
-    rows = [
-        (str(each["contender"]), *(f"{each[name]:.4g}" for name in names)) for each in facts.comparison["contenders"]
-    ]
+    contenders, metric = facts.comparison["contenders"], str(facts.comparison["metric"])
+    told = ("contender", "metric", "metric_low", "metric_high", "passed", metric)
+    names = ("metric", "metric_low", "metric_high", *(name for name in contenders[0] if name not in told))
+    rows = [(str(each["contender"]), *(_shown(each[name]) for name in names)) for each in contenders]
     yield "Beside the other contenders, on the same rows:"
-    yield _table(
-        ("contender", str(facts.comparison["metric"]).replace("_", " "), *(n.replace("_", " ") for n in names[1:])),
-        rows,
-    )
+    yield _table(("contender", metric.replace("_", " "), *(n.replace("_", " ") for n in names[1:])), rows)
 
 
 def _slices(spec: UseCase, facts: CardFacts) -> Iterable[str]:
@@ -109,10 +114,11 @@ def _slices(spec: UseCase, facts: CardFacts) -> Iterable[str]:
         yield "No slices are declared, so nothing is known of how it does on parts of the rows."
         return
     rows = [
-        (f"{each['column']} = {each['group']}", f"{each['rows']:,}", f"{each['positives']:,}", _shown(each["metric"]))
+        (f"{each['column']} = {each['group']}", f"{each['rows']:,}", f"{each['evidence']:,}", _shown(each["metric"]))
         for each in groups
     ]
-    yield _table(("group", "rows", spec.outcomes.positive, str(facts.comparison["metric"]).replace("_", " ")), rows)
+    evidence = task_for(spec.training.task).evidence_name
+    yield _table(("group", "rows", f"of them {evidence}", str(facts.comparison["metric"]).replace("_", " ")), rows)
 
 
 def _gates(facts: CardFacts) -> Iterable[tuple[str, ...]]:
@@ -141,11 +147,12 @@ def _limits(spec: UseCase, facts: CardFacts) -> Iterable[str]:
     else:
         yield f"It was judged on other {split.key}s of the same time, not on a later time."
     gates = spec.training.gates
-    few = [each for each in facts.comparison["slices"] if each["positives"] < gates.slice_min_positives]
+    few = [each for each in facts.comparison["slices"] if each["evidence"] < gates.slice_min_positives]
     if few:
-        names = ", ".join(f"{each['column']} = {each['group']} ({each['positives']})" for each in few)
-        yield f"Too few positives to judge (less than {gates.slice_min_positives}): {names}."
-    yield "Probabilities were calibrated on the tune rows; with another share of positives they are off."
+        names = ", ".join(f"{each['column']} = {each['group']} ({each['evidence']})" for each in few)
+        evidence = task_for(spec.training.task).evidence_name
+        yield f"Too few {evidence} to judge (less than {gates.slice_min_positives}): {names}."
+    yield _TASK_LIMITS[spec.training.task.kind]
     yield "Contributions say what moved a score, not what causes the outcome."
     yield (
         f"Whether inputs still look like its training rows is watched on windows of {spec.drift.window_days} days; "
@@ -167,7 +174,7 @@ def _number(value: float) -> str:
 
 
 def _shown(value: float | None) -> str:
-    return "one class only" if value is None else f"{value:.4g}"
+    return "cannot be had" if value is None else f"{value:.4g}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

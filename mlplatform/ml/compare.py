@@ -3,26 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from mlplatform.errors import TrainingError
-from mlplatform.ml.bootstrap import Estimate, bootstrap_metric, difference, estimate
-from mlplatform.ml.examples import row_groups, row_weights
+from mlplatform.ml.bootstrap import Estimate, bootstrap_figures, difference, estimate, resamples
+from mlplatform.ml.examples import Examples
 from mlplatform.ml.gates import GateResult, SliceResult, apply_gates
-from mlplatform.ml.metrics import (
-    Floats,
-    Labels,
-    brier,
-    expected_calibration_error,
-    expected_cost,
-    rank,
-    ranking_metric,
-)
+from mlplatform.ml.metrics import Floats
 from mlplatform.ml.model import Model
-from mlplatform.spec.training import Costs, Gates
+from mlplatform.ml.tasks import Task, task_for
+from mlplatform.ml.train import labelled_examples
+from mlplatform.spec.training import Training
 
 __all__ = ["Comparison", "Contender", "compare", "single_row_latency_ms"]
 
@@ -36,12 +31,8 @@ class Contender:
     name: str
     metric: Estimate
     """The gates' metric with its interval."""
-    auc: float
-    average_precision: float
-    brier: float
-    calibration_error: float
-    cost: float
-    """Mean per row at the model's own threshold, in the unit of the declared costs."""
+    figures: Mapping[str, float]
+    """All figures of the task by name."""
     latency_ms: float
     slices: tuple[SliceResult, ...]
     gain: Estimate | None
@@ -60,7 +51,8 @@ class Comparison:
 
     metric: str
     rows: int
-    positives: int
+    evidence: int
+    """Rows that carry it: positives, or all of a forecast."""
     incumbent: Contender | None
     challengers: tuple[Contender, ...]
     """Best first."""
@@ -72,19 +64,15 @@ def compare(
     challengers: Mapping[str, Model],
     incumbent: tuple[str, Model] | None,
     test: pd.DataFrame,
+    training: Training,
     *,
-    label: str,
     event_time: str,
-    gates: Gates,
-    costs: Costs,
-    weight: str | None = None,
-    group: str | None = None,
     seed: int = 0,
 ) -> Comparison:
     """Judge every model on the same labelled rows and pick the best challenger that passes all gates.
 
-    `incumbent` is (name, model). `test` holds features, label (0/1), event time, the slice columns, the column
-    `weight` (how many examples a row stands for) and `group` (rows that the bootstrap draws together), if any.
+    `incumbent` is (name, model). `test` holds features, label, event time, the slice columns and whatever else
+    `training` names (weight, group, the task's columns).
 
     Rows that the incumbent may have learned from would flatter it: they are left out for all (it can have learned
     from some when the split was changed since).
@@ -97,31 +85,29 @@ def compare(
         raise TrainingError(f"a challenger has the incumbent's name {incumbent[0] if incumbent else ''!r}; rename it")
     _require_unseen(challengers, test, event_time)
     if incumbent:
-        test = _new_to(incumbent, test, event_time, label, gates)
-    rows = _Rows(test, test[label].to_numpy(dtype=np.int64), row_weights(test, weight), gates, costs)
-    scores = {name: model.predict(model.matrix(test)) for name, model in models.items()}
-    drawn_together = row_groups(test, group)
-    draws = bootstrap_metric(
-        rows.labels, scores, gates.metric, gates.bootstrap_samples, seed, rows.weights, drawn_together
-    )
+        test = _new_to(incumbent, test, event_time, training)
+    rows = _Rows.of(test, training, event_time)
+    answers = {name: model.predict(model.matrix(test)) for name, model in models.items()}
+    draws = rows.draws(answers, seed)
     against = incumbent[0] if incumbent else None
 
     def contender(name: str, against: str | None) -> Contender:
-        gain = difference(draws[name], draws[against], gates.confidence) if against else None
-        return rows.judge(name, models[name], scores[name], estimate(draws[name], gates.confidence), gain)
+        confidence = training.gates.confidence
+        gain = difference(draws[name], draws[against], confidence) if against else None
+        return rows.judge(name, models[name], answers[name], estimate(draws[name], confidence), gain)
 
     judged = [contender(name, against) for name in challengers]
     ranked = tuple(sorted(judged, key=lambda each: -each.metric.value))
     current = contender(against, None) if against else None
     winner = next((each for each in ranked if each.passed), None)
     return Comparison(
-        metric=gates.metric,
+        metric=training.metric,
         rows=len(test),
-        positives=int(rows.labels.sum()),
+        evidence=int(rows.task.evidence(rows.examples.labels).sum()),
         incumbent=current,
         challengers=ranked,
         winner=winner.name if winner else None,
-        verdict=_verdict(winner, current, ranked, gates),
+        verdict=_verdict(winner, current, ranked, training.metric),
     )
 
 
@@ -136,16 +122,18 @@ def single_row_latency_ms(model: Model, rows: Floats) -> float:
     return float(np.median(times)) * 1000
 
 
-def _new_to(
-    incumbent: tuple[str, Model], test: pd.DataFrame, event_time: str, label: str, gates: Gates
-) -> pd.DataFrame:
+def _new_to(incumbent: tuple[str, Model], test: pd.DataFrame, event_time: str, training: Training) -> pd.DataFrame:
     name, model = incumbent
     new = test[model.unseen(test, event_time)]
-    positives = int(new[label].sum())
-    if len(new) < len(test) and min(positives, len(new) - positives) < gates.slice_min_positives:
+    task, least = task_for(training.task), training.gates.slice_min_positives
+    evidence = int(task.evidence(new[training.label].to_numpy()).sum())
+    others = len(new) - evidence
+    # Where every row is evidence there are no others.
+    too_few = evidence < least or 0 < others < least or len(new) == 0
+    if len(new) < len(test) and too_few:
         raise TrainingError(
             f"{name} learned until {model.learned_until}, and may have seen {len(test) - len(new)} of {len(test)} test "
-            f"rows; of the others {positives} are positive, and slice_min_positives is {gates.slice_min_positives}. "
+            f"rows; of the others {evidence} are {task.evidence_name}, and slice_min_positives is {least}. "
             "Compare on later rows (a later as_of), or with the split that it was trained with"
         )
     return new
@@ -170,53 +158,62 @@ class _Rows:
     """The rows all contenders are judged on, and by which rules."""
 
     test: pd.DataFrame
-    labels: Labels
-    weights: Floats | None
-    gates: Gates
-    costs: Costs
+    examples: Examples
+    training: Training
+    task: Task
 
-    def judge(self, name: str, model: Model, scores: Floats, metric: Estimate, gain: Estimate | None) -> Contender:
-        error = expected_calibration_error(self.labels, scores, weights=self.weights)
-        ranking = rank(self.labels, scores)
+    @classmethod
+    def of(cls, test: pd.DataFrame, training: Training, event_time: str) -> Self:
+        # Each model encodes the rows itself; what they are judged by is the same for all.
+        nothing = np.empty((len(test), 0))
+        return cls(test, labelled_examples(test, nothing, training, event_time), training, task_for(training.task))
+
+    def draws(self, answers: Mapping[str, Floats], seed: int) -> dict[str, Floats]:
+        """The metric of each model on the same resamples."""
+        task, examples = self.task, self.examples
+        figures = {name: task.figure(self.training.metric, examples, given) for name, given in answers.items()}
+        positive, together = task.evidence(examples.labels), task.drawn_together(examples)
+        drawn = resamples(positive, self.training.gates.bootstrap_samples, seed, together)
+        return bootstrap_figures(figures, drawn, examples.weights)
+
+    def judge(self, name: str, model: Model, answers: Floats, metric: Estimate, gain: Estimate | None) -> Contender:
+        figures = {
+            figure: of(self.examples.weights) for figure, of in self.task.figures(self.examples, answers).items()
+        }
         latency = single_row_latency_ms(model, model.matrix(self.test.head(LATENCY_ROWS)))
-        slices = self.slices(scores)
-        return Contender(
-            name=name,
-            metric=metric,
-            auc=ranking_metric("auc", ranking, self.weights),
-            average_precision=ranking_metric("average_precision", ranking, self.weights),
-            brier=brier(self.labels, scores, self.weights),
-            calibration_error=error,
-            cost=expected_cost(self.labels, scores, model.threshold, self.costs, self.weights),
+        slices = self.slices(answers)
+        gates = apply_gates(
+            self.training.gates,
+            self.task,
+            metric=(self.training.metric, metric.value),
+            calibration_error=self.task.calibration_error(self.examples, answers),
             latency_ms=latency,
             slices=slices,
             gain=gain,
-            gates=apply_gates(
-                self.gates, metric=metric.value, calibration_error=error, latency_ms=latency, slices=slices, gain=gain
-            ),
         )
+        return Contender(name, metric, figures, latency, slices, gain, gates)
 
-    def slices(self, scores: Floats) -> tuple[SliceResult, ...]:
-        missing = [column for column in self.gates.slices if column not in self.test.columns]
+    def slices(self, answers: Floats) -> tuple[SliceResult, ...]:
+        columns = self.training.gates.slices
+        missing = [column for column in columns if column not in self.test.columns]
         if missing:
             raise TrainingError(f"the test rows lack the slice columns {missing}; have {list(self.test.columns)}")
         return tuple(
-            self._slice(column, str(group), np.asarray(rows), scores)
-            for column in self.gates.slices
+            self._slice(column, str(group), np.asarray(rows), answers)
+            for column in columns
             for group, rows in self.test.groupby(column, dropna=False).indices.items()
         )
 
-    def _slice(self, column: str, group: str, rows: npt.NDArray[np.intp], scores: Floats) -> SliceResult:
-        labels = self.labels[rows]
-        weights = None if self.weights is None else self.weights[rows]
-        metric = ranking_metric(self.gates.metric, rank(labels, scores[rows]), weights)
-        return SliceResult(column, group, len(rows), int(labels.sum()), metric)
+    def _slice(self, column: str, group: str, rows: npt.NDArray[np.intp], answers: Floats) -> SliceResult:
+        part = self.examples.at(rows)
+        metric = self.task.figure(self.training.metric, part, answers[rows])(part.weights)
+        return SliceResult(column, group, len(rows), int(self.task.evidence(part.labels).sum()), metric)
 
 
-def _verdict(winner: Contender | None, incumbent: Contender | None, ranked: Sequence[Contender], gates: Gates) -> str:
+def _verdict(winner: Contender | None, incumbent: Contender | None, ranked: Sequence[Contender], metric: str) -> str:
     if winner is not None:
         against = f", difference to {incumbent.name} {winner.gain}" if incumbent else ", the first champion"
-        return f"promoted candidate {winner.name}: {gates.metric} {winner.metric}{against}"
+        return f"promoted candidate {winner.name}: {metric} {winner.metric}{against}"
     kept = f"kept incumbent {incumbent.name}" if incumbent else "promoted nobody"
     return f"{kept}: {'; '.join(_refusal(each) for each in ranked) or 'there was no challenger'}"
 

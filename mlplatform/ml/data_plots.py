@@ -13,14 +13,15 @@ _COLOURS = {"train": BASE, "tune": "#56B4E9", "test": "#009E73", "gap": "#D0D0D0
 
 
 def plot_parts(times: pd.Series, parts: pd.Series, labels: pd.Series) -> bytes:
-    """Rows of each day, coloured by the part they belong to, and the share of positives among them.
+    """Rows of each day, coloured by the part they belong to, and the mean of their labels: the share of positives,
+    where labels are 0 and 1.
 
     A span of more days than `MOST_BARS` is cut into that many stretches.
     """
     days, width, unit = _stretches(times)
     counts = pd.crosstab(days, parts)
     where = date2num(counts.index.to_numpy())
-    figure, axes = new_figure(f"{len(times):,} labelled rows, {labels.mean():.2%} of them positive")
+    figure, axes = new_figure(f"{len(times):,} labelled rows, mean label {labels.mean():.4g}")
     below = np.zeros(len(counts))
     for part in [name for name in _COLOURS if name in counts]:
         height = counts[part].to_numpy(dtype=float)
@@ -32,7 +33,7 @@ def plot_parts(times: pd.Series, parts: pd.Series, labels: pd.Series) -> bytes:
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     share = axes.twinx()
     share.plot(where, labels.groupby(days).mean(), color=ACCENT, linewidth=1.4)
-    share.set_ylabel("share of positives", fontsize=TEXT, color=ACCENT)
+    share.set_ylabel("mean label", fontsize=TEXT, color=ACCENT)
     share.set_ylim(bottom=0)
     share.tick_params(labelsize=TEXT, colors=ACCENT)
     share.spines["top"].set_visible(False)

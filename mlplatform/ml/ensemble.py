@@ -12,7 +12,8 @@ from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.model import Model
 from mlplatform.ml.train import LabelledRows, TrainedCandidate, finish
 from mlplatform.ml.tuning import Search
-from mlplatform.spec.training import EnsembleCandidate, Training
+from mlplatform.spec.candidate import EnsembleCandidate
+from mlplatform.spec.training import Training
 
 __all__ = ["train_ensemble"]
 
@@ -38,7 +39,7 @@ def train_ensemble(
     rows = LabelledRows.of(frame, training, event_time, as_of)
     _require_same_rows(members, rows.encoding)
     tune = rows.examples.at(rows.split.tune)
-    columns = np.column_stack([member.log_odds(tune.rows) for member in members.values()])
+    columns = np.column_stack([member.calibrated(tune.rows) for member in members.values()])
     weights = dict(zip(members, map(float, blend_weights(columns, tune.labels, tune.weights)), strict=True))
     kept = {name: weight for name, weight in weights.items() if weight > 0}
     blend = BlendScorer({name: members[name] for name in kept}, kept)

@@ -1,6 +1,8 @@
 """Labelled rows as the trainers take them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,18 +11,25 @@ import pandas as pd
 from mlplatform.errors import TrainingError
 from mlplatform.ml.metrics import Floats, Labels
 
-__all__ = ["Examples", "row_groups", "row_weights"]
+__all__ = ["QUERY", "Codes", "Examples", "column_codes", "renumbered", "row_groups", "row_weights"]
+
+Codes = npt.NDArray[np.integer]
+"""Numbers of groups, [n]."""
+QUERY = "query"
+"""Among what is kept aside for an order: the number of the request of each row."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows float64[n, f], labels 0/1 [n], how many rows each one stands for [n] (None: one), and the number of the
+    """Rows float64[n, f], labels [n], how many rows each one stands for [n] (None: one), and the number of the
     group that each belongs to [n] (None: every row is independent of the others)."""
 
     rows: Floats
     labels: Labels
     weights: Floats | None = None
-    groups: npt.NDArray[np.integer] | None = None
+    groups: Codes | None = None
+    aside: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    """What the task judges by beside the labels, [n] each."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -28,9 +37,9 @@ class Examples:
     def at(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> "Examples":
         """The chosen rows, by mask or index."""
         weights = None if self.weights is None else self.weights[chosen]
-        # Numbered anew from 0: what is drawn are the groups that are there.
-        groups = None if self.groups is None else np.unique(self.groups[chosen], return_inverse=True)[1]
-        return Examples(self.rows[chosen], self.labels[chosen], weights, groups)
+        groups = None if self.groups is None else renumbered(self.groups[chosen])
+        aside = {name: values[chosen] for name, values in self.aside.items()}
+        return Examples(self.rows[chosen], self.labels[chosen], weights, groups, aside)
 
     def thinned(self, negatives_per_positive: int, seed: int) -> "Examples":
         """All positives and a sample of the negatives, weighted so that the class shares stay what they were."""
@@ -42,10 +51,23 @@ class Examples:
         weights = np.ones(len(self)) if self.weights is None else self.weights.copy()
         weights[sample] *= len(negative) / kept
         rows = np.sort(np.concatenate([positive, sample]))
-        return Examples(self.rows[rows], self.labels[rows], weights[rows])
+        aside = {name: values[rows] for name, values in self.aside.items()}
+        return Examples(self.rows[rows], self.labels[rows], weights[rows], aside=aside)
 
 
-def row_groups(frame: pd.DataFrame, column: str | None) -> npt.NDArray[np.integer] | None:
+def column_codes(frame: pd.DataFrame, column: str, said: str) -> Codes:
+    """The values of a column as numbers from 0, int[n]; `said`: what in the declaration names it."""
+    if column not in frame.columns:
+        raise TrainingError(f"{said} names {column!r}, which the features lack; have {list(frame.columns)}")
+    return pd.factorize(frame[column])[0]
+
+
+def renumbered(codes: Codes) -> Codes:
+    """The same groups numbered from 0 without a gap: what is drawn are the groups that are there."""
+    return np.unique(codes, return_inverse=True)[1]
+
+
+def row_groups(frame: pd.DataFrame, column: str | None) -> Codes | None:
     """The number of the group of each row, from 0, int[n]; None where no column says so: rows are independent."""
     return None if column is None else pd.factorize(frame[column])[0]
 

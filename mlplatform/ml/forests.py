@@ -15,7 +15,7 @@ from mlplatform.ml.onnx_scorer import OnnxScorer
 from mlplatform.ml.space import Space, draw, free, require_known
 from mlplatform.ml.trainer import Fit, Params, Scorer
 from mlplatform.ml.tree_form import boosted_to_onnx, forest_to_onnx, trees_of_boosting, trees_of_forest
-from mlplatform.spec.training import SklearnCandidate
+from mlplatform.spec.candidate import SklearnCandidate
 
 __all__ = ["BoostingTrainer", "ForestTrainer"]
 

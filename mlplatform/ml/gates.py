@@ -1,9 +1,11 @@
 """What a model must show before it may serve: each gate as one readable result."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlplatform.ml.bootstrap import Estimate
+from mlplatform.ml.tasks import Task
 from mlplatform.spec.training import Gates
 
 __all__ = ["GateResult", "SliceResult", "apply_gates"]
@@ -22,38 +24,36 @@ class GateResult:
 
 @dataclass(frozen=True)
 class SliceResult:
-    """The metric on one group of the test rows; NaN where a class is missing."""
+    """The metric on one group of the test rows; NaN where it cannot be had, such as where a class is missing."""
 
     column: str
     group: str
     rows: int
-    positives: int
+    evidence: int
+    """Rows that carry it: positives, or all of a forecast."""
     metric: float
 
 
 def apply_gates(
     gates: Gates,
+    task: Task,
     *,
-    metric: float,
-    calibration_error: float,
+    metric: tuple[str, float],
+    calibration_error: float | None,
     latency_ms: float,
     slices: Sequence[SliceResult],
     gain: Estimate | None,
 ) -> tuple[GateResult, ...]:
-    """All gates of one challenger, in a fixed order. `gain` is its paired difference to the incumbent, if any."""
-    return (
-        GateResult(
-            "metric_floor", metric >= gates.floor, metric, gates.floor, f"{gates.metric} must reach {gates.floor:g}"
-        ),
+    """All gates of one challenger, in a fixed order.
+
+    `metric`: its name and value. `calibration_error`: None where the task has none, and then no such gate. `gain`: the
+    paired difference to the incumbent, if any.
+    """
+    name, value = metric
+    results = [
+        GateResult("metric_floor", value >= gates.floor, value, gates.floor, f"{name} must reach {gates.floor:g}"),
         _against_incumbent(gates, gain),
-        GateResult(
-            "calibration",
-            calibration_error <= gates.max_calibration_error,
-            calibration_error,
-            gates.max_calibration_error,
-            "expected calibration error, 10 equal-mass bins",
-        ),
-        _weakest_slice(gates, slices),
+        _weakest_slice(gates, task, slices),
         GateResult(
             "latency",
             latency_ms <= gates.max_latency_ms,
@@ -61,7 +61,12 @@ def apply_gates(
             gates.max_latency_ms,
             "median milliseconds to score one row",
         ),
-    )
+    ]
+    if calibration_error is not None:
+        limit = gates.max_calibration_error
+        detail = str(task.calibration_name)
+        results.insert(2, GateResult("calibration", calibration_error <= limit, calibration_error, limit, detail))
+    return tuple(results)
 
 
 def _against_incumbent(gates: Gates, gain: Estimate | None) -> GateResult:
@@ -73,16 +78,17 @@ def _against_incumbent(gates: Gates, gain: Estimate | None) -> GateResult:
     return GateResult("incumbent", gain.low > limit, gain.low, limit, detail)
 
 
-def _weakest_slice(gates: Gates, slices: Sequence[SliceResult]) -> GateResult:
+def _weakest_slice(gates: Gates, task: Task, slices: Sequence[SliceResult]) -> GateResult:
     judged = [part for part in slices if _is_judged(gates, part)]
     if not judged:
-        return GateResult("slices", True, 1.0, gates.slice_floor, "no slice has enough positives to be judged")
+        return GateResult(
+            "slices", True, 1.0, gates.slice_floor, f"no slice has enough {task.evidence_name} to be judged"
+        )
     weakest = min(judged, key=lambda part: part.metric)
-    detail = (
-        f"weakest of {len(judged)} judged slices: {weakest.column} = {weakest.group}, {weakest.positives} positives"
-    )
+    told = f"{weakest.column} = {weakest.group}, {weakest.evidence} {task.evidence_name}"
+    detail = f"weakest of {len(judged)} judged slices: {told}"
     return GateResult("slices", weakest.metric >= gates.slice_floor, weakest.metric, gates.slice_floor, detail)
 
 
 def _is_judged(gates: Gates, part: SliceResult) -> bool:
-    return gates.slice_min_positives <= part.positives < part.rows
+    return part.evidence >= gates.slice_min_positives and math.isfinite(part.metric)

@@ -16,9 +16,9 @@ from mlplatform.ml.metrics import Floats
 from mlplatform.ml.onnx_scorer import FILE, UNREADABLE, open_session, run_session
 from mlplatform.ml.space import free, require_known
 from mlplatform.ml.trainer import Fit, Params, Scorer
-from mlplatform.spec.training import SklearnCandidate
+from mlplatform.spec.candidate import SklearnCandidate
 
-__all__ = ["LinearScorer", "LinearTrainer"]
+__all__ = ["LinearScorer", "LinearTrainer", "standardised"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class LinearScorer:
         except UNREADABLE as error:
             raise ArtifactError(f"cannot read {folder / FILE}: {error}; package the model again") from error
 
-    def log_odds(self, rows: Floats) -> Floats:
+    def raw(self, rows: Floats) -> Floats:
         """Linear score, [n]."""
         return run_session(self.session, rows)
 
@@ -84,13 +84,7 @@ class LinearTrainer:
 
         del tune, threads
         require_known(self.candidate, ("C", "balanced"))
-        learned = Design.learn(train.rows, self.categories)
-        form = LinearForm(learned.numeric, learned.fill, learned.categories)
-        design = form.design(train.rows)
-        mean = np.average(design, axis=0, weights=train.weights)
-        scale = np.sqrt(np.average((design - mean) ** 2, axis=0, weights=train.weights))
-        scale[scale == 0] = 1.0  # a constant column says nothing and must not divide by zero
-        standard = (design - mean) / scale
+        form, standard, mean, scale = standardised(train, self.categories)
 
         def fit(params: Params) -> Scorer:
             chosen = {**params, **self.candidate.params}
@@ -102,3 +96,14 @@ class LinearTrainer:
             return LinearScorer.of(replace(form, weights=plain(weights), intercept=intercept, background=plain(mean)))
 
         return fit
+
+
+def standardised(train: Examples, categories: Mapping[int, int]) -> tuple[LinearForm, Floats, Floats, Floats]:
+    """The form without weights, the training design with mean 0 and deviation 1, and those two of each column."""
+    learned = Design.learn(train.rows, categories)
+    form = LinearForm(learned.numeric, learned.fill, learned.categories)
+    design = form.design(train.rows)
+    mean = np.average(design, axis=0, weights=train.weights)
+    scale = np.sqrt(np.average((design - mean) ** 2, axis=0, weights=train.weights))
+    scale[scale == 0] = 1.0  # a constant column says nothing and must not divide by zero
+    return form, (design - mean) / scale, mean, scale

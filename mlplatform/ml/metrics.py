@@ -1,32 +1,37 @@
-"""How good scores are: ranking, calibration and cost. Rows are given as arrays of labels and scores, both [n].
+"""How good scores are: order, calibration and cost. Rows are given as arrays of labels and scores, both [n].
 
 The ranking metrics take weights, so that one sort of the scores serves every bootstrap sample
 (`mlplatform.ml.bootstrap`); the tests hold them equal to scikit-learn's.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mlplatform.spec.training import Costs
+from mlplatform.spec.task import Costs
 
 __all__ = [
     "Ranking",
     "auc",
     "average_precision",
     "brier",
+    "calibration_gaps",
     "card_precision_at_k",
     "expected_calibration_error",
     "expected_cost",
     "net_benefit",
+    "query_figures",
     "rank",
+    "ranking_figure",
     "ranking_metric",
 ]
 
 Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.integer]
+Labels = npt.NDArray[np.integer | np.floating]
+"""0 or 1, or the amounts of a forecast."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,12 @@ def ranking_metric(name: str, ranking: Ranking, weights: Floats | None = None) -
     return _area_under_roc(true, false) if name == "auc" else _average_precision(true, false)
 
 
+def ranking_figure(name: str, labels: Labels, scores: Floats) -> Callable[[Floats | None], float]:
+    """`auc` or `average_precision` as a function of the rows' weights: sorted once."""
+    ranking = rank(labels, scores)
+    return lambda weights: ranking_metric(name, ranking, weights)
+
+
 def auc(labels: Labels, scores: Floats) -> float:
     """Area under the ROC curve."""
     return ranking_metric("auc", rank(labels, scores))
@@ -84,11 +95,53 @@ def expected_calibration_error(
 
     `weights` [n] count a row so often.
     """
+    return calibration_gaps(labels, probabilities, bins)(weights)
+
+
+def calibration_gaps(labels: Labels, probabilities: Floats, bins: int = 10) -> Callable[[Floats | None], float]:
+    """The expected calibration error as a function of the rows' weights: sorted once."""
     order = np.argsort(probabilities, kind="stable")
-    mass = np.ones(len(labels)) if weights is None else weights
-    parts = [part for part in np.array_split(order, bins) if len(part)]
-    gaps = [abs(float(np.average(probabilities[part] - labels[part], weights=mass[part]))) for part in parts]
-    return float(np.average(gaps, weights=[mass[part].sum() for part in parts]))
+    firsts = [part[0] for part in np.array_split(np.arange(len(order)), bins) if len(part)]
+    gap = (probabilities - labels)[order]
+
+    def error(weights: Floats | None = None) -> float:
+        mass = np.ones(len(gap)) if weights is None else weights[order]
+        # |sum of gaps| of each bin, over all: each bin's mean gap weighs as much as its rows.
+        return float(np.abs(np.add.reduceat(mass * gap, firsts)).sum() / mass.sum())
+
+    return error
+
+
+def query_figures(
+    labels: Labels, scores: Floats, queries: npt.NDArray[np.integer], k: int
+) -> dict[str, Callable[[Floats | None], float]]:
+    """`ndcg` and `recall` of the first `k` places, mean over the queries that have a right candidate.
+
+    `labels` 0/1, `scores` and `queries` (whole numbers), all [n]. NDCG: Jarvelin and Kekalainen (2002), gain 1 for a
+    right candidate, discount log2(place + 1). Weights [n] count a query by its first row's.
+    """
+    order = np.lexsort((-scores, queries))
+    sorted_queries, right = queries[order], labels[order] == 1
+    names, firsts, numbers = np.unique(sorted_queries, return_index=True, return_inverse=True)
+    place = np.arange(len(order)) - firsts[numbers]
+    counted = right & (place < k)
+    discount = 1 / np.log2(np.arange(max(k, 1)) + 2)
+    gained = np.bincount(numbers[counted], discount[place[counted]], minlength=len(names))
+    rights = np.bincount(numbers, right, minlength=len(names)).astype(np.intp)
+    best = np.concatenate(([np.nan], np.cumsum(discount)))[np.minimum(rights, k)]
+    found = np.bincount(numbers[counted], minlength=len(names)) / np.where(rights > 0, rights, np.nan)
+    # The row whose weight counts for the query.
+    witness = np.full(len(names), -1)
+    witness[numbers[::-1]] = order[::-1]
+
+    def mean(values: Floats) -> Callable[[Floats | None], float]:
+        def figure(weights: Floats | None = None) -> float:
+            mass = np.where(rights > 0, 1.0 if weights is None else weights[witness], 0.0)
+            return float(mass @ np.where(rights > 0, values, 0.0) / mass.sum()) if mass.sum() > 0 else float("nan")
+
+        return figure
+
+    return {"ndcg": mean(gained / best), "recall": mean(found)}
 
 
 def expected_cost(

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from mlplatform.errors import ArtifactError
-from mlplatform.ml.calibration import Calibration, Sigmoid, calibration_from_json, calibration_to_json
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.groups import Groups
+from mlplatform.ml.heads import Head, head_from_json
 from mlplatform.ml.metrics import Floats
 from mlplatform.ml.trainer import Scorer
 
@@ -25,13 +25,12 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Model:
-    """Encoding, scorer, calibration and threshold as one. Rows are float64[n, f] in the order of `features`."""
+    """Encoding, scorer and head as one. Rows are float64[n, f] in the order of `features`."""
 
     encoding: Encoding
     scorer: Scorer
-    calibration: Calibration
-    threshold: float
-    """Probability from which the decision is positive."""
+    head: Head
+    """Calibration, and what else turns a raw score into the task's answer."""
     learned_until: pd.Timestamp
     """Event time from which on no row was used to train, tune or calibrate."""
     held_out: Groups | None = None
@@ -39,7 +38,7 @@ class Model:
 
     @property
     def kind(self) -> str:
-        """How the scorer is stored: `lightgbm`, `logistic`, `onnx` or `ensemble`."""
+        """How the scorer is stored: `lightgbm`, `lightgbm_quantiles`, `logistic`, `onnx` or `ensemble`."""
         return self.scorer.kind
 
     @property
@@ -64,21 +63,20 @@ class Model:
         return self.encoding.matrix(frame)
 
     def predict(self, rows: Floats) -> Floats:
-        """Calibrated probability of the positive class, [n]. NaN is a missing value."""
-        return self.calibration(self.scorer.log_odds(rows))
+        """Probabilities or scores, [n], or quantiles of a forecast, [n, levels]. NaN is a missing value."""
+        return self.head(self.scorer.raw(rows))
 
-    def log_odds(self, rows: Floats) -> Floats:
-        """Calibrated log-odds of the positive class, [n]."""
-        return self.calibration.calibrate(self.scorer.log_odds(rows))
+    def calibrated(self, rows: Floats) -> Floats:
+        """The same on a scale where models can be added up: calibrated log-odds, scores, or quantiles."""
+        return self.head.calibrated(self.scorer.raw(rows))
 
     def explain(self, rows: Floats) -> Floats:
-        """What each feature adds to the log-odds, float64[n, f].
+        """What each feature adds, in the head's `unit`, float64[n, f]; of a forecast, to the median.
 
         With a sigmoid calibration the rows add up to the calibrated log-odds less a constant; with an isotonic
         one, which is not linear, to the uncalibrated.
         """
-        contributions = self.scorer.contributions(rows)
-        return contributions * self.calibration.slope if isinstance(self.calibration, Sigmoid) else contributions
+        return self.scorer.contributions(rows) * self.head.slope
 
     def importance(self, rows: Floats) -> dict[str, float]:
         """Mean absolute contribution of each feature over `rows`, largest first."""
@@ -95,8 +93,7 @@ class Model:
             "features": list(self.features),
             "categorical": list(self.categorical),
             "categories": {name: list(values) for name, values in self.encoding.categories.items()},
-            "calibration": calibration_to_json(self.calibration),
-            "threshold": self.threshold,
+            **self.head.to_json(),
             "learned_until": self.learned_until.isoformat(),
             **({"held_out": asdict(self.held_out)} if self.held_out else {}),
             **self.scorer.save(folder),
@@ -113,8 +110,7 @@ class Model:
                     tuple(stored["features"]), {name: tuple(v) for name, v in stored["categories"].items()}
                 ),
                 scorer=_loader(stored["kind"])(folder, stored),
-                calibration=calibration_from_json(stored["calibration"]),
-                threshold=float(stored["threshold"]),
+                head=head_from_json(stored),
                 learned_until=pd.Timestamp(stored["learned_until"]),
                 held_out=Groups(**stored["held_out"]) if "held_out" in stored else None,
             )
@@ -137,6 +133,10 @@ def _loader(kind: str) -> Callable[[Path, Mapping[str, Any]], Scorer]:
         from mlplatform.ml.trees import TreesScorer
 
         return TreesScorer.load
+    if kind == "lightgbm_quantiles":
+        from mlplatform.ml.quantile_trees import QuantileTreesScorer
+
+        return QuantileTreesScorer.load
     if kind == "logistic":
         from mlplatform.ml.linear import LinearScorer
 
@@ -149,4 +149,6 @@ def _loader(kind: str) -> Callable[[Path, Mapping[str, Any]], Scorer]:
         from mlplatform.ml.blend import BlendScorer
 
         return BlendScorer.load
-    raise ArtifactError(f"unknown kind of model {kind!r}; known: lightgbm, logistic, onnx, ensemble")
+    raise ArtifactError(
+        f"unknown kind of model {kind!r}; known: lightgbm, lightgbm_quantiles, logistic, onnx, ensemble"
+    )

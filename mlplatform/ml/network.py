@@ -14,7 +14,7 @@ from mlplatform.ml.network_form import Inputs, Layers, forward, network_to_onnx
 from mlplatform.ml.onnx_scorer import OnnxScorer
 from mlplatform.ml.space import Space, draw, free, require_known
 from mlplatform.ml.trainer import Fit, Params, Scorer
-from mlplatform.spec.training import KerasCandidate, TorchCandidate
+from mlplatform.spec.candidate import KerasCandidate, TorchCandidate
 
 __all__ = ["Batches", "Network", "NetworkTrainer", "Settings"]
 

@@ -53,13 +53,13 @@ class OnnxScorer:
         except UNREADABLE as error:
             raise ArtifactError(f"cannot read {folder / FILE}: {error}; package the model again") from error
 
-    def log_odds(self, rows: Floats) -> Floats:
+    def raw(self, rows: Floats) -> Floats:
         """What the graph computes, [n]."""
         return run_session(self.session, rows)
 
     def contributions(self, rows: Floats) -> Floats:
         """Shapley values against the background, float64[n, f]; they add up to score less the background's score."""
-        return sampled_shapley(self.log_odds, rows, np.asarray(self.background))
+        return sampled_shapley(self.raw, rows, np.asarray(self.background))
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write the ONNX file; return the background."""

@@ -14,7 +14,8 @@ from mlplatform.ml.cores import spare_threads
 from mlplatform.ml.model import Model
 from mlplatform.ml.train import LabelledRows, fitted_model
 from mlplatform.ml.trainer import Params, trainer_for
-from mlplatform.spec.training import Candidate, EnsembleCandidate, Training
+from mlplatform.spec.candidate import Candidate, EnsembleCandidate
+from mlplatform.spec.training import Training
 
 __all__ = ["Likeness", "Recipe", "compare_models"]
 
@@ -65,7 +66,7 @@ class Recipe:
                 f"{self.candidate.name} is a blend of {members}, models of their own; it cannot be rebuilt alone"
             )
         rows = LabelledRows.of(frame, self.training, self.event_time, pd.Timestamp(self.as_of))
-        trainer = trainer_for(self.candidate, rows.encoding, self.training.gates.metric)
+        trainer = trainer_for(self.candidate, rows.encoding, self.training.metric, self.training.task)
         train, tune = (rows.examples.at(mask) for mask in (rows.split.train, rows.split.tune))
         fitted = trainer.prepare(train, tune, spare_threads())(self.params)
         return fitted_model(self.candidate, fitted, rows, self.training)
@@ -79,11 +80,11 @@ class Likeness:
     """Whether each file of the model is equal, byte for byte."""
     rows: int
     largest_difference: float
-    """Between the probabilities of the same rows."""
+    """Between the answers of the same rows."""
 
     @property
     def identical(self) -> bool:
-        """Equal files and equal probabilities."""
+        """Equal files and equal answers."""
         return all(self.files.values()) and self.largest_difference == 0
 
 

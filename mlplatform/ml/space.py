@@ -5,7 +5,7 @@ from typing import Any
 
 from mlplatform.errors import TrainingError
 from mlplatform.ml.trainer import Params
-from mlplatform.spec.training import SearchedCandidate
+from mlplatform.spec.candidate import SearchedCandidate
 
 __all__ = ["Bounds", "Space", "draw", "free", "require_known"]
 

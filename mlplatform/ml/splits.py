@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +11,10 @@ import pandas as pd
 
 from mlplatform.errors import TrainingError
 from mlplatform.ml.groups import Groups
-from mlplatform.spec.training import Split, SplitByGroup, SplitByTime
+from mlplatform.spec.split import Split, SplitByGroup, SplitByTime
 
 __all__ = [
+    "Extent",
     "Fold",
     "Parts",
     "Window",
@@ -178,7 +180,7 @@ def group_folds(keys: pd.Series, split: SplitByGroup) -> tuple[Fold, ...]:
     return tuple(folds)
 
 
-def require_both_classes(labels: npt.NDArray[np.integer], part: str, extent: Extent) -> None:
+def require_both_classes(labels: npt.NDArray[Any], part: str, extent: Extent) -> None:
     """Raise TrainingError when `labels` (0/1, shape [n]) of a part hold one class only."""
     positives = int(np.sum(labels == 1))
     if positives in (0, len(labels)):

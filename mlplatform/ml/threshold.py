@@ -1,6 +1,6 @@
 """The score from which acting is cheaper than not acting."""
 
-from mlplatform.spec.training import Costs
+from mlplatform.spec.task import Costs
 
 __all__ = ["cost_threshold"]
 

@@ -10,20 +10,29 @@ import numpy as np
 import pandas as pd
 
 from mlplatform.errors import TrainingError
-from mlplatform.ml.bootstrap import Estimate, bootstrap_metric, estimate
-from mlplatform.ml.calibration import fit_calibration
+from mlplatform.ml.bootstrap import Estimate, bootstrap_figures, estimate, resamples
 from mlplatform.ml.cores import spare_threads
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples, row_groups, row_weights
-from mlplatform.ml.metrics import Floats, Labels, brier, expected_calibration_error, expected_cost
+from mlplatform.ml.metrics import Floats
 from mlplatform.ml.model import Model
-from mlplatform.ml.splits import Fold, Parts, cut_folds, cut_parts, require_both_classes
-from mlplatform.ml.threshold import cost_threshold
-from mlplatform.ml.trainer import Params, Scorer, Trainer, trainer_for
+from mlplatform.ml.splits import Fold, Parts, cut_folds, cut_parts
+from mlplatform.ml.tasks import task_for
+from mlplatform.ml.trainer import Params, Scorer, trainer_for
 from mlplatform.ml.tuning import Progress, Search, Trial, search
-from mlplatform.spec.training import Candidate, Gates, SearchedCandidate, Training
+from mlplatform.spec.candidate import Candidate, SearchedCandidate
+from mlplatform.spec.training import Training
 
-__all__ = ["Judged", "LabelledRows", "TrainedCandidate", "finish", "fitted_model", "judge", "train_candidate"]
+__all__ = [
+    "Judged",
+    "LabelledRows",
+    "TrainedCandidate",
+    "finish",
+    "fitted_model",
+    "judge",
+    "labelled_examples",
+    "train_candidate",
+]
 
 IMPORTANCE_ROWS = 2000
 """TreeSHAP costs 0.7 to 6 ms a row, sampled Shapley values alike; the mean over 2,000 is stable to about 3 %."""
@@ -31,23 +40,18 @@ IMPORTANCE_ROWS = 2000
 
 @dataclass(frozen=True)
 class Judged:
-    """Figures of one model on one set of rows; cost is per row, in the unit of the declared costs."""
+    """Figures of one model on one set of rows, each with its interval, the most telling first."""
 
     rows: int
-    positives: int
-    auc: Estimate
-    average_precision: Estimate
-    brier: float
-    calibration_error: float
-    cost: float
+    evidence: int
+    """Rows that carry it: positives, or all of a forecast."""
+    figures: Mapping[str, Estimate]
 
     def flat(self) -> dict[str, float]:
         """Every figure under one name, for a tracker."""
-        ranked = {"auc": self.auc, "average_precision": self.average_precision}
-        edges = {f"{name}_{edge}": getattr(e, edge) for name, e in ranked.items() for edge in ("low", "high")}
-        values = {name: e.value for name, e in ranked.items()}
-        others = {"brier": self.brier, "calibration_error": self.calibration_error, "cost": self.cost}
-        return {**values, **edges, **others, "rows": float(self.rows), "positives": float(self.positives)}
+        values = {name: found.value for name, found in self.figures.items()}
+        edges = {f"{n}_{edge}": getattr(e, edge) for n, e in self.figures.items() for edge in ("low", "high")}
+        return {**values, **edges, "rows": float(self.rows), "evidence": float(self.evidence)}
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class TrainedCandidate:
     train_rows: int
     seconds: float
     importance: Mapping[str, float]
-    """Mean absolute contribution in log-odds, largest first."""
+    """Mean absolute contribution in the unit of the model's head, largest first."""
 
 
 def train_candidate(
@@ -86,10 +90,10 @@ def train_candidate(
     """
     started = perf_counter()
     rows = LabelledRows.of(frame, training, event_time, as_of)
-    trainer = trainer_for(candidate, rows.encoding, training.gates.metric)
     folds = [] if candidate.tuning.trials == 0 else cut_folds(rows.frame, training.split, event_time, as_of)
-    found = _search(trainer, folds, rows.examples, candidate, training, progress, log)
+    found = _search(folds, rows, candidate, training, progress, log)
     train, tune = rows.examples.at(rows.split.train), rows.examples.at(rows.split.tune)
+    trainer = trainer_for(candidate, rows.encoding, training.metric, training.task)
     fitted = trainer.prepare(train, tune, spare_threads())(found.params)
     return finish(candidate, fitted, found, rows, training, started)
 
@@ -105,17 +109,20 @@ class LabelledRows:
 
     @classmethod
     def of(cls, frame: pd.DataFrame, training: Training, event_time: str, as_of: pd.Timestamp) -> Self:
-        """Cut and encode; raises TrainingError when a column is missing or a part lacks a class."""
+        """Cut and encode; raises TrainingError when a column is missing or nothing can be learned from a part."""
         frame, split = _rows_in_use(frame, event_time, training, as_of)
-        encoding, examples = _examples(frame, split, training)
-        _require_classes(examples.labels, split)
+        encoding = Encoding.learn(frame[split.train], training.features, training.categorical)
+        examples = labelled_examples(frame, encoding.matrix(frame), training, event_time)
+        task = task_for(training.task)
+        for part, mask in (("train", split.train), ("tune", split.tune), ("test", split.test)):
+            task.require(examples.at(mask), part, split.extents[part])
         return cls(frame, split, encoding, examples)
 
 
 def finish(
     candidate: Candidate, fitted: Scorer, found: Search, rows: LabelledRows, training: Training, started: float
 ) -> TrainedCandidate:
-    """Calibrate on the tune rows, then judge; `started` is when the training began, by `perf_counter`."""
+    """Fit the head on the tune rows, then judge; `started` is when the training began, by `perf_counter`."""
     split, tune = rows.split, rows.examples.at(rows.split.tune)
     model = fitted_model(candidate, fitted, rows, training)
     return TrainedCandidate(
@@ -133,26 +140,30 @@ def finish(
 
 
 def fitted_model(candidate: Candidate, fitted: Scorer, rows: LabelledRows, training: Training) -> Model:
-    """A scorer calibrated on the tune rows, with the threshold of the declared costs."""
+    """A scorer with the head that its task fits on the tune rows."""
     split, tune = rows.split, rows.examples.at(rows.split.tune)
-    calibration = fit_calibration(candidate.calibration, fitted.log_odds(tune.rows), tune.labels, tune.weights)
-    threshold = cost_threshold(training.costs)
-    return Model(rows.encoding, fitted, calibration, threshold, split.learned_until, split.held_out)
+    head = task_for(training.task).head(training.calibration(candidate), fitted.raw(tune.rows), tune)
+    return Model(rows.encoding, fitted, head, split.learned_until, split.held_out)
 
 
 def judge(model: Model, examples: Examples, training: Training, seed: int) -> Judged:
     """Figures of a model on labelled rows, intervals by a stratified bootstrap."""
-    scores = model.predict(examples.rows)
-    labels, weights = examples.labels, examples.weights
-    return Judged(
-        rows=len(examples),
-        positives=int(labels.sum()),
-        auc=_interval(examples, scores, "auc", training.gates, seed),
-        average_precision=_interval(examples, scores, "average_precision", training.gates, seed),
-        brier=brier(labels, scores, weights),
-        calibration_error=expected_calibration_error(labels, scores, weights=weights),
-        cost=expected_cost(labels, scores, model.threshold, training.costs, weights),
-    )
+    task, gates = task_for(training.task), training.gates
+    positive = task.evidence(examples.labels)
+    drawn = resamples(positive, gates.bootstrap_samples, seed, task.drawn_together(examples))
+    draws = bootstrap_figures(task.figures(examples, model.predict(examples.rows)), drawn, examples.weights)
+    figures = {name: estimate(values, gates.confidence) for name, values in draws.items()}
+    return Judged(rows=len(examples), evidence=int(positive.sum()), figures=figures)
+
+
+def labelled_examples(frame: pd.DataFrame, rows: Floats, training: Training, event_time: str) -> Examples:
+    """A frame and its matrix float64[n, f] as models learn from them and are judged on them."""
+    if training.label not in frame.columns:
+        raise TrainingError(f"the training rows lack the label {training.label!r}; have {list(frame.columns)}")
+    task = task_for(training.task)
+    weights, groups = row_weights(frame, training.weight), row_groups(frame, training.split.group)
+    labels, aside = task.labels(frame[training.label]), task.aside(frame, event_time)
+    return Examples(rows, labels, weights, groups, aside)
 
 
 def _rows_in_use(
@@ -164,53 +175,25 @@ def _rows_in_use(
     return used, cut_parts(used, training.split, event_time, as_of)
 
 
-def _examples(frame: pd.DataFrame, split: Parts, training: Training) -> tuple[Encoding, Examples]:
-    if training.label not in frame.columns:
-        raise TrainingError(f"the training rows lack the label {training.label!r}; have {list(frame.columns)}")
-    encoding = Encoding.learn(frame[split.train], training.features, training.categorical)
-    labels = frame[training.label]
-    if not labels.isin([0, 1]).all():
-        raise TrainingError(f"{training.label!r} must be 0 or 1 in every row; drop rows whose label is not known yet")
-    weights, groups = row_weights(frame, training.weight), row_groups(frame, training.split.group)
-    return encoding, Examples(encoding.matrix(frame), labels.to_numpy(dtype=np.int64), weights, groups)
-
-
-def _require_classes(labels: Labels, split: Parts) -> None:
-    require_both_classes(labels[split.train], "train", split.extents["train"])
-    require_both_classes(labels[split.tune], "tune", split.extents["tune"])
-    require_both_classes(labels[split.test], "test", split.extents["test"])
-
-
 def _search(
-    trainer: Trainer,
     cut: Sequence[Fold],
-    examples: Examples,
+    rows: LabelledRows,
     candidate: SearchedCandidate,
     training: Training,
     progress: Progress | None,
     log: Path | None,
 ) -> Search:
+    task = task_for(training.task)
+    trainer = trainer_for(candidate, rows.encoding, training.metric, task.searched)
     if candidate.tuning.trials == 0:
         return Search(trainer.defaults(), ())
     folds = []
     for fold in cut:
-        require_both_classes(examples.labels[fold.train], "fold's train", fold.train_extent)
-        require_both_classes(examples.labels[fold.validation], "fold's validation", fold.validation_extent)
-        folds.append((examples.at(fold.train), examples.at(fold.validation)))
-    return search(trainer, folds, candidate.tuning, training.gates.metric, progress, log)
-
-
-def _interval(examples: Examples, scores: Floats, metric: str, gates: Gates, seed: int) -> Estimate:
-    draws = bootstrap_metric(
-        examples.labels,
-        {"model": scores},
-        metric,
-        gates.bootstrap_samples,
-        seed,
-        examples.weights,
-        examples.groups,
-    )["model"]
-    return estimate(draws, gates.confidence)
+        train, validation = rows.examples.at(fold.train), rows.examples.at(fold.validation)
+        task.require(train, "fold's train", fold.train_extent)
+        task.require(validation, "fold's validation", fold.validation_extent)
+        folds.append((train, validation))
+    return search(trainer, folds, candidate.tuning, task, training.metric, progress, log)
 
 
 def _sample(rows: Floats, seed: int) -> Floats:

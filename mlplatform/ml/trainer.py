@@ -4,11 +4,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from mlplatform.errors import TrainingError
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.extras import require_extra
 from mlplatform.ml.metrics import Floats
-from mlplatform.spec.training import LightGBMCandidate, SearchedCandidate, SklearnCandidate, TorchCandidate
+from mlplatform.spec.candidate import (
+    KerasCandidate,
+    LightGBMCandidate,
+    SearchedCandidate,
+    SklearnCandidate,
+    TorchCandidate,
+)
+from mlplatform.spec.task import ForecastTask, RankingTask, Task
 
 __all__ = ["Fit", "Params", "Scorer", "Trainer", "trainer_for"]
 
@@ -20,12 +28,13 @@ class Scorer(Protocol):
 
     kind: ClassVar[str]
 
-    def log_odds(self, rows: Floats) -> Floats:
-        """Uncalibrated log-odds of rows float64[n, f], [n]."""
+    def raw(self, rows: Floats) -> Floats:
+        """Uncalibrated log-odds or scores of rows float64[n, f], [n], or quantiles of a forecast, [n, levels]."""
         ...
 
     def contributions(self, rows: Floats) -> Floats:
-        """What each feature adds to the log-odds beside the model's average or a typical row, float64[n, f]."""
+        """What each feature adds to the raw score (of a forecast, the median) beside the model's average or a typical
+        row, float64[n, f]."""
         ...
 
     def save(self, folder: Path) -> dict[str, Any]:
@@ -52,18 +61,41 @@ class Trainer(Protocol):
         ...
 
 
-def trainer_for(candidate: SearchedCandidate, encoding: Encoding, metric: str) -> Trainer:
+def trainer_for(candidate: SearchedCandidate, encoding: Encoding, metric: str, task: Task) -> Trainer:
     """The trainer of a declared candidate for matrices of `encoding`.
 
-    `metric` is the gates' metric, which early stopping follows. Raises TrainingError when the kind needs an extra that
-    is not installed.
+    `metric` is what models are compared by, which early stopping of classes follows. Raises TrainingError when the kind
+    needs an extra that is not installed.
     """
+    if isinstance(task, ForecastTask):
+        return _forecaster(candidate, encoding, task)
     if isinstance(candidate, LightGBMCandidate):
         from mlplatform.ml.trees import TreesTrainer
 
-        return TreesTrainer(candidate, encoding, metric)
+        return TreesTrainer(candidate, encoding, metric, task.k if isinstance(task, RankingTask) else None)
     if isinstance(candidate, SklearnCandidate):
         return _sklearn(candidate, encoding)
+    # An order is learned row by row by the others: what is watched while they learn is a metric of classes.
+    watched = "average_precision" if isinstance(task, RankingTask) else metric
+    return _network(candidate, encoding, watched)
+
+
+def _forecaster(candidate: SearchedCandidate, encoding: Encoding, task: ForecastTask) -> Trainer:
+    if isinstance(candidate, LightGBMCandidate):
+        from mlplatform.ml.quantile_trees import QuantileTreesTrainer
+
+        return QuantileTreesTrainer(candidate, encoding, task)
+    if isinstance(candidate, SklearnCandidate) and candidate.model == "ridge":
+        from mlplatform.ml.ridge import RidgeTrainer
+
+        anchor = None if task.anchor is None else encoding.features.index(task.anchor)
+        return RidgeTrainer(candidate, encoding.code_counts(), anchor)
+    raise TrainingError(
+        f"candidate {candidate.name} cannot learn a forecast; allowed: lightgbm, sklearn with model ridge"
+    )
+
+
+def _network(candidate: TorchCandidate | KerasCandidate, encoding: Encoding, metric: str) -> Trainer:
     from mlplatform.ml.network import NetworkTrainer
 
     if isinstance(candidate, TorchCandidate):

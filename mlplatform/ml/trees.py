@@ -11,13 +11,13 @@ import numpy as np
 from mlplatform.errors import ArtifactError
 from mlplatform.ml.cores import spare_threads
 from mlplatform.ml.encoding import Encoding
-from mlplatform.ml.examples import Examples
+from mlplatform.ml.examples import QUERY, Examples
 from mlplatform.ml.metrics import Floats
 from mlplatform.ml.space import Space, draw, free
 from mlplatform.ml.trainer import Fit, Params, Scorer
-from mlplatform.spec.training import LightGBMCandidate
+from mlplatform.spec.candidate import LightGBMCandidate
 
-__all__ = ["TreesScorer", "TreesTrainer"]
+__all__ = ["TreesScorer", "TreesTrainer", "dataset", "directions", "predict", "repeatable", "stored"]
 
 FILE = "model.txt"
 FEW_ROWS = 1000
@@ -31,6 +31,15 @@ SPACE: Space = {
     "scale_pos_weight": (1.0, 4.0, True),
 }
 """Narrow on purpose: with few positives a short search over wide bounds finds what luck likes."""
+START: Params = {
+    "learning_rate": 0.05,
+    "num_leaves": 8,
+    "min_child_samples": 50,
+    "feature_fraction": 0.8,
+    "bagging_fraction": 0.8,
+    "lambda_l2": 1.0,
+    "scale_pos_weight": 1.0,
+}
 
 
 @dataclass(frozen=True)
@@ -49,57 +58,74 @@ class TreesScorer:
         except (OSError, lgb.basic.LightGBMError) as error:
             raise ArtifactError(f"cannot read {folder / FILE}: {error}; package the model again") from error
 
-    def log_odds(self, rows: Floats) -> Floats:
+    def raw(self, rows: Floats) -> Floats:
         """Sum of the leaves, [n]."""
-        return self._predict(rows, raw_score=True)
+        return predict(self.booster, rows, raw_score=True)
 
     def contributions(self, rows: Floats) -> Floats:
         """TreeSHAP values (Lundberg et al., 2020) without the average, float64[n, f]."""
-        return self._predict(rows, pred_contrib=True)[:, :-1]
+        return predict(self.booster, rows, pred_contrib=True)[:, :-1]
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write LightGBM's text."""
         self.booster.save_model(folder / FILE)
         return {}
 
-    def _predict(self, rows: Floats, **what: bool) -> Floats:
-        # Waking a thread pool costs more than it saves on few rows: 0.1 ms with one thread, several ms with all.
-        threads = 1 if len(rows) < FEW_ROWS else spare_threads()
-        return np.asarray(self.booster.predict(rows, num_threads=threads, **what))
+
+def predict(booster: lgb.Booster, rows: Floats, **what: bool) -> Floats:
+    """What LightGBM's `predict` gives for rows float64[n, f]."""
+    # Waking a thread pool costs more than it saves on few rows: 0.1 ms with one thread, several ms with all.
+    threads = 1 if len(rows) < FEW_ROWS else spare_threads()
+    return np.asarray(booster.predict(rows, num_threads=threads, **what))
+
+
+def directions(candidate: LightGBMCandidate, encoding: Encoding) -> dict[str, list[int]]:
+    """The declared directions as LightGBM takes them."""
+    up, down = candidate.increasing, candidate.decreasing
+    if not up and not down:
+        return {}
+    return {"monotone_constraints": [(name in up) - (name in down) for name in encoding.features]}
+
+
+def repeatable(seed: int) -> dict[str, float | int | str | bool]:
+    """Parameters with which the same input gives the same text on any number of threads."""
+    return {"bagging_freq": 1, "deterministic": True, "force_row_wise": True, "seed": seed, "verbosity": -1}
+
+
+def stored(booster: lgb.Booster, threads: int) -> lgb.Booster:
+    """A booster cut to its best iteration and read back from its text."""
+    text = booster.model_to_string(num_iteration=booster.best_iteration)
+    # The only word of the text that depends on the machine.
+    return lgb.Booster(model_str=text.replace(f"[num_threads: {threads}]", "[num_threads: 0]"))
 
 
 @dataclass(frozen=True)
 class TreesTrainer:
-    """Early stopping on the tune rows; the same input gives the same text on any number of threads."""
+    """Log loss for classes; LambdaRank (Burges, 2010) for orders. Early stopping on the tune rows."""
 
     candidate: LightGBMCandidate
     encoding: Encoding
     metric: str
+    k: int | None = None
+    """Of an order: how many of the first places count; None: classes."""
 
     def suggest(self, trial: Any) -> Params:
         """Shape, regularisation and class weight; what the declaration fixes is left alone."""
-        return draw(trial, SPACE, self.candidate)
+        return draw(trial, self._space(), self.candidate)
 
     def defaults(self) -> Params:
         """Small trees, which vary least where positives are few; the search must beat them."""
-        start: Params = {
-            "learning_rate": 0.05,
-            "num_leaves": 8,
-            "min_child_samples": 50,
-            "feature_fraction": 0.8,
-            "bagging_fraction": 0.8,
-            "lambda_l2": 1.0,
-            "scale_pos_weight": 1.0,
-        }
-        return free(self.candidate, start)
+        space = self._space()
+        return free(self.candidate, {name: value for name, value in START.items() if name in space})
 
     def prepare(self, train: Examples, tune: Examples, threads: int) -> Fit:
         """Bin the rows once; each fit reuses the bins."""
         # Pre-filtering drops columns by min_child_samples, which the search changes under the same bins.
-        binning = {**self._fixed(), **self._directions(), "feature_pre_filter": False, "num_threads": threads}
+        fixed = {**self._objective(), **repeatable(self.candidate.seed), **directions(self.candidate, self.encoding)}
+        binning: dict[str, Any] = {**fixed, "feature_pre_filter": False, "num_threads": threads}
         columns = sorted(self.encoding.code_counts())
-        learn = _dataset(train, binning, columns)
-        watch = _dataset(tune, binning, columns, reference=learn)
+        learn = dataset(train, binning, columns)
+        watch = dataset(tune, binning, columns, reference=learn)
 
         def fit(params: Params) -> Scorer:
             booster = lgb.train(
@@ -109,39 +135,40 @@ class TreesTrainer:
                 valid_sets=[watch],
                 callbacks=[lgb.early_stopping(self.candidate.early_stopping_rounds, verbose=False)],
             )
-            text = booster.model_to_string(num_iteration=booster.best_iteration)
-            # The only word of the text that depends on the machine.
-            return TreesScorer(lgb.Booster(model_str=text.replace(f"[num_threads: {threads}]", "[num_threads: 0]")))
+            return TreesScorer(stored(booster, threads))
 
         return fit
 
-    def _fixed(self) -> dict[str, float | int | str | bool]:
+    def _space(self) -> Space:
+        """An order has no class weight."""
+        return SPACE if self.k is None else {name: b for name, b in SPACE.items() if name != "scale_pos_weight"}
+
+    def _objective(self) -> dict[str, Any]:
+        if self.k is None:
+            return {"objective": "binary", "metric": self.metric}
+        # Swaps among twice as many places are learned from as count: what stands just behind must be able to move up.
         return {
-            "objective": "binary",
-            "metric": self.metric,
-            "bagging_freq": 1,
-            "deterministic": True,
-            "force_row_wise": True,
-            "seed": self.candidate.seed,
-            "verbosity": -1,
+            "objective": "lambdarank",
+            "metric": "ndcg",
+            "eval_at": [self.k],
+            "lambdarank_truncation_level": 2 * self.k,
         }
 
-    def _directions(self) -> dict[str, list[int]]:
-        up, down = self.candidate.increasing, self.candidate.decreasing
-        if not up and not down:
-            return {}
-        return {"monotone_constraints": [(name in up) - (name in down) for name in self.encoding.features]}
 
-
-def _dataset(
+def dataset(
     examples: Examples, params: dict[str, Any], categorical: list[int], reference: lgb.Dataset | None = None
 ) -> lgb.Dataset:
-    dataset = lgb.Dataset(
+    """The rows binned; those of one request side by side, as LightGBM wants them."""
+    queries = examples.aside.get(QUERY)
+    if queries is not None:
+        examples = examples.at(np.argsort(queries, kind="stable"))
+    made = lgb.Dataset(
         examples.rows,
         examples.labels,
         weight=examples.weights,
+        group=None if queries is None else np.unique(queries, return_counts=True)[1],
         params=params,
         categorical_feature=categorical,
         reference=reference,
     )
-    return dataset.construct()
+    return made.construct()

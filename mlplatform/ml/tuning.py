@@ -11,16 +11,12 @@ import numpy as np
 
 from mlplatform.ml.cores import available_cores
 from mlplatform.ml.examples import Examples
-from mlplatform.ml.metrics import rank, ranking_metric
+from mlplatform.ml.tasks import Task
 from mlplatform.ml.trainer import Fit, Params, Trainer
 from mlplatform.ml.trial_log import TrialLog
-from mlplatform.spec.training import Tuning
+from mlplatform.spec.candidate import Tuning
 
-__all__ = ["NEGATIVES_PER_POSITIVE", "Search", "Trial", "search"]
-
-NEGATIVES_PER_POSITIVE = 20
-"""The search learns and stops early on all positives and this many weighted negatives each: two thirds of a fit's
-time went into watching 40,000 validation rows. Trials are compared on whole folds, and the final fit is whole."""
+__all__ = ["Search", "Trial", "search"]
 
 Progress = Callable[[int, float], None]
 
@@ -47,6 +43,7 @@ def search(
     trainer: Trainer,
     folds: Sequence[tuple[Examples, Examples]],
     tuning: Tuning,
+    task: Task,
     metric: str,
     progress: Progress | None = None,
     log: Path | None = None,
@@ -66,13 +63,13 @@ def search(
 
     # Folds run beside each other on one thread each: LightGBM lets go of the GIL, and threads that share
     # nothing do not wait for each other as OpenMP's do.
-    fits = [_prepare(trainer, train, validation, tuning.seed) for train, validation in folds]
+    fits = [_prepare(trainer, train, validation, task, tuning.seed) for train, validation in folds]
     finished = TrialLog.at(log)
     trials: list[Trial] = []
 
     def evaluate(params: Params) -> tuple[float, float]:
         started = perf_counter()
-        values = pool.map(lambda fold: _score(fold[0], params, fold[1], metric), fits)
+        values = pool.map(lambda fold: _score(fold[0], params, fold[1], task, metric), fits)
         value, seconds = float(np.mean(list(values))), perf_counter() - started
         finished.keep(params, value, seconds)
         return value, seconds
@@ -101,10 +98,10 @@ def search(
     return Search(best.params, tuple(trials))
 
 
-def _prepare(trainer: Trainer, train: Examples, validation: Examples, seed: int) -> tuple[Fit, Examples]:
-    few, watched = (part.thinned(NEGATIVES_PER_POSITIVE, seed) for part in (train, validation))
+def _prepare(trainer: Trainer, train: Examples, validation: Examples, task: Task, seed: int) -> tuple[Fit, Examples]:
+    few, watched = (task.thinned(part, seed) for part in (train, validation))
     return trainer.prepare(few, watched, threads=1), validation
 
 
-def _score(fit: Fit, params: Params, rows: Examples, metric: str) -> float:
-    return ranking_metric(metric, rank(rows.labels, fit(params).log_odds(rows.rows)), rows.weights)
+def _score(fit: Fit, params: Params, rows: Examples, task: Task, metric: str) -> float:
+    return task.figure(metric, rows, fit(params).raw(rows.rows))(rows.weights)

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from mlplatform.serving.codec import dumps
 from mlplatform.serving.openapi import document
 from mlplatform.serving.page import render
-from mlplatform.serving.request import Limits, RefusedError, parse, read_body, request_id
+from mlplatform.serving.request import Limits, Parsed, RefusedError, parse, read_body, request_id
 from mlplatform.serving.rows import MAX_PROBLEMS, Problem
 from mlplatform.serving.scoring import Live, ScoreError, Slot
 
@@ -94,6 +94,8 @@ class _Predict:
         if not headers.get(b"content-type", b"").lower().startswith(b"application/json"):
             raise RefusedError(415, "send JSON, with the header Content-Type: application/json")
         request = parse(await read_body(headers, receive, self._limits.body_bytes), self._limits.rows)
+        if request.single and live.bundle.lookup is not None and live.bundle.lookup.speaks_of(request.rows[0]):
+            return await _by_key(request, live)
         matrix, problems = live.reader.read(request.rows)
         if problems:
             raise _invalid(problems)
@@ -102,6 +104,14 @@ class _Predict:
         else:
             predictions = await asyncio.to_thread(live.score, request.rows, matrix, request.explain)
         return _shape(predictions, request.single, live)
+
+
+async def _by_key(request: Parsed, live: Live) -> dict[str, Any]:
+    """Some hundred rows are scored for one request, beside the event loop."""
+    found = await asyncio.to_thread(live.look_up, request.rows[0], request.explain)
+    if isinstance(found, str):
+        raise RefusedError(422, found)
+    return {**found, "model": live.describe()}
 
 
 def _invalid(problems: list[Problem]) -> RefusedError:

@@ -15,6 +15,7 @@ from mlplatform.errors import ArtifactError
 if TYPE_CHECKING:
     from mlplatform.contracts.rules import Rule
     from mlplatform.ml.model import Model
+    from mlplatform.serving.lookup import Lookup
 
 __all__ = [
     "CONTRACT",
@@ -61,6 +62,8 @@ class Bundle:
     use_case: str
     version: str
     manifest: Manifest
+    lookup: "Lookup | None" = None
+    """Rows that are found by key, if the use case declares such."""
 
 
 def write_manifest(
@@ -118,8 +121,11 @@ def load_bundle(folder: Path) -> Bundle:
     manifest = verify_bundle(folder)
     # Heavy (LightGBM, ONNX Runtime): only a process that serves or tests a model pays for it.
     from mlplatform.ml.model import Model
+    from mlplatform.serving.lookup import Lookup
 
-    return Bundle(Model.load(folder), _read_rules(folder), manifest.use_case, manifest.version, manifest)
+    model = Model.load(folder)
+    rules, lookup = _read_rules(folder), Lookup.load(folder, model)
+    return Bundle(model, rules, manifest.use_case, manifest.version, manifest, lookup)
 
 
 def _read_rules(folder: Path) -> tuple["Rule", ...]:

@@ -2,11 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+from mlplatform.serving.answers import answer_schema, in_words
 from mlplatform.serving.column import describe_allowed, example_value
 from mlplatform.serving.scoring import REASONS, Live
 
 if TYPE_CHECKING:
     from mlplatform.contracts.rules import Rule
+    from mlplatform.serving.lookup import Lookup
 
 __all__ = ["document", "row_schema"]
 
@@ -20,7 +22,7 @@ def document(live: Live) -> dict[str, Any]:
         "info": {
             "title": live.bundle.use_case,
             "version": live.bundle.version,
-            "description": f"Predictions of {live.bento}. Decision threshold: {live.bundle.model.threshold:.6g}.",
+            "description": f"Predictions of {live.bento}. {in_words(live.bundle.model)}",
         },
         "paths": {
             "/predict": {"post": _predict(live)},
@@ -57,7 +59,10 @@ def _property(rule: "Rule") -> dict[str, Any]:
 
 
 def _predict(live: Live) -> dict[str, Any]:
-    example = live.example()
+    example, lookup = live.example(), live.bundle.lookup
+    one_or_many = [_ref("One"), _ref("Many"), *([_ref("ByKey")] if lookup else [])]
+    answers = [_ref("OneAnswer"), _ref("ManyAnswer"), *([_ref("ByKeyAnswer")] if lookup else [])]
+    by_key = {"by key": {"value": lookup.example()}} if lookup else {}
     return {
         "operationId": "predict",
         "summary": "Score one row or many",
@@ -65,8 +70,9 @@ def _predict(live: Live) -> dict[str, Any]:
             "required": True,
             "content": {
                 "application/json": {
-                    "schema": {"oneOf": [_ref("One"), _ref("Many")]},
+                    "schema": {"anyOf": one_or_many},
                     "examples": {
+                        **by_key,
                         "one": {"value": example},
                         "many": {"value": {"rows": [example], "explain": False}},
                     },
@@ -74,7 +80,7 @@ def _predict(live: Live) -> dict[str, Any]:
             },
         },
         "responses": {
-            "200": _json("The predictions", {"oneOf": [_ref("OneAnswer"), _ref("ManyAnswer")]}),
+            "200": _json("The predictions", {"anyOf": answers}),
             "400": _json("Not JSON", _ref("Error")),
             "413": _json("Too large", _ref("Error")),
             "415": _json("Not application/json", _ref("Error")),
@@ -91,24 +97,26 @@ def _schemas(live: Live) -> dict[str, Any]:
     text = {"type": "string"}
     names = ["use_case", "version", "bento"]
     model = {"type": "object", "properties": dict.fromkeys(names, text), "required": names}
-    prediction = {
-        "score": {"type": "number", "minimum": 0, "maximum": 1, "description": "Calibrated probability."},
-        "decision": {"type": "boolean", "description": "True if the score reaches the threshold."},
-        "reasons": {"type": "array", "maxItems": REASONS, "items": _ref("Reason")},
-    }
+    answer = answer_schema(live.bundle.model)
+    prediction = {**answer, "reasons": {"type": "array", "maxItems": REASONS, "items": _ref("Reason")}}
     answered = {"model": _ref("Model"), "request_id": text}
-    many = {"predictions": {"type": "array", "items": _object(prediction, ["score", "decision"])}}
+    many = {"predictions": {"type": "array", "items": _object(prediction, list(answer))}}
     rows = {"type": "array", "items": _ref("Row"), "minItems": 1}
     return {
+        **_by_key(live.bundle.lookup, prediction, list(answer), answered),
         "Row": row,
         "One": {**row, "properties": {**row["properties"], "explain": explain}},
         "Many": {**_object({"rows": rows, "explain": explain}, ["rows"]), "additionalProperties": False},
         "Reason": _object(
-            {"feature": text, "value": {}, "contribution": {"type": "number", "description": "In log-odds."}},
+            {
+                "feature": text,
+                "value": {},
+                "contribution": {"type": "number", "description": f"In {live.bundle.model.head.unit}."},
+            },
             ["feature", "value", "contribution"],
         ),
         "Model": model,
-        "OneAnswer": _object({**prediction, **answered}, ["score", "decision", *answered]),
+        "OneAnswer": _object({**prediction, **answered}, [*answer, *answered]),
         "ManyAnswer": _object({**many, **answered}, ["predictions", *answered]),
         "Problem": _object(
             {"row": {"type": "integer", "minimum": 0}, "field": text, "problem": text, "allowed": text},
@@ -118,6 +126,26 @@ def _schemas(live: Live) -> dict[str, Any]:
             {"error": text, "request_id": text, "problems": {"type": "array", "items": _ref("Problem")}},
             ["error", "request_id"],
         ),
+    }
+
+
+def _by_key(
+    lookup: "Lookup | None", prediction: dict[str, Any], required: list[str], answered: dict[str, Any]
+) -> dict[str, Any]:
+    """A request that names a key, and its answer; nothing where there are no rows to find."""
+    if lookup is None:
+        return {}
+    settings, key = lookup.settings, {"type": ["integer", "string"]}
+    limit = {settings.limit: {"type": "integer", "minimum": 1}} if settings.limit else {}
+    shown: dict[str, Any] = {name: {} for name in settings.shown}
+    entries = {"type": "array", "items": _object({**shown, **prediction}, [*settings.shown, *required])}
+    known = {"type": "boolean", "description": "False: the default key answers for one that is not there."}
+    found = {settings.answers: entries, "known": known, "as_of": {"type": "string", "format": "date-time"}}
+    explain = {"explain": {"type": "boolean", "default": True}}
+    request = _object({**dict.fromkeys(settings.keys, key), **limit, **explain}, list(settings.keys))
+    return {
+        "ByKey": {**request, "additionalProperties": False},
+        "ByKeyAnswer": _object({**found, **answered}, [*found, *answered]),
     }
 
 

@@ -3,6 +3,7 @@
 import json
 from html import escape
 
+from mlplatform.serving.answers import in_words
 from mlplatform.serving.column import describe_allowed
 from mlplatform.serving.scoring import Live
 
@@ -17,7 +18,7 @@ pre {{ background: #f4f4f4; padding: 1rem; overflow-x: auto }}
 td, th {{ text-align: left; padding: .2rem 1rem .2rem 0; vertical-align: top }}
 </style></head><body>
 <h1>{title}</h1>
-<p>Version {version}, bento <code>{bento}</code>. A score of {threshold:.4g} or more is decided <code>true</code>.</p>
+<p>Version {version}, bento <code>{bento}</code>. {words}</p>
 <pre>curl -s "$URL/predict" -H 'Content-Type: application/json' -d '{example}'</pre>
 <p><a href="openapi.json">OpenAPI</a> · <a href="readyz">readiness</a> · <a href="metrics">metrics</a></p>
 <table><tr><th>feature</th><th>allowed</th><th>what it is</th></tr>
@@ -33,11 +34,12 @@ def render(live: Live) -> str:
         f"<td>{escape(rule.description)}</td></tr>"
         for rule in live.reader.rules
     )
+    lookup = live.bundle.lookup
     return PAGE.format(
         title=escape(live.bundle.use_case),
         version=escape(live.bundle.version),
         bento=escape(live.bento),
-        threshold=live.bundle.model.threshold,
-        example=escape(json.dumps(live.example())),
+        words=escape(in_words(live.bundle.model)),
+        example=escape(json.dumps(lookup.example() if lookup else live.example())),
         rows=rows,
     )

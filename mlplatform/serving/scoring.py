@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlplatform.errors import ArtifactError
+from mlplatform.ml.heads import Order, Probability
 from mlplatform.serving.bundle import Bundle
 from mlplatform.serving.column import example_value
 from mlplatform.serving.rows import RowReader
@@ -42,10 +43,13 @@ class Live:
         clash = [name for name in RESERVED if name in features]
         if clash:
             raise ArtifactError(f"features may not be called {', '.join(clash)}: requests use these keys; rename them")
-        if not math.isfinite(bundle.model.threshold):
-            raise ScoreError(f"the threshold is {bundle.model.threshold}, which decides nothing; train again")
+        head = bundle.model.head
+        if isinstance(head, Probability) and not math.isfinite(head.threshold):
+            raise ScoreError(f"the threshold is {head.threshold}, which decides nothing; train again")
         live = cls(bundle, bento, RowReader(features, bundle.rules, bundle.model.encoding.categories))
         live.predict([live.example()], explain=True)
+        if bundle.lookup is not None:
+            live.look_up(bundle.lookup.example(), explain=True)
         return live
 
     def example(self) -> dict[str, Any]:
@@ -64,21 +68,37 @@ class Live:
         return self.score(rows, matrix, explain)
 
     def score(self, rows: list[dict[str, Any]], matrix: npt.NDArray[np.float64], explain: bool) -> list[dict[str, Any]]:
-        """`matrix`: float64[n, f] read from `rows`. One object per row: score, decision and, if asked, the reasons.
+        """`matrix`: float64[n, f] read from `rows`. One object per row: the task's answer and, if asked, the reasons.
 
         Raises ScoreError if a number is not finite: as a comparison, NaN would be a quiet "no".
         """
         model = self.bundle.model
-        threshold = model.threshold
-        predictions: list[dict[str, Any]] = [
-            {"score": score, "decision": score >= threshold}
-            for score in self._finite("score", model.predict(matrix)).tolist()
-        ]
+        predictions = model.head.describe(self._finite("score", model.predict(matrix)))
         if explain:
             reasons = self._reasons(rows, self._finite("contribution", model.explain(matrix)))
             for prediction, why in zip(predictions, reasons, strict=True):
                 prediction["reasons"] = why
         return predictions
+
+    def look_up(self, request: dict[str, Any], explain: bool) -> dict[str, Any] | str:
+        """Answer a request by key: the entries of its rows, or what is wrong with it.
+
+        Raises ScoreError as `score` does.
+        """
+        lookup, model = self.bundle.lookup, self.bundle.model
+        if lookup is None:
+            return f"{self.bundle.use_case} is asked by features, not by key"
+        asked = lookup.find(request)
+        if isinstance(asked, str):
+            return asked
+        best_first = isinstance(model.head, Order)
+        order = self._finite("score", model.predict(lookup.matrix[asked.rows])) if best_first else None
+        rows = lookup.chosen(asked, order)
+        features = lookup.entries(rows, model.features) if explain else [{}] * len(rows)
+        answers = self.score(features, lookup.matrix[rows], explain)
+        shown = lookup.entries(rows, lookup.settings.shown)
+        entries = [{**about, **answer} for about, answer in zip(shown, answers, strict=True)]
+        return {lookup.settings.answers: entries, "known": asked.known, "as_of": lookup.as_of(asked)}
 
     def _finite(self, what: str, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         finite = np.isfinite(numbers)

@@ -1,28 +1,27 @@
 """The declaration of a use case as frozen pydantic models. No Dagster here: stages, service and cli all read it."""
 
 from mlplatform.spec._base import Declared
-from mlplatform.spec.load import Declaration, declared_use_cases, load_declaration
-from mlplatform.spec.monitoring import Drift, Policy
-from mlplatform.spec.source import FilesSource, PythonSource, Source
-from mlplatform.spec.training import (
+from mlplatform.spec.candidate import (
     Candidate,
-    Costs,
     EnsembleCandidate,
-    Gates,
     KerasCandidate,
     LightGBMCandidate,
     SearchedCandidate,
     SklearnCandidate,
-    Split,
-    SplitByGroup,
-    SplitByTime,
     TorchCandidate,
-    Training,
     Tuning,
 )
+from mlplatform.spec.load import Declaration, declared_use_cases, load_declaration
+from mlplatform.spec.monitoring import Drift, Policy
+from mlplatform.spec.serving import Serving
+from mlplatform.spec.source import FilesSource, PythonSource, Source
+from mlplatform.spec.split import Split, SplitByGroup, SplitByTime
+from mlplatform.spec.task import BinaryTask, Costs, ForecastTask, RankingTask, Task
+from mlplatform.spec.training import Gates, Training
 from mlplatform.spec.use_case import Contract, Leakage, Outcomes, UseCase
 
 __all__ = [
+    "BinaryTask",
     "Candidate",
     "Contract",
     "Costs",
@@ -31,6 +30,7 @@ __all__ = [
     "Drift",
     "EnsembleCandidate",
     "FilesSource",
+    "ForecastTask",
     "Gates",
     "KerasCandidate",
     "Leakage",
@@ -38,12 +38,15 @@ __all__ = [
     "Outcomes",
     "Policy",
     "PythonSource",
+    "RankingTask",
     "SearchedCandidate",
+    "Serving",
     "SklearnCandidate",
     "Source",
     "Split",
     "SplitByGroup",
     "SplitByTime",
+    "Task",
     "TorchCandidate",
     "Training",
     "Tuning",

@@ -1,219 +1,35 @@
-"""How models are trained and compared: split, candidates, tuning, costs, gates."""
+"""How models are trained and compared: task, split, candidates, gates."""
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
-from mlplatform.spec.by_kind import ByKind
+from mlplatform.spec.candidate import Candidate, EnsembleCandidate, LightGBMCandidate
+from mlplatform.spec.split import Split
+from mlplatform.spec.task import ForecastTask, Task
 
-__all__ = [
-    "Candidate",
-    "Costs",
-    "EnsembleCandidate",
-    "Gates",
-    "KerasCandidate",
-    "LightGBMCandidate",
-    "SearchedCandidate",
-    "SklearnCandidate",
-    "Split",
-    "SplitByGroup",
-    "SplitByTime",
-    "TorchCandidate",
-    "Training",
-    "Tuning",
-]
+__all__ = ["Gates", "Metric", "Training"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Metric = Literal["average_precision", "auc", "skill", "ndcg", "recall"]
 
-
-class SplitByTime(Declared):
-    """Time-ordered: train | gap | tune | gap | out-of-time test, all days counted back from `as_of`.
-
-    The gap is the label delay: a model that is scored on day d could have used only labels known by then.
-    The test window ends `label_delay_days` before `as_of`, so that all of its labels have arrived.
-    """
-
-    kind: Literal["time"] = "time"
-    """Learn from the past, be judged on what came after; the default."""
-    label_delay_days: Annotated[int, Field(ge=0)]
-    """Days until a label is known, and the length of each gap."""
-    train_days: PositiveInt
-    """Days that models are fitted on."""
-    tune_days: PositiveInt
-    """Days for early stopping and calibration."""
-    test_days: PositiveInt
-    """Days that no model has seen; candidates and champion are compared on them."""
-    folds: Annotated[int, Field(ge=2, le=20)] = 3
-    """Time-ordered cross-validation folds inside the train window, for the search."""
-
-    @property
-    def span_days(self) -> int:
-        """Days from the first training row to `as_of`: three parts and three gaps."""
-        return self.train_days + self.tune_days + self.test_days + 3 * self.label_delay_days
-
-    @property
-    def group(self) -> str | None:
-        """Rows count as independent of each other."""
-        return None
-
-
-class SplitByGroup(Declared):
-    """By a hash of a key, such as the person: all rows of one group lie in one part, at whatever time they happened.
-
-    For labels that take years, where no training set could end before the test begins. The part of a group depends on
-    its key, the seed and the shares alone: new rows and new groups move nobody.
-    """
-
-    kind: Literal["group"]
-    """Learn from some groups, be judged on others."""
-    key: ColumnName
-    """Column of the features that names the group."""
-    tune_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of the groups for early stopping and calibration."""
-    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of the groups that no model has seen; the rest is for training."""
-    folds: Annotated[int, Field(ge=2, le=20)] = 3
-    """Cross-validation folds of the training groups, for the search."""
-    seed: int = 7
-    """Another seed deals the groups anew, and a champion of the old seed can no longer be judged fairly."""
-
-    @property
-    def group(self) -> str | None:
-        """Column whose rows of one value belong together."""
-        return self.key
-
-    @model_validator(mode="after")
-    def _something_is_left_to_learn_from(self) -> "SplitByGroup":
-        if self.tune_share + self.test_share >= 1:
-            raise ValueError(
-                f"tune_share {self.tune_share} and test_share {self.test_share} leave no group to train on; "
-                "together they must stay below 1"
-            )
-        return self
-
-
-_BY_TIME_UNLESS_SAID = ByKind(default="time")
-Split = Annotated[
-    SplitByTime | SplitByGroup,
-    Field(discriminator="kind"),
-    _BY_TIME_UNLESS_SAID,
-    BeforeValidator(_BY_TIME_UNLESS_SAID.named),
-]
-
-
-class Tuning(Declared):
-    """The budget of the search; whichever of the two ends first."""
-
-    trials: Annotated[int, Field(ge=0)] = 20
-    """Most trials; 0 keeps the defaults."""
-    seconds: PositiveFloat = 120
-    """Most seconds."""
-    seed: int = 7
-    """Of the search."""
-
-
-class _AnyCandidate(Declared):
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    """The asset is `candidate_<name>`."""
-    calibration: Literal["sigmoid", "isotonic", "none"] = "sigmoid"
-    """How scores become probabilities, fitted on the tune part."""
-    seed: int = 7
-    """Of the training itself."""
-
-
-class _Tuned(_AnyCandidate):
-    tuning: Tuning = Tuning()
-    """The search for its parameters."""
-    params: dict[str, float | int | str | bool] = {}
-    """Fixed parameters; the search leaves them alone."""
-
-
-class LightGBMCandidate(_Tuned):
-    """Gradient-boosted trees; stored as LightGBM text."""
-
-    kind: Literal["lightgbm"]
-    """Trees."""
-    rounds: PositiveInt = 500
-    """Most trees."""
-    early_stopping_rounds: PositiveInt = 30
-    """Training ends when this many more trees did not help."""
-    increasing: list[str] = []
-    """Features that can only raise the score as they grow, whatever the rows seem to say; not categorical."""
-    decreasing: list[str] = []
-    """Features that can only lower it."""
-
-    @model_validator(mode="after")
-    def _directions_do_not_conflict(self) -> "LightGBMCandidate":
-        if both := sorted(set(self.increasing) & set(self.decreasing)):
-            raise ValueError(f"{', '.join(both)}: both increasing and decreasing; leave one")
-        return self
-
-
-class SklearnCandidate(_Tuned):
-    """Three models of scikit-learn; stored as ONNX."""
-
-    kind: Literal["sklearn"]
-    """scikit-learn."""
-    model: Literal["logistic", "random_forest", "hist_gradient_boosting"]
-    """`logistic`: a linear model. `random_forest`: trees that vote. `hist_gradient_boosting`: trees that correct each
-    other, and stop on the tune rows."""
-
-
-class _NetworkCandidate(_Tuned):
-    hidden: Annotated[list[PositiveInt], Field(min_length=1)] = [64, 32]
-    """Width of each hidden layer."""
-    epochs: PositiveInt = 60
-    """Most passes over the training rows."""
-    early_stopping_epochs: PositiveInt = 8
-    """Training ends when this many more passes did not help on the tune rows."""
-    batch_size: PositiveInt = 512
-    """Rows of one step."""
-
-
-class TorchCandidate(_NetworkCandidate):
-    """A neural network on tables (PyTorch, extra `torch`); stored as ONNX."""
-
-    kind: Literal["torch"]
-    """PyTorch."""
-
-
-class KerasCandidate(_NetworkCandidate):
-    """A neural network on tables (Keras on TensorFlow, extra `keras`); stored as ONNX."""
-
-    kind: Literal["keras"]
-    """Keras."""
-
-
-class EnsembleCandidate(_AnyCandidate):
-    """A weighted blend of other candidates' log-odds; stored as their folders and the weights."""
-
-    kind: Literal["ensemble"]
-    """A blend."""
-    of: list[str] = []
-    """Names of two or more candidates to blend; by default all that are no ensembles."""
-
-
-SearchedCandidate = LightGBMCandidate | SklearnCandidate | TorchCandidate | KerasCandidate
-"""Those that learn from rows, within the budget of a search."""
-
-Candidate = Annotated[SearchedCandidate | EnsembleCandidate, Field(discriminator="kind"), ByKind()]
-
-
-class Costs(Declared):
-    """What a wrong decision costs, in any one unit; the threshold follows from the ratio (Elkan, 2001)."""
-
-    false_positive: PositiveFloat
-    """A negative that is decided positive."""
-    false_negative: PositiveFloat
-    """A positive that is missed."""
+# The first of each is what is meant where nothing is said.
+_METRICS: dict[str, tuple[Metric, ...]] = {
+    "binary": ("average_precision", "auc"),
+    "forecast": ("skill",),
+    "ranking": ("ndcg", "recall"),
+}
+_CALIBRATIONS = {"binary": ("sigmoid", "isotonic", "none"), "forecast": ("conformal", "none"), "ranking": ("none",)}
 
 
 class Gates(Declared):
     """What a model must show on the test rows before it may serve."""
 
-    metric: Literal["average_precision", "auc"] = "average_precision"
-    """What models are compared by."""
+    metric: Metric | None = None
+    """What models are compared by; higher is better. Binary: `average_precision` (default) or `auc`. Forecast: `skill`,
+    one less the absolute error as a share of the naive forecast's. Ranking: `ndcg` (default) or `recall`, of the first
+    `k` places."""
     floor: Share
     """The metric must reach this."""
     incumbent: Literal["better", "not_worse"] = "not_worse"
@@ -221,13 +37,14 @@ class Gates(Declared):
     margin: Share = 0.02
     """How much worse than the incumbent `not_worse` still allows."""
     max_calibration_error: Share = 0.05
-    """Expected calibration error, 10 equal-mass bins."""
+    """Binary: expected calibration error, 10 equal-mass bins. Forecast: how far the share of rows inside the interval
+    may lie from the declared one. Ranking: nothing, its scores mean nothing but an order."""
     slices: list[ColumnName] = []
     """Columns of the features; the metric is taken in each of their groups."""
     slice_floor: Share = 0.0
     """The metric must reach this in each slice."""
     slice_min_positives: PositiveInt = 30
-    """Smaller groups are shown, not judged."""
+    """Groups with fewer positives (of a forecast: rows) are shown, not judged."""
     max_latency_ms: PositiveFloat = 20
     """Median time of scoring one row, without the network."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
@@ -274,8 +91,10 @@ class _Unique(Declared):
 class Training(_Unique):
     """Everything between the training set and the champion."""
 
+    task: Task
+    """What is learned: `binary`, `forecast` or `ranking`."""
     label: ColumnName = "label"
-    """Column of the spine with the label, 0 or 1."""
+    """Column of the spine with the label: 0 or 1, or the amount of a forecast."""
     weight: ColumnName | None = None
     """Column of the spine: how many examples a row stands for, such as one over the chance that its label became known
     at all (inverse-probability-of-censoring weights). Models, calibration and figures count each row so often."""
@@ -285,10 +104,37 @@ class Training(_Unique):
     """Those of `features` that hold categories, not amounts."""
     split: Split
     """Who learns from which rows, and who is judged on which."""
-    costs: Costs
-    """What mistakes cost."""
     gates: Gates
     """What a model must show."""
+
+    @property
+    def metric(self) -> Metric:
+        """What models are compared by, declared or the task's own."""
+        return self.gates.metric or _METRICS[self.task.kind][0]
+
+    def calibration(self, candidate: Candidate) -> str:
+        """The kind of calibration of a candidate, declared or the task's own."""
+        return candidate.calibration or _CALIBRATIONS[self.task.kind][0]
+
+    @model_validator(mode="after")
+    def _the_task_knows_metric_and_candidates(self) -> "Training":
+        task = self.task.kind
+        if self.metric not in _METRICS[task]:
+            raise ValueError(f"gates.metric is {self.metric}; allowed for a {task} task: {', '.join(_METRICS[task])}")
+        for candidate in self.candidates:
+            if (given := self.calibration(candidate)) not in _CALIBRATIONS[task]:
+                allowed = ", ".join(_CALIBRATIONS[task])
+                raise ValueError(f"calibration of {candidate.name} is {given}; allowed for a {task} task: {allowed}")
+            if refused := candidate.refuses(task):
+                raise ValueError(f"candidate {candidate.name}: {refused}")
+        return self
+
+    @model_validator(mode="after")
+    def _the_anchor_is_a_feature(self) -> "Training":
+        anchor = self.task.anchor if isinstance(self.task, ForecastTask) else None
+        if anchor is not None and (anchor not in self.features or anchor in self.categorical):
+            raise ValueError(f"task.anchor is {anchor}, which is no amount among the features; add it to `features`")
+        return self
 
     @model_validator(mode="after")
     def _categorical_names_features(self) -> "Training":

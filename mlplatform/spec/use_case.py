@@ -1,11 +1,12 @@
 """The declaration of one use case, as a person writes it in defs.yaml."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
 from mlplatform.spec.monitoring import Drift, Policy
+from mlplatform.spec.serving import Serving
 from mlplatform.spec.source import Source
 from mlplatform.spec.training import Training
 
@@ -50,10 +51,8 @@ class UseCase(Declared):
     """One sentence for people; it stands on the assets and in the service's OpenAPI."""
     owners: list[str] = []
     """Dagster owners: an e-mail address or `team:name`."""
-    task: Literal["binary"]
-    """What is learned; so far: yes or no."""
     outcomes: Outcomes = Outcomes()
-    """What the two labels are called where people read them."""
+    """What the two labels of a binary task are called where people read them."""
     sources: Annotated[list[Source], Field(min_length=1)]
     """Where rows come from; each becomes an asset `raw_<name>`."""
     entity_keys: Annotated[list[ColumnName], Field(min_length=1)]
@@ -67,7 +66,9 @@ class UseCase(Declared):
     leakage: Leakage = Leakage()
     """The leakage check."""
     training: Training
-    """Split, candidates, costs and gates."""
+    """Task, split, candidates and gates."""
+    serving: Serving = Serving()
+    """What the service knows beside the model."""
     drift: Drift = Drift()
     """How windows are compared with the training rows."""
     policy: Policy = Policy()
@@ -78,6 +79,15 @@ class UseCase(Declared):
         names = [s.name for s in self.sources]
         if len(names) != len(set(names)):
             raise ValueError(f"two sources share a name: {', '.join(names)}; give each its own")
+        return self
+
+    @model_validator(mode="after")
+    def _orders_and_forecasts_are_asked_for_by_key(self) -> "UseCase":
+        task = self.training.task
+        if task.kind != "binary" and not self.serving.lookup:
+            raise ValueError(
+                f"a {task.kind} is asked for by a key, such as the person or the item; name them in serving.lookup"
+            )
         return self
 
     @model_validator(mode="after")

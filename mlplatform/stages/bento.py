@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import dagster as dg
 
 from mlplatform.resources.lake import LakeResource
 from mlplatform.resources.tracking import Registered, Tracking
-from mlplatform.spec import Declaration
+from mlplatform.spec import Declaration, ForecastTask, RankingTask, UseCase
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key
 from mlplatform.stages.trained import TRAINED_ON
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlplatform.serving.build import BuiltBento
+    from mlplatform.serving.lookup import LookupSettings
 
 __all__ = ["REFERENCE_FILE", "bento_asset"]
 
@@ -32,22 +34,24 @@ _DESCRIPTION = (
 def bento_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Package whatever version carries the champion alias; packaging it again gives the same bento."""
 
-    version = code_version("serving", "ml", "stages/bento.py")
+    version = code_version("serving", "ml", "stages/bento.py", declared=uc.spec.serving)
 
     @dg.asset(
         **asset_attributes(uc, "bento", _DESCRIPTION, {"bentoml"}, "serving", version),
-        deps=[asset_key(uc, "champion")],
+        deps=[asset_key(uc, "champion"), *([asset_key(uc, "features")] if uc.spec.serving.lookup else [])],
     )
     def bento(context: dg.AssetExecutionContext, lake: LakeResource, tracking: Tracking) -> dg.MaterializeResult[Any]:
         champion = tracking.champion(uc.spec.name)
         if champion is None:
             raise dg.Failure(f"{uc.spec.name} has no champion yet: no candidate has passed the gates")
-        built = _build(uc, champion, tracking, _reference(uc, lake, champion))
+        lookup = _lookup(uc, lake, tracking.model_folder(champion.run_id))
+        built = _build(uc, champion, tracking, _reference(uc, lake, champion), lookup)
         context.log.info(f"{built.tag} at {built.path}")
         return dg.MaterializeResult(
             metadata={
                 "bento": built.tag,
                 "model_version": champion.version,
+                "rows_by_key": len(lookup) if lookup is not None else 0,
                 "path": dg.MetadataValue.path(str(built.path)),
                 "bytes": sum(p.stat().st_size for p in built.path.rglob("*") if p.is_file()),
                 "serve": f"mlplatform serve {uc.spec.name}",
@@ -58,17 +62,68 @@ def bento_asset(uc: Declaration) -> dg.AssetsDefinition:
     return bento
 
 
-def _build(uc: Declaration, champion: Registered, tracking: Tracking, reference: "pd.DataFrame") -> "BuiltBento":
+def _build(
+    uc: Declaration,
+    champion: Registered,
+    tracking: Tracking,
+    reference: "pd.DataFrame",
+    lookup: "pd.DataFrame | None",
+) -> "BuiltBento":
     from mlplatform.serving.build import build_bento
     from mlplatform.serving.bundle import write_manifest
+    from mlplatform.serving.lookup import ROWS_FILE
 
     with tempfile.TemporaryDirectory(prefix="mlplatform-bundle-") as made:
         bundle = Path(made) / "bundle"
         shutil.copytree(tracking.model_folder(champion.run_id), bundle)
         reference.to_parquet(bundle / REFERENCE_FILE, index=False)
+        if lookup is not None:
+            lookup.to_parquet(bundle / ROWS_FILE, index=False)
+            lookup_settings(uc.spec).save(bundle)
         facts = {"mlflow_run_id": champion.run_id, TRAINED_ON: champion.tags[TRAINED_ON]}
         write_manifest(bundle, uc.spec.name, champion.version, facts)
         return build_bento(bundle, uc.spec.name, champion.version, {"use_case": uc.spec.name})
+
+
+def _lookup(uc: Declaration, lake: LakeResource, model: Path) -> "pd.DataFrame | None":
+    """The rows of each key's newest event time that keep the contract; None where no key is declared."""
+    from mlplatform.contracts.check import check_rows
+    from mlplatform.contracts.load import load_contract
+
+    spec, keys = uc.spec, uc.spec.serving.lookup
+    if not keys:
+        return None
+    features = json.loads((model / "model.json").read_text(encoding="utf-8"))["features"]
+    with lake.open().read() as con:
+        newest = con.execute(
+            f"FROM {spec.name}.features "
+            f"QUALIFY {spec.event_time} = max({spec.event_time}) OVER (PARTITION BY {', '.join(keys)}) "
+            f"ORDER BY {', '.join([*keys, *spec.entity_keys])}"
+        ).df()
+    checked = check_rows(load_contract(uc.folder, spec.contract.module, "features"), newest, key=spec.entity_keys)
+    checked.require(spec.contract.max_bad_share, "newest rows by key")
+    good = checked.good.to_pandas()
+    # The contract need not speak of what is only shown.
+    rest = [name for name in newest.columns if name not in good.columns or name in spec.entity_keys]
+    kept = list(dict.fromkeys([*keys, spec.event_time, *lookup_settings(spec).shown, *features]))
+    rows: pd.DataFrame = good.merge(newest[rest], on=spec.entity_keys, validate="one_to_one")[kept]
+    return rows
+
+
+def lookup_settings(spec: UseCase) -> "LookupSettings":
+    """How a request by key is answered, by the task."""
+    from mlplatform.serving.lookup import LookupSettings
+
+    task, serving = spec.training.task, spec.serving
+    asked = partial(LookupSettings, tuple(serving.lookup), event_time=spec.event_time, default=serving.default)
+    match task:
+        case RankingTask():
+            return asked(answers="items", shown=(task.item, *serving.show), limit="k", usual=task.k)
+        case ForecastTask():
+            shown = (task.horizon, *serving.show)
+            return asked(answers="forecasts", shown=shown, limit="horizon", steps=task.horizon)
+        case _:
+            return asked(answers="predictions", shown=tuple(serving.show))
 
 
 def _reference(uc: Declaration, lake: LakeResource, champion: Registered) -> "pd.DataFrame":

@@ -32,8 +32,8 @@ COMPARISON_FILE = "comparison.json"
 GATES = {
     "metric_floor": "The metric on unseen rows reaches the declared floor.",
     "incumbent": "On the same rows, better or not worse than the incumbent (paired bootstrap interval).",
-    "calibration": "The expected calibration error stays below its limit.",
-    "slices": "The weakest slice with enough positives reaches its floor.",
+    "calibration": "Answers come true as often as they say.",
+    "slices": "The weakest slice with enough evidence reaches its floor.",
     "latency": "One row is scored fast enough.",
 }
 _DESCRIPTION = "The comparison of all candidates and the incumbent on rows none of them has seen, and the verdict."
@@ -53,7 +53,7 @@ def champion_asset(uc: Declaration) -> dg.AssetsDefinition:
         **asset_attributes(uc, "champion", _DESCRIPTION, {"mlflow", "duckdb"}, "model", version),
         ins={"training_set": dg.AssetIn(asset_key(uc, "training_set"), input_manager_key="lake_io")},
         deps=[asset_key(uc, stage) for stage in stages],
-        check_specs=[check_spec(uc, "champion", name, text) for name, text in GATES.items()],
+        check_specs=[check_spec(uc, "champion", name, text) for name, text in _gates(uc).items()],
     )
     def champion(
         context: dg.AssetExecutionContext, training_set: Any, lake: LakeResource, tracking: Tracking
@@ -78,6 +78,12 @@ def champion_asset(uc: Declaration) -> dg.AssetsDefinition:
     return champion
 
 
+def _gates(uc: Declaration) -> dict[str, str]:
+    """A ranking has no calibration: its scores promise nothing."""
+    ranking = uc.spec.training.task.kind == "ranking"
+    return {name: text for name, text in GATES.items() if not (ranking and name == "calibration")}
+
+
 @dataclass(frozen=True)
 class _Outcome:
     """The version that carries the alias now, and why."""
@@ -97,7 +103,6 @@ def _compare(
     from mlplatform.ml.compare import compare
     from mlplatform.ml.model import Model
 
-    training = uc.spec.training
     current = (
         (f"v{incumbent.version}", Model.load(tracking.model_folder(incumbent.run_id)))
         if incumbent is not None
@@ -107,12 +112,8 @@ def _compare(
         {name: each.model for name, each in trained.items()},
         current,
         training_set[training_set["part"] == "test"],
-        label=training.label,
+        uc.spec.training,
         event_time=uc.spec.event_time,
-        gates=training.gates,
-        costs=training.costs,
-        weight=training.weight,
-        group=training.split.group,
     )
 
 
@@ -192,11 +193,7 @@ def _figures(contender: "Contender") -> dict[str, Any]:
         "metric": contender.metric.value,
         "metric_low": contender.metric.low,
         "metric_high": contender.metric.high,
-        "auc": contender.auc,
-        "average_precision": contender.average_precision,
-        "brier": contender.brier,
-        "calibration_error": contender.calibration_error,
-        "cost_per_row": contender.cost,
+        **contender.figures,
         "latency_ms": contender.latency_ms,
         "passed": contender.passed,
     }
@@ -210,7 +207,7 @@ def comparison_record(comparison: "Comparison") -> dict[str, Any]:
         "verdict": comparison.verdict,
         "metric": comparison.metric,
         "rows": comparison.rows,
-        "positives": comparison.positives,
+        "evidence": comparison.evidence,
         "contenders": [_figures(each) for each in contenders],
         "gates": [asdict(gate) for gate in judged.gates],
         "slices": [asdict(part) | {"metric": _finite(part.metric)} for part in judged.slices],
@@ -235,7 +232,7 @@ def _metadata(comparison: "Comparison", outcome: _Outcome) -> dict[str, Any]:
         "promoted": outcome.moved,
         "comparison": dg.MetadataValue.table(records),
         "test_rows": comparison.rows,
-        "test_positives": comparison.positives,
+        "test_evidence": comparison.evidence,
         f"best_{comparison.metric}": round(best.metric.value, 6),
     }
 

@@ -86,9 +86,11 @@ def jobs(uc: Declaration) -> dict[str, Any]:
     """The three jobs by name; sensors start them."""
     group = dg.AssetSelection.groups(uc.spec.name)
     model = _keys(uc, *MODEL_HALF, *(f"candidate_{c.name}" for c in uc.spec.training.candidates))
+    # What is found by key must be as new as the features are.
+    fresh = _keys(uc, *(("bento", "deployment") if uc.spec.serving.lookup else ()))
     described = {
         everything_job(uc): ("From raw data to the retrain decision.", group),
-        ingest_job(uc): ("New data, features, drift report and retrain decision; no training.", group - model),
+        ingest_job(uc): ("New data, features, drift report and retrain decision; no training.", group - model | fresh),
         training_job(uc): ("Training set, candidates, champion, model card, bento, deployment.", model),
     }
     return {

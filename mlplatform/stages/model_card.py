@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["card_file", "model_card_asset"]
 
 _DESCRIPTION = "The champion's card: purpose, data, figures with intervals, groups, gates, limits."
-_PICTURES = ("precision_recall", "calibration", "importance")
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }}
@@ -52,12 +51,14 @@ def model_card_asset(uc: Declaration) -> dg.AssetsDefinition:
     )
     def model_card(context: dg.AssetExecutionContext, tracking: Tracking) -> dg.MaterializeResult[Any]:
         from mlplatform.ml.card import model_card as write
+        from mlplatform.ml.task_plots import CARD_PICTURES
 
         champion = tracking.champion(uc.spec.name)
         if champion is None:
             raise dg.Failure(f"{uc.spec.name} has no champion yet: no candidate has passed the gates")
         text = write(uc.spec, _facts(tracking, champion))
-        drawn = {name: tracking.artifact(champion.run_id, f"{name}.png").read_bytes() for name in _PICTURES}
+        shown = CARD_PICTURES[uc.spec.training.task.kind]
+        drawn = {name: tracking.artifact(champion.run_id, f"{name}.png").read_bytes() for name in shown}
         page = card_file(uc.spec.name, champion.version)
         _write_page(page, f"{uc.spec.name} v{champion.version}", text, drawn)
         home = Home.current()
@@ -67,7 +68,7 @@ def model_card_asset(uc: Declaration) -> dg.AssetsDefinition:
                 "card": dg.MetadataValue.md(text),
                 "page": dg.MetadataValue.url(f"{home.reports_url}/{page.relative_to(home.reports).as_posix()}"),
                 "page_file": dg.MetadataValue.path(str(page)),
-                "calibration": picture(drawn["calibration"], "calibration"),
+                "picture": picture(drawn[shown[0]], shown[0].replace("_", " ")),
                 "model_version": champion.version,
             }
         )

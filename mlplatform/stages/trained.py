@@ -147,23 +147,16 @@ def record(
 
 def _pictures(uc: Declaration, result: "TrainedCandidate", rows: "pd.DataFrame") -> dict[str, bytes]:
     """PNGs by name, drawn on the test rows."""
-    import numpy as np
-
     from mlplatform.ml import plots
-    from mlplatform.ml.examples import row_weights
+    from mlplatform.ml.task_plots import task_pictures
 
-    test = rows[rows["part"] == "test"]
-    labels = test[uc.spec.training.label].to_numpy(dtype=np.int64)
-    matrix = result.model.matrix(test)
-    scores = result.model.predict(matrix)
-    shown = matrix[:_EXPLAINED_ROWS]
-    threshold, weights = result.model.threshold, row_weights(test, uc.spec.training.weight)
+    model, test = result.model, rows[rows["part"] == "test"]
+    matrix = model.matrix(test)
+    shown, unit = matrix[:_EXPLAINED_ROWS], model.head.unit
     return {
-        "precision_recall": plots.plot_precision_recall(labels, scores, threshold, weights),
-        "calibration": plots.plot_calibration(labels, scores, weights=weights),
-        "decision_curve": plots.plot_decision_curve(labels, scores, threshold, weights),
-        "importance": plots.plot_importance(result.importance),
-        "contributions": plots.plot_contributions(result.model.explain(shown), shown, result.model.features),
+        **task_pictures(uc.spec.training, test, model.predict(matrix), uc.spec.event_time),
+        "importance": plots.plot_importance(result.importance, unit),
+        "contributions": plots.plot_contributions(model.explain(shown), shown, model.features, unit=unit),
     }
 
 
@@ -181,7 +174,7 @@ def require_same_split(uc: Declaration, frozen: Mapping[str, Any]) -> None:
 def _declared_version(uc: Declaration, candidate: Candidate) -> str:
     """Of what a model depends on in the declaration; of the gates it is the metric, which stops the training."""
     training = code_version(declared=uc.spec.training, without={"candidates", "gates"})
-    return f"{training}-{code_version(declared=candidate)}-{uc.spec.training.gates.metric}"
+    return f"{training}-{code_version(declared=candidate)}-{uc.spec.training.metric}"
 
 
 def _libraries() -> list[str]:
@@ -210,19 +203,20 @@ def _log(
     frozen: Mapping[str, Any],
 ) -> None:
     """Everything about the run that a reader of MLflow looks for; the model as text or ONNX, never a pickle."""
+    from mlplatform.ml.tasks import task_for
     from mlplatform.resources.lake_dataset import lake_dataset
 
     table = f"{uc.spec.name}.training_set"
     mlflow.log_input(lake_dataset(table, int(frozen[SNAPSHOT]), str(frozen[CONTENT_SHA256])), context="training")
     mlflow.log_params(_declared(uc, candidate))
     mlflow.log_params(dict(result.params))
-    mlflow.log_params({"features": len(result.model.features), "train_rows": result.train_rows, **result.boundaries})
+    mlflow.log_params({"train_rows": result.train_rows, **result.boundaries})
     for part, judged in (("tune", result.tune), ("test", result.test)):
         mlflow.log_metrics({f"{part}_{name}": value for name, value in judged.flat().items()})
     for trial in result.trials:
         mlflow.log_metric("trial_value", trial.value, step=trial.number)
     mlflow.log_metric(TRAINING_SECONDS, result.seconds)
-    mlflow.log_params({"threshold": result.model.threshold, "feature_names": ", ".join(result.model.features)})
+    mlflow.log_params({"answers": task_for(uc.spec.training.task).levels, "features": ", ".join(result.model.features)})
     mlflow.log_dict({name: v for name, v in frozen.items() if isinstance(v, str | int | float)}, DATASET_FILE)
     mlflow.log_dict(_recipe(uc, candidate, result, frozen), RECIPE_FILE)
     with tempfile.TemporaryDirectory(prefix="mlplatform-model-") as made:
@@ -256,7 +250,8 @@ def _declared(uc: Declaration, candidate: Candidate) -> dict[str, Any]:
         **getattr(candidate, "params", {}),
         **{name: text for name, text in lists.items() if text},
         **{f"tuning_{name}": value for name, value in budget.items()},
-        **{f"cost_{name}": value for name, value in uc.spec.training.costs.model_dump().items()},
+        **{f"task_{name}": str(value) for name, value in uc.spec.training.task.model_dump().items()},
+        "calibration": uc.spec.training.calibration(candidate),
         "code_version": _code_version(uc, candidate),
         TRAINING_CODE: training_code(),
     }
@@ -275,7 +270,6 @@ def _metadata(
         "trials": len(result.trials),
         "params": dg.MetadataValue.json(dict(result.params)),
         "boundaries": dg.MetadataValue.json(dict(result.boundaries)),
-        "threshold": round(result.model.threshold, 6),
         **{f"test_{name}": round(value, 6) for name, value in figures.items()},
     }
 

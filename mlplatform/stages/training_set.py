@@ -41,7 +41,7 @@ def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
         "stages/training_set.py",
         contract_file(uc),
         declared=uc.spec.training,
-        without={"candidates", "features", "categorical", "costs", "gates"},
+        without={"candidates", "features", "categorical", "task", "gates"},
     )
 
     @dg.asset(
@@ -182,7 +182,7 @@ def _parts(uc: Declaration, rows: "pd.DataFrame") -> list[dg.TableRecord]:
             {
                 "part": str(part),
                 "rows": len(group),
-                "positives": int(group[label].sum()),
+                "mean_label": round(float(group[label].mean()), 4),
                 "from": f"{group[time].min():%Y-%m-%d %H:%M}",
                 "to": f"{group[time].max():%Y-%m-%d %H:%M}",
             }

@@ -7,7 +7,7 @@ import pytest
 
 from mlplatform.ml.ensemble import train_ensemble
 from mlplatform.ml.train import TrainedCandidate, train_candidate
-from mlplatform.spec.training import EnsembleCandidate
+from mlplatform.spec.candidate import EnsembleCandidate
 from mlplatform_tests.ml.data import AS_OF, CANDIDATES, labelled_rows, training
 
 EXTRAS = {"torch": "torch", "keras": "tensorflow"}

@@ -5,19 +5,18 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from mlplatform.spec.training import (
+from mlplatform.spec.candidate import (
     Candidate,
-    Costs,
-    Gates,
     KerasCandidate,
     LightGBMCandidate,
     SearchedCandidate,
     SklearnCandidate,
-    SplitByTime,
     TorchCandidate,
-    Training,
     Tuning,
 )
+from mlplatform.spec.split import SplitByTime
+from mlplatform.spec.task import BinaryTask, Costs
+from mlplatform.spec.training import Gates, Training
 
 AS_OF = pd.Timestamp("2024-03-01")
 DAYS = 70
@@ -89,10 +88,10 @@ CANDIDATES: Mapping[str, Callable[..., SearchedCandidate]] = {
 
 def training(*candidates: Candidate, **gates: object) -> Training:
     return Training(
+        task=BinaryTask(costs=Costs(false_positive=5, false_negative=100)),
         features=FEATURES,
         categorical=["channel"],
         split=SplitByTime(label_delay_days=3, train_days=30, tune_days=12, test_days=12, folds=2),
         candidates=list(candidates) or [trees()],
-        costs=Costs(false_positive=5, false_negative=100),
         gates=Gates.model_validate({"floor": 0.1, "bootstrap_samples": 50} | gates),
     )

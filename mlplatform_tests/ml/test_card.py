@@ -13,7 +13,7 @@ def spec() -> UseCase:
 
 
 def group(name: str, positives: int, metric: float | None) -> dict[str, Any]:
-    return {"column": "is_night", "group": name, "rows": 1000, "positives": positives, "metric": metric}
+    return {"column": "is_night", "group": name, "rows": 1000, "evidence": positives, "metric": metric}
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def facts() -> CardFacts:
         version=3,
         run_id="abc",
         candidate="lightgbm",
-        params={"threshold": "0.05", "train_rows": "12000", "kind": "lightgbm", "test_end": "2018-08-14"},
+        params={"train_rows": "12000", "kind": "lightgbm", "test_end": "2018-08-14"},
         metrics={"test_auc": 0.9, "test_auc_low": 0.88, "test_auc_high": 0.92, "test_rows": 1000.0},
         dataset={"lake/snapshot": 17, "content_sha256": "ff00", "as_of": "2018-08-21"},
         importance={"amount": 0.1, "terminal_risk_7d": 0.9},
@@ -47,7 +47,7 @@ def test_a_card_gives_each_figure_with_its_interval(spec: UseCase, facts: CardFa
 
 def test_a_card_names_the_groups_that_are_too_small_to_judge(spec: UseCase, facts: CardFacts) -> None:
     text = model_card(spec, facts)
-    assert "| is_night = 1 | 1,000 | 4 | one class only |" in text
+    assert "| is_night = 1 | 1,000 | 4 | cannot be had |" in text
     assert "Too few positives to judge (less than 30): is_night = 1 (4)." in text
 
 

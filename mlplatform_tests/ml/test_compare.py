@@ -13,12 +13,15 @@ from mlplatform.ml.calibration import Sigmoid
 from mlplatform.ml.compare import Comparison, compare
 from mlplatform.ml.gates import SliceResult, apply_gates
 from mlplatform.ml.groups import Groups
+from mlplatform.ml.heads import Probability
 from mlplatform.ml.model import Model
+from mlplatform.ml.tasks import Binary
 from mlplatform.ml.train import TrainedCandidate
-from mlplatform.spec.training import Costs, Gates
-from mlplatform_tests.ml.data import AS_OF
+from mlplatform.spec.task import BinaryTask, Costs
+from mlplatform.spec.training import Gates
+from mlplatform_tests.ml.data import AS_OF, training
 
-COSTS = Costs(false_positive=5, false_negative=100)
+BINARY = Binary(BinaryTask(costs=Costs(false_positive=5, false_negative=100)))
 
 
 @pytest.fixture(scope="session")
@@ -30,8 +33,8 @@ def test_rows(rows: pd.DataFrame, trained_trees: TrainedCandidate) -> pd.DataFra
 def judged(
     challengers: dict[str, Model], current: tuple[str, Model] | None, rows: pd.DataFrame, **gates: object
 ) -> Comparison:
-    rules = Gates.model_validate({"floor": 0.1, "bootstrap_samples": 60, "max_latency_ms": 500} | gates)
-    return compare(challengers, current, rows, label="label", event_time="event_time", gates=rules, costs=COSTS, seed=1)
+    rules = training(**({"bootstrap_samples": 60, "max_latency_ms": 500} | gates))
+    return compare(challengers, current, rows, rules, event_time="event_time", seed=1)
 
 
 class Coin:
@@ -39,7 +42,7 @@ class Coin:
 
     kind = "coin"
 
-    def log_odds(self, rows: np.ndarray) -> np.ndarray:
+    def raw(self, rows: np.ndarray) -> np.ndarray:
         return np.random.default_rng(0).normal(size=len(rows))
 
 
@@ -52,7 +55,7 @@ def test_the_best_passing_challenger_wins_when_there_is_no_incumbent(
     trained_trees: TrainedCandidate, trained_linear: TrainedCandidate, test_rows: pd.DataFrame
 ) -> None:
     found = judged({"trees": trained_trees.model, "linear": trained_linear.model}, None, test_rows)
-    best = max((trained_trees, trained_linear), key=lambda t: t.test.average_precision.value)
+    best = max((trained_trees, trained_linear), key=lambda t: t.test.figures["average_precision"].value)
     assert found.winner == found.challengers[0].name == best.name
     assert found.verdict.startswith(f"promoted candidate {best.name}: average_precision 0.")
     assert found.verdict.endswith("the first champion")
@@ -61,8 +64,9 @@ def test_the_best_passing_challenger_wins_when_there_is_no_incumbent(
 def test_the_comparison_agrees_with_the_training_figures(trained: TrainedCandidate, test_rows: pd.DataFrame) -> None:
     found = judged({trained.name: trained.model}, None, test_rows)
     assert found.rows == trained.test.rows
-    assert found.challengers[0].average_precision == pytest.approx(trained.test.average_precision.value)
-    assert found.challengers[0].cost == pytest.approx(trained.test.cost)
+    assert found.challengers[0].figures == pytest.approx(
+        {name: figure.value for name, figure in trained.test.figures.items()}
+    )
 
 
 def test_a_challenger_by_chance_never_replaces_a_model(
@@ -98,7 +102,7 @@ def test_the_second_best_wins_when_the_best_fails_a_gate(
 ) -> None:
     models = {"trees": trained_trees.model, "linear": trained_linear.model}
     best, second = (each.name for each in judged(models, None, test_rows).challengers)
-    models[best] = replace(models[best], calibration=Sigmoid(1.0, 3.0))
+    models[best] = replace(models[best], head=Probability(Sigmoid(1.0, 3.0), 0.05))
     found = judged(models, None, test_rows)
     assert [each.name for each in found.challengers] == [best, second]
     assert found.winner == second
@@ -144,7 +148,7 @@ def test_every_group_of_a_slice_is_measured(trained_linear: TrainedCandidate, te
         ("channel", "shop"),
         ("channel", "web"),
     ]
-    assert sum(part.positives for part in slices if part.column == "night") == found.positives
+    assert sum(part.evidence for part in slices if part.column == "night") == found.evidence
 
 
 def test_an_unknown_slice_is_an_error(trained_linear: TrainedCandidate, test_rows: pd.DataFrame) -> None:
@@ -166,7 +170,8 @@ def test_a_gate_passes_exactly_when_its_value_is_on_the_right_side(
         gate.name: gate.passed
         for gate in apply_gates(
             gates,
-            metric=metric,
+            BINARY,
+            metric=("auc", metric),
             calibration_error=error,
             latency_ms=latency,
             slices=slices,

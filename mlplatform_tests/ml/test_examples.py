@@ -6,7 +6,7 @@ from mlplatform.errors import TrainingError
 from mlplatform.ml.calibration import Isotonic, Sigmoid
 from mlplatform.ml.examples import Examples, row_groups, row_weights
 from mlplatform.ml.train import train_candidate
-from mlplatform.spec.training import SplitByGroup
+from mlplatform.spec.split import SplitByGroup
 from mlplatform_tests.ml.data import AS_OF, labelled_rows, linear, training
 
 FRAME = pd.DataFrame({"weight": [1.0, 2.5, 4.0], "person": ["b", "a", "b"]})

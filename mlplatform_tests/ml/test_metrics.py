@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from mlplatform.ml.bootstrap import bootstrap_metric, difference, estimate
+from mlplatform.ml.bootstrap import Estimate, bootstrap_figures, difference, estimate, resamples
 from mlplatform.ml.metrics import (
     auc,
     average_precision,
@@ -14,9 +14,10 @@ from mlplatform.ml.metrics import (
     expected_cost,
     net_benefit,
     rank,
+    ranking_figure,
     ranking_metric,
 )
-from mlplatform.spec.training import Costs
+from mlplatform.spec.task import Costs
 
 # Few distinct scores, so that ties are common.
 scored = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 6), st.integers(1, 4)), min_size=2, max_size=40).filter(
@@ -75,10 +76,24 @@ def test_brier_is_the_mean_squared_distance() -> None:
     assert brier(np.array([1, 0]), np.array([0.5, 0.0])) == 0.125
 
 
+def auc_interval(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    *,
+    samples: int = 100,
+    seed: int = 1,
+    confidence: float = 0.95,
+    groups: np.ndarray | None = None,
+) -> Estimate:
+    drawn = resamples(labels == 1, samples, seed, groups)
+    return estimate(bootstrap_figures({"auc": ranking_figure("auc", labels, scores)}, drawn)["auc"], confidence)
+
+
 def test_a_model_does_not_differ_from_itself() -> None:
     random = np.random.default_rng(0)
     labels, scores = (random.random(300) < 0.1).astype(int), random.random(300)
-    draws = bootstrap_metric(labels, {"a": scores, "b": scores}, "auc", 30, seed=1)
+    figures = {name: ranking_figure("auc", labels, scores) for name in "ab"}
+    draws = bootstrap_figures(figures, resamples(labels == 1, 30, 1, None))
     gain = difference(draws["a"], draws["b"], 0.95)
     assert (gain.value, gain.low, gain.high) == (0, 0, 0)
 
@@ -90,7 +105,7 @@ def test_intervals_hold_the_true_value_about_as_often_as_they_say() -> None:
         labels = np.repeat([1, 0], [60, 240])
         # AUC of N(1,1) against N(0,1) is Phi(1 / sqrt 2) = 0.7602.
         scores = random.normal(size=300) + labels
-        found = estimate(bootstrap_metric(labels, {"m": scores}, "auc", 100, seed)["m"], 0.9)
+        found = auc_interval(labels, scores, seed=seed, confidence=0.9)
         hits += found.low <= 0.7602 <= found.high
     assert 46 <= hits <= 60
 
@@ -111,7 +126,8 @@ def test_a_weight_counts_a_row_as_if_it_stood_there_so_often(rows: list[tuple[in
     )
     one_bin = [expected_calibration_error(labels, probabilities, 1, weighted)]
     assert one_bin == pytest.approx([expected_calibration_error(labels[again], probabilities[again], 1)])
-    draws = bootstrap_metric(labels, {"model": probabilities}, "auc", 3, 0, weighted)["model"]
+    figures = {"auc": ranking_figure("auc", labels, probabilities)}
+    draws = bootstrap_figures(figures, resamples(labels == 1, 3, 0, None), weighted)["auc"]
     assert draws[0] == pytest.approx(auc(labels[again], probabilities[again]))
 
 
@@ -130,7 +146,7 @@ def test_rows_of_one_group_are_drawn_together_which_widens_the_interval() -> Non
     scores = labels + np.repeat(random.normal(size=60), 10)
     widths = []
     for groups in (None, people):
-        found = estimate(bootstrap_metric(labels, {"a": scores}, "auc", 200, 1, groups=groups)["a"], 0.95)
+        found = auc_interval(labels, scores, samples=200, groups=groups)
         widths.append(found.high - found.low)
     # Ten equal rows of 60 people tell no more than 60 rows: the interval is about sqrt(10) times as wide.
     assert 2 < widths[1] / widths[0] < 4.5

@@ -18,7 +18,7 @@ from mlplatform.ml.model import Model
 from mlplatform.ml.threshold import cost_threshold
 from mlplatform.ml.train import TrainedCandidate
 from mlplatform.ml.trees import TreesTrainer
-from mlplatform.spec.training import Costs
+from mlplatform.spec.task import Costs
 from mlplatform_tests.ml.data import AS_OF, linear, trees
 
 
@@ -30,9 +30,9 @@ def test_a_stored_model_scores_and_explains_bit_for_bit_alike(
     again = Model.load(tmp_path)
     assert (again.predict(x) == model.predict(x)).all()
     assert (again.explain(x) == model.explain(x)).all()
-    assert (again.features, again.threshold, again.learned_until) == (
+    assert (again.features, again.head, again.learned_until) == (
         model.features,
-        model.threshold,
+        model.head,
         model.learned_until,
     )
     assert (again.matrix(rows.tail(9)) == x[-9:])[~np.isnan(x[-9:])].all()
@@ -116,7 +116,7 @@ def test_onnx_scores_equal_scikit_learn(rows: pd.DataFrame) -> None:
     filled = np.where(np.isnan(examples.rows), np.nanmedian(examples.rows, axis=0), examples.rows)
     standard = (filled - filled.mean(axis=0)) / filled.std(axis=0)
     peer = LogisticRegression(C=0.5, max_iter=500).fit(standard, examples.labels)
-    assert scorer.log_odds(examples.rows) == pytest.approx(peer.decision_function(standard), abs=1e-9)
+    assert scorer.raw(examples.rows) == pytest.approx(peer.decision_function(standard), abs=1e-9)
 
 
 def test_a_column_without_values_or_without_variation_does_no_harm(rows: pd.DataFrame) -> None:
@@ -124,7 +124,7 @@ def test_a_column_without_values_or_without_variation_does_no_harm(rows: pd.Data
     encoding = Encoding.learn(frame, ["rate", "empty", "constant"], [])
     examples = Examples(encoding.matrix(frame), frame["label"].to_numpy())
     scorer = LinearTrainer(linear(params={}), {}).prepare(examples, examples, 1)({"C": 1.0, "balanced": True})
-    assert np.isfinite(scorer.log_odds(examples.rows)).all()
+    assert np.isfinite(scorer.raw(examples.rows)).all()
     assert scorer.contributions(examples.rows)[:, 1:] == pytest.approx(0)
 
 
@@ -149,7 +149,7 @@ def test_a_declared_direction_holds_for_every_row_even_against_the_data(
     scorer = trainer.prepare(examples, examples, 1)(trainer.defaults())
     row = np.repeat(examples.rows[:100], 50, axis=0)
     row[:, 1] = np.tile(np.linspace(-3, 3, 50), 100)
-    steps = sign * np.diff(scorer.log_odds(row).reshape(100, 50), axis=1)
+    steps = sign * np.diff(scorer.raw(row).reshape(100, 50), axis=1)
     assert (steps >= 0).all()
     assert (steps > 0).any() == (direction == "increasing")
 
@@ -159,7 +159,7 @@ def test_calibration_repairs_log_odds_that_are_too_sure(kind: str) -> None:
     random = np.random.default_rng(0)
     truth = random.normal(-2, 1.5, 8000)
     labels = (random.random(8000) < 1 / (1 + np.exp(-truth))).astype(int)
-    calibration = fit_calibration(kind, 2 * truth + 1, labels)  # type: ignore[arg-type]
+    calibration = fit_calibration(kind, 2 * truth + 1, labels)
     assert expected_calibration_error(labels, Sigmoid()(2 * truth + 1)) > 0.04
     assert expected_calibration_error(labels, calibration(2 * truth + 1)) < 0.015
 
@@ -167,7 +167,7 @@ def test_calibration_repairs_log_odds_that_are_too_sure(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["sigmoid", "isotonic", "none"])
 def test_calibrated_log_odds_and_probabilities_say_the_same(kind: str) -> None:
     log_odds, labels = np.array([-5.0, -1.0, 0.0, 1.0, 5.0]), np.array([0, 0, 1, 0, 1])
-    calibration = fit_calibration(kind, log_odds, labels)  # type: ignore[arg-type]
+    calibration = fit_calibration(kind, log_odds, labels)
     assert expit(calibration.calibrate(log_odds)) == pytest.approx(calibration(log_odds), abs=2e-6)
     assert np.isfinite(calibration.calibrate(log_odds)).all()
 

@@ -34,14 +34,14 @@ SCORER = OnnxScorer.of(network_to_onnx(INPUTS, LAYERS), (0.0,) * 4)
 @settings(max_examples=60, deadline=None)
 @given(rows_of)
 def test_the_graph_computes_what_the_weights_say(rows: Floats) -> None:
-    assert SCORER.log_odds(rows) == pytest.approx(forward(LAYERS, INPUTS.design(rows)), abs=1e-9)
+    assert SCORER.raw(rows) == pytest.approx(forward(LAYERS, INPUTS.design(rows)), abs=1e-9)
 
 
 @settings(max_examples=60, deadline=None)
 @given(rows_of)
 def test_a_row_scores_alone_as_among_others(rows: Floats) -> None:
-    alone = [float(SCORER.log_odds(rows[i : i + 1])[0]) for i in range(len(rows))]
-    assert alone == pytest.approx(SCORER.log_odds(rows), abs=1e-12)
+    alone = [float(SCORER.raw(rows[i : i + 1])[0]) for i in range(len(rows))]
+    assert alone == pytest.approx(SCORER.raw(rows), abs=1e-12)
 
 
 @settings(max_examples=60, deadline=None)
@@ -62,8 +62,8 @@ def test_a_constant_column_says_nothing() -> None:
     rows = LEARNED[:2].copy()
     rows[1] = rows[0]
     rows[1, 2] = 1e9
-    assert SCORER.log_odds(rows)[0] == SCORER.log_odds(rows)[1]
+    assert SCORER.raw(rows)[0] == SCORER.raw(rows)[1]
 
 
 def test_an_unseen_category_is_scored() -> None:
-    assert np.isfinite(SCORER.log_odds(np.array([[1.0, 1.0, 1.0, math.nan]]))).all()
+    assert np.isfinite(SCORER.raw(np.array([[1.0, 1.0, 1.0, math.nan]]))).all()

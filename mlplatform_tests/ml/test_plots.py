@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from mlplatform.ml import data_plots, monitoring_plots, plots
+from mlplatform.ml import class_plots, data_plots, monitoring_plots, plots
 from mlplatform.ml.compare import compare
 from mlplatform.ml.decision import Champion, WindowEvidence, decide
 from mlplatform.ml.drift import find_drift
@@ -27,16 +27,16 @@ def assert_small_picture(png: bytes) -> None:
 
 
 def test_precision_and_recall() -> None:
-    assert_small_picture(plots.plot_precision_recall(LABELS, PROBABILITIES, 0.05))
+    assert_small_picture(class_plots.plot_precision_recall(LABELS, PROBABILITIES, 0.05))
 
 
 def test_precision_and_recall_when_the_threshold_picks_nothing() -> None:
-    assert_small_picture(plots.plot_precision_recall(LABELS, PROBABILITIES, 1.0))
+    assert_small_picture(class_plots.plot_precision_recall(LABELS, PROBABILITIES, 1.0))
 
 
 @pytest.mark.parametrize("probabilities", [PROBABILITIES, np.zeros(5000), np.full(5000, 0.01)])
 def test_calibration(probabilities: np.ndarray) -> None:
-    assert_small_picture(plots.plot_calibration(LABELS, probabilities))
+    assert_small_picture(class_plots.plot_calibration(LABELS, probabilities))
 
 
 def test_importance_of_many_features() -> None:
@@ -69,10 +69,8 @@ def test_comparison(trained_trees: TrainedCandidate, trained_linear: TrainedCand
         challengers,
         ("v3", trained_linear.model),
         test,
-        label="label",
+        settings,
         event_time="event_time",
-        gates=settings.gates,
-        costs=settings.costs,
     )
     assert_small_picture(plots.plot_comparison(found))
 

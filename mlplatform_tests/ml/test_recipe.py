@@ -8,7 +8,7 @@ import pytest
 from mlplatform.errors import TrainingError
 from mlplatform.ml.recipe import Recipe, compare_models
 from mlplatform.ml.train import TrainedCandidate
-from mlplatform.spec.training import EnsembleCandidate
+from mlplatform.spec.candidate import EnsembleCandidate
 from mlplatform_tests.ml.conftest import train
 from mlplatform_tests.ml.data import AS_OF, CANDIDATES, training, trees
 

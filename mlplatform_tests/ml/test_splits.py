@@ -18,7 +18,7 @@ from mlplatform.ml.splits import (
     split_by_time,
     time_folds,
 )
-from mlplatform.spec.training import SplitByGroup, SplitByTime
+from mlplatform.spec.split import SplitByGroup, SplitByTime
 
 AS_OF = pd.Timestamp("2024-06-30 12:00")
 HOURLY = pd.date_range(end=AS_OF, periods=24 * 200, freq="h").to_series()

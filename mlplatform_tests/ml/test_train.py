@@ -7,15 +7,17 @@ import pytest
 from mlplatform.errors import TrainingError
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.train import TrainedCandidate, train_candidate
-from mlplatform.spec.training import Tuning
+from mlplatform.spec.candidate import Tuning
 from mlplatform_tests.ml.conftest import blend, train
 from mlplatform_tests.ml.data import AS_OF, FEATURES, linear, training, trees
 
 
 def test_a_candidate_finds_the_pattern(trained: TrainedCandidate) -> None:
-    assert trained.test.auc.value > 0.75
-    assert trained.test.auc.low < trained.test.auc.value < trained.test.auc.high
-    assert trained.test.calibration_error < 0.05
+    figures = trained.test.figures
+    assert figures["auc"].value > 0.75
+    assert all(figure.low < figure.high for figure in figures.values())
+    assert figures["auc"].low < figures["auc"].value < figures["auc"].high
+    assert figures["calibration_error"].value < 0.05
 
 
 def test_the_noise_column_matters_least(trained: TrainedCandidate) -> None:

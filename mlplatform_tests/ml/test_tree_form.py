@@ -72,7 +72,7 @@ matrices = st.lists(st.tuples(number, number, number, code), min_size=1, max_siz
 def test_a_stored_forest_scores_like_scikit_learn(rows: Floats) -> None:
     share = FITTED.forest.predict_proba(FITTED.design.design(rows))[:, 1]
     drawn = share * (1 - 2 * SURE) + SURE
-    assert FITTED.stored_forest.log_odds(rows) == pytest.approx(logit(drawn), abs=1e-4)
+    assert FITTED.stored_forest.raw(rows) == pytest.approx(logit(drawn), abs=1e-4)
 
 
 @settings(max_examples=60, deadline=None)
@@ -80,15 +80,15 @@ def test_a_stored_forest_scores_like_scikit_learn(rows: Floats) -> None:
 def test_stored_boosting_scores_like_scikit_learn_and_takes_missing_values_as_they_are(rows: Floats) -> None:
     as_is = Design(FITTED.design.numeric, (math.nan,) * 3, FITTED.design.categories)
     expected = FITTED.boosting.decision_function(as_is.design(rows))
-    assert FITTED.stored_boosting.log_odds(rows) == pytest.approx(expected, abs=1e-5)
+    assert FITTED.stored_boosting.raw(rows) == pytest.approx(expected, abs=1e-5)
 
 
 @settings(max_examples=60, deadline=None)
 @given(matrices)
 def test_a_row_scores_alone_as_among_others(rows: Floats) -> None:
     for scorer in (FITTED.stored_forest, FITTED.stored_boosting):
-        alone = [float(scorer.log_odds(rows[i : i + 1])[0]) for i in range(len(rows))]
-        assert alone == pytest.approx(scorer.log_odds(rows), rel=1e-14)
+        alone = [float(scorer.raw(rows[i : i + 1])[0]) for i in range(len(rows))]
+        assert alone == pytest.approx(scorer.raw(rows), rel=1e-14)
 
 
 def test_a_forest_that_is_sure_has_finite_log_odds_and_keeps_the_order() -> None:
@@ -96,7 +96,7 @@ def test_a_forest_that_is_sure_has_finite_log_odds_and_keeps_the_order() -> None
     labels = np.tile([0, 0, 1], 20)
     sure = RandomForestClassifier(10, random_state=0, bootstrap=False).fit(rows, labels)
     scorer = OnnxScorer.of(forest_to_onnx(trees_of_forest(sure), Design.learn(rows, {})), (0.0,))
-    assert scorer.log_odds(rows[:3]) == pytest.approx(logit([SURE, SURE, 1 - SURE]), abs=1e-3)
+    assert scorer.raw(rows[:3]) == pytest.approx(logit([SURE, SURE, 1 - SURE]), abs=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["forest", "boosting"])
@@ -145,7 +145,7 @@ def test_boosting_keeps_no_tree_after_the_best_one_on_the_tune_rows(
     kept = trees_in(scorer.content)  # type: ignore[attr-defined]
     assert seen[0].n_iter_ == kept + 30
     tune = examples.at(~half)
-    score = scorer.log_odds(tune.rows)
+    score = scorer.raw(tune.rows)
     loss = float(np.mean(np.logaddexp(0, score) - tune.labels * score))
     assert -loss == pytest.approx(max(seen[0].validation_score_), abs=1e-6)
 

@@ -11,11 +11,12 @@ import pytest
 
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
+from mlplatform.ml.tasks import task_for
 from mlplatform.ml.trainer import Fit, Params, Trainer, trainer_for
 from mlplatform.ml.trial_log import TrialLog
 from mlplatform.ml.tuning import Search, search
-from mlplatform.spec.training import Tuning
-from mlplatform_tests.ml.data import labelled_rows, linear
+from mlplatform.spec.candidate import Tuning
+from mlplatform_tests.ml.data import labelled_rows, linear, training
 
 TRIALS = 12
 KILLED = """
@@ -53,9 +54,9 @@ def searched(log: Path | None, progress: object = None, seconds: float = 600) ->
     rows: pd.DataFrame = labelled_rows(1000)
     encoding = Encoding.learn(rows, ["rate", "night"], [])
     examples = Examples(encoding.matrix(rows), rows["label"].to_numpy())
-    trainer = Counted(trainer_for(linear(), encoding, "auc"))
+    trainer = Counted(trainer_for(linear(), encoding, "auc", training().task))
     tuning = Tuning(trials=TRIALS, seconds=seconds)
-    found = search(trainer, [(examples, examples)], tuning, "auc", progress, log)  # type: ignore[arg-type]
+    found = search(trainer, [(examples, examples)], tuning, task_for(training().task), "auc", progress, log)  # type: ignore[arg-type]
     return found, trainer.fits
 
 

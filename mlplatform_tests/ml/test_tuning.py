@@ -6,9 +6,13 @@ import pytest
 
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.metrics import Floats, rank, ranking_metric
+from mlplatform.ml.tasks import task_for
 from mlplatform.ml.trainer import Fit, Params
 from mlplatform.ml.tuning import search
-from mlplatform.spec.training import Tuning
+from mlplatform.spec.candidate import Tuning
+from mlplatform_tests.ml.data import training
+
+BINARY = task_for(training().task)
 
 
 @dataclass
@@ -25,7 +29,7 @@ class FirstColumn:
         del train, tune, threads
         return lambda params: self  # type: ignore[return-value, arg-type]
 
-    def log_odds(self, rows: Floats) -> Floats:
+    def raw(self, rows: Floats) -> Floats:
         return rows[:, 0]
 
 
@@ -36,6 +40,6 @@ def test_a_trial_is_worth_what_its_weighted_rows_say(metric: str) -> None:
     rows = (labels + random.normal(size=300))[:, None]
     counts = random.integers(1, 4, 300)
     fold = Examples(rows, labels, counts.astype(float))
-    found = search(FirstColumn(), [(fold, fold)], Tuning(trials=1, seconds=5), metric)
+    found = search(FirstColumn(), [(fold, fold)], Tuning(trials=1, seconds=5), BINARY, metric)
     repeated = ranking_metric(metric, rank(np.repeat(labels, counts), np.repeat(rows[:, 0], counts)))
     assert found.trials[0].value == pytest.approx(repeated)

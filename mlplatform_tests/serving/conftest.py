@@ -11,6 +11,7 @@ import pytest
 from mlplatform.contracts.rules import Rule, dump_rules
 from mlplatform.ml.calibration import Sigmoid
 from mlplatform.ml.encoding import Encoding
+from mlplatform.ml.heads import Probability
 from mlplatform.ml.model import Model
 from mlplatform.ml.trees import TreesScorer
 from mlplatform.serving.bundle import load_bundle, write_manifest
@@ -49,7 +50,7 @@ def small_model(seed: int) -> Model:
     booster = lgb.train({"objective": "binary", "verbosity": -1, "num_threads": 1, "seed": seed}, data, 20)
     text = lgb.Booster(model_str=booster.model_to_string())
     encoding = Encoding(FEATURES, {"channel": CHANNELS})
-    return Model(encoding, TreesScorer(text), Sigmoid(), 0.3, pd.Timestamp("2018-07-01"))
+    return Model(encoding, TreesScorer(text), Probability(Sigmoid(), 0.3), pd.Timestamp("2018-07-01"))
 
 
 def write_bundle(folder: Path, version: str, use_case: str = "fraud") -> Path:

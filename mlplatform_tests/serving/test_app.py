@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlplatform.ml.calibration import Sigmoid
+from mlplatform.ml.heads import Probability
 from mlplatform.serving.app import INLINE_ROWS, UNFORESEEN, create_app
 from mlplatform.serving.request import Limits
 from mlplatform.serving.rows import RowReader
@@ -248,7 +249,9 @@ async def test_a_refused_deployment_shows_in_readiness_while_the_old_model_serve
 
 def calibrated(live: Live, calibration: Sigmoid) -> Live:
     """The same model, calibrated otherwise, without the warm-up of `Live.of`."""
-    return replace(live, bundle=replace(live.bundle, model=replace(live.bundle.model, calibration=calibration)))
+    return replace(
+        live, bundle=replace(live.bundle, model=replace(live.bundle.model, head=Probability(calibration, 0.3)))
+    )
 
 
 @pytest.mark.parametrize("rows", [1, INLINE_ROWS + 1])
@@ -293,7 +296,7 @@ async def test_a_failure_nobody_foresaw_is_a_500_with_an_id_and_its_traceback_st
 
 def test_a_model_that_gives_no_finite_score_or_has_no_threshold_never_goes_live(live: Live) -> None:
     unsound = calibrated(live, Sigmoid(math.nan)).bundle
-    aimless = replace(live.bundle, model=replace(live.bundle.model, threshold=math.nan))
+    aimless = replace(live.bundle, model=replace(live.bundle.model, head=Probability(Sigmoid(), math.nan)))
 
     with pytest.raises(ScoreError, match="not a finite number"):
         Live.of(unsound, "fraud:v2")

@@ -28,7 +28,7 @@ def declare(folder: Path, old: str, new: str) -> tuple[Path, int]:
     [
         ("kind: lightgbm", "kind: lightgmb", "candidates.0", KINDS),
         ("folds: 3", "folds: many", "split.time.folds", "valid integer"),
-        ("task: binary", "task: binery", "task", "'binary'"),
+        ("kind: binary", "kind: binery", "training.task", "'binary', 'forecast', 'ranking'"),
         ("floor: 0.5", "floor: 5", "gates.floor", "less than or equal to 1"),
         ("max_bad_share", "max_bad_shrae", "contract.max_bad_shrae", "not permitted"),
     ],
@@ -43,6 +43,33 @@ def test_a_mistake_is_named_with_file_line_field_and_what_is_allowed(
     assert f"{path}:{line}" in message
     assert field in message
     assert allowed in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "allowed"),
+    [
+        ("metric: average_precision", "metric: ndcg", "gates.metric is ndcg; allowed for a binary task: average_prec"),
+        ("model: logistic", "model: ridge", "candidate logistic: model ridge cannot learn a binary task; allowed: log"),
+        (
+            "model: logistic",
+            "model: logistic, calibration: conformal",
+            "calibration of logistic is conformal; allowed for a binary task: sigmoid, isotonic, none",
+        ),
+        (
+            "{kind: binary, costs: {false_positive: 5, false_negative: 100}}",
+            "{kind: forecast, series: s, horizon: h, naive: n, scale: c, quantiles: [0.1, 0.9, 0.5]}",
+            "must rise, with 0.5 among those between the outer two",
+        ),
+    ],
+)
+def test_what_a_task_does_not_know_is_refused_with_what_it_does(
+    tmp_path: Path, old: str, new: str, allowed: str
+) -> None:
+    path, _ = declare(tmp_path, old, new)
+    with pytest.raises(SpecError) as caught:
+        load_declaration("fraud", tmp_path)
+    assert str(path) in str(caught.value)
+    assert allowed in str(caught.value)
 
 
 @pytest.mark.parametrize(

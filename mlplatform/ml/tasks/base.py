@@ -1,0 +1,81 @@
+"""What every task offers."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mlplatform.ml.examples import Codes, Examples
+from mlplatform.ml.heads import Head
+from mlplatform.ml.metrics import Floats, Labels
+from mlplatform.ml.splits import Extent
+from mlplatform.spec.task import Task as DeclaredTask
+
+__all__ = ["Figure", "Task"]
+
+Figure = Callable[[Floats | None], float]
+"""One figure of fixed labels and answers, for any weights [n] of the rows (None: each counts once): one sort of the
+scores serves every bootstrap sample. NaN where the weighted rows cannot have it."""
+
+
+class Task(Protocol):
+    """How labels are read, and answers made and judged."""
+
+    unit: ClassVar[str]
+    """What contributions are measured in."""
+    evidence_name: ClassVar[str]
+    """What few of which make a figure worthless: positives, or rows."""
+    calibration_name: ClassVar[str | None]
+    """What the calibration gate looks at; None where answers have none."""
+
+    @property
+    def levels(self) -> str:
+        """What a reader should know of the answers, in half a sentence."""
+        ...
+
+    @property
+    def searched(self) -> DeclaredTask:
+        """The declaration that the search fits: as little as its metric needs."""
+        ...
+
+    def labels(self, values: pd.Series) -> Labels:
+        """Labels [n] of a column; raises TrainingError where one cannot be one."""
+        ...
+
+    def aside(self, frame: pd.DataFrame, event_time: str) -> Mapping[str, npt.NDArray[Any]]:
+        """What answers are judged by beside the labels, [n] each; raises TrainingError where a column is missing."""
+        ...
+
+    def require(self, examples: Examples, part: str, extent: Extent) -> None:
+        """Raise TrainingError where nothing can be learned from, or judged on, the rows of a part."""
+        ...
+
+    def thinned(self, examples: Examples, seed: int) -> Examples:
+        """What the search learns from: all that matters of it."""
+        ...
+
+    def head(self, kind: str, raw: Floats, tune: Examples) -> Head:
+        """Fit a calibration of a kind on raw scores of the tune rows."""
+        ...
+
+    def figure(self, name: str, examples: Examples, answers: Floats) -> Figure:
+        """One figure by its name; answers may be raw scores where only their order counts."""
+        ...
+
+    def figures(self, examples: Examples, answers: Floats) -> dict[str, Figure]:
+        """All that is worth telling of a model, the most telling first."""
+        ...
+
+    def calibration_error(self, examples: Examples, answers: Floats) -> float | None:
+        """How far answers are from coming true; None where they do not claim to."""
+        ...
+
+    def evidence(self, labels: Labels) -> npt.NDArray[np.bool_]:
+        """Which rows carry evidence, bool[n]."""
+        ...
+
+    def drawn_together(self, examples: Examples) -> Codes | None:
+        """Rows that no bootstrap may tear apart: numbers of their groups, [n]."""
+        ...

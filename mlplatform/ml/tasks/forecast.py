@@ -1,0 +1,155 @@
+"""An amount, some steps ahead: quantiles, judged beside the seasonal-naive forecast of the same rows.
+
+MASE: Hyndman and Koehler, "Another look at measures of forecast accuracy", International Journal of Forecasting 22
+(2006).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mlplatform.errors import TrainingError
+from mlplatform.ml.examples import Codes, Examples, column_codes, renumbered
+from mlplatform.ml.heads import Quantiles
+from mlplatform.ml.metrics import Floats, Labels
+from mlplatform.ml.splits import Extent
+from mlplatform.ml.tasks.base import Figure
+from mlplatform.spec.task import ForecastTask
+
+__all__ = ["Forecast"]
+
+_NAIVE, _SCALE, _ORIGIN = "naive", "scale", "origin"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Labels are amounts. Origins, not rows, are independent witnesses: a bootstrap draws whole origins."""
+
+    declared: ForecastTask
+    unit: ClassVar[str] = Quantiles.unit
+    evidence_name: ClassVar[str] = "rows"
+    calibration_name: ClassVar[str | None] = "share of rows inside the interval, its distance to the declared share"
+
+    @property
+    def levels(self) -> str:
+        """What is answered."""
+        return f"quantiles {', '.join(f'{level:g}' for level in self.declared.quantiles)}"
+
+    @property
+    def searched(self) -> ForecastTask:
+        """The median alone: the metric looks at nothing else."""
+        return self.declared.model_copy(update={"quantiles": [0.5]})
+
+    def labels(self, values: pd.Series) -> Labels:
+        """Finite numbers, float64[n]."""
+        amounts = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        if wrong := int((~np.isfinite(amounts)).sum()):
+            raise TrainingError(
+                f"{wrong} of {len(amounts)} labelled rows have no finite {values.name!r}; correct the spine"
+            )
+        return amounts
+
+    def aside(self, frame: pd.DataFrame, event_time: str) -> Mapping[str, npt.NDArray[Any]]:
+        """The naive forecast, its usual error, and the origin's number."""
+        return {
+            _NAIVE: _numbers(frame, self.declared.naive, "task.naive"),
+            _SCALE: _numbers(frame, self.declared.scale, "task.scale"),
+            _ORIGIN: column_codes(frame, event_time, "event_time"),
+        }
+
+    def require(self, examples: Examples, part: str, extent: Extent) -> None:
+        """Labels that differ from the naive forecast: else there is nothing to be better than."""
+        error = np.abs(examples.labels - examples.aside[_NAIVE])
+        if not np.nansum(error) > 0:
+            raise TrainingError(
+                f"the {part} part, {extent}, has {len(examples)} rows, on none of which the naive forecast errs; "
+                "load more history or correct task.naive"
+            )
+
+    def thinned(self, examples: Examples, seed: int) -> Examples:
+        """All."""
+        del seed
+        return examples
+
+    def head(self, kind: str, raw: Floats, tune: Examples) -> Quantiles:
+        """Widen (`conformal`) or not (`none`)."""
+        levels = tuple(self.declared.quantiles)
+        return Quantiles.fit(
+            levels, raw, tune.labels.astype(np.float64), self.declared.minimum, conformal=kind == "conformal"
+        )
+
+    def figure(self, name: str, examples: Examples, answers: Floats) -> Figure:
+        """By its name; `skill` also by a model of the middle alone, [n] or [n, 1]."""
+        if name == "skill":
+            return self._skill(examples, self._median(answers))
+        return self.figures(examples, answers)[name]
+
+    def figures(self, examples: Examples, answers: Floats) -> dict[str, Figure]:
+        """Skill, WAPE and MASE of the median, pinball loss of all levels, coverage of the interval, bias."""
+        labels, median = examples.labels.astype(np.float64), self._median(answers)
+        error = np.abs(labels - median)
+        scaled = error / examples.aside[_SCALE]
+        levels = np.asarray(self.declared.quantiles)
+        below = labels[:, None] - answers
+        pinball = np.maximum(levels * below, (levels - 1) * below).mean(axis=1)
+        inside = (labels >= answers[:, 0]) & (labels <= answers[:, -1])
+        return {
+            "skill": self._skill(examples, median),
+            "wape": lambda weights: _ratio(error, np.abs(labels), weights),
+            "wape_naive": lambda weights: _ratio(np.abs(labels - examples.aside[_NAIVE]), np.abs(labels), weights),
+            "mase": lambda weights: _mean(scaled, weights),
+            "pinball": lambda weights: _mean(pinball, weights),
+            "coverage": lambda weights: _mean(inside.astype(np.float64), weights),
+            "bias": lambda weights: _ratio(median - labels, np.abs(labels), weights),
+        }
+
+    def calibration_error(self, examples: Examples, answers: Floats) -> float:
+        """Distance of the coverage to the declared one."""
+        declared = self.declared.quantiles[-1] - self.declared.quantiles[0]
+        return abs(self.figure("coverage", examples, answers)(examples.weights) - declared)
+
+    def evidence(self, labels: Labels) -> npt.NDArray[np.bool_]:
+        """Every row."""
+        return np.ones(len(labels), dtype=np.bool_)
+
+    def drawn_together(self, examples: Examples) -> Codes:
+        """The declared groups, else the origin: what hits one row of a day hits the others."""
+        return renumbered(examples.aside[_ORIGIN]) if examples.groups is None else examples.groups
+
+    def _median(self, answers: Floats) -> Floats:
+        if answers.ndim == 1:
+            return answers
+        return answers[:, 0] if answers.shape[1] == 1 else answers[:, self.declared.quantiles.index(0.5)]
+
+    def _skill(self, examples: Examples, median: Floats) -> Figure:
+        error = np.abs(examples.labels - median)
+        naive = np.abs(examples.labels - examples.aside[_NAIVE])
+        return lambda weights: 1 - _ratio(error, naive, weights)
+
+
+def _mean(values: Floats, weights: Floats | None) -> float:
+    """Over the rows that have a value."""
+    known = np.isfinite(values)
+    if weights is not None:
+        known &= weights > 0
+    if not known.any():
+        return float("nan")
+    return float(np.average(values[known], weights=None if weights is None else weights[known]))
+
+
+def _ratio(above: Floats, below: Floats, weights: Floats | None) -> float:
+    """Sum over sum, over the rows that have both; NaN where there is nothing to divide by."""
+    known = np.isfinite(above) & np.isfinite(below)
+    mass = known.astype(np.float64) if weights is None else weights * known
+    base = float(mass @ np.where(known, below, 0.0))
+    return float(mass @ np.where(known, above, 0.0)) / base if base > 0 else float("nan")
+
+
+def _numbers(frame: pd.DataFrame, column: str, said: str) -> Floats:
+    if column not in frame.columns:
+        raise TrainingError(f"{said} names {column!r}, which the features lack; have {list(frame.columns)}")
+    return frame[column].to_numpy(dtype=np.float64, na_value=np.nan)

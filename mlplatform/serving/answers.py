@@ -1,0 +1,48 @@
+"""What the answers of each task look like, for machines (OpenAPI) and for people (the page)."""
+
+from typing import TYPE_CHECKING, Any
+
+from mlplatform.ml.heads import Order, Probability, Quantiles
+
+if TYPE_CHECKING:
+    from mlplatform.ml.model import Model
+
+__all__ = ["answer_schema", "in_words"]
+
+
+def answer_schema(model: "Model") -> dict[str, Any]:
+    """JSON Schema of each key of an answer, all of them required."""
+    head = model.head
+    match head:
+        case Probability():
+            return {
+                "score": {"type": "number", "minimum": 0, "maximum": 1, "description": "Calibrated probability."},
+                "decision": {"type": "boolean", "description": "True if the score reaches the threshold."},
+            }
+        case Quantiles():
+            number = {"type": "number"}
+            levels = [f"{level:g}" for level in head.levels]
+            quantiles = {"type": "object", "properties": dict.fromkeys(levels, number), "required": levels}
+            return {
+                "forecast": {**number, "description": "The median."},
+                "quantiles": {**quantiles, "description": "By level; the outer two are the interval."},
+            }
+        case Order():
+            return {"score": {"type": "number", "description": "Higher comes first; says nothing by itself."}}
+        case _:
+            raise AssertionError(f"no schema for a head of {head.task}")
+
+
+def in_words(model: "Model") -> str:
+    """One sentence for a reader."""
+    head = model.head
+    match head:
+        case Probability():
+            return f"A score of {head.threshold:.4g} or more is decided true."
+        case Quantiles():
+            share = head.levels[-1] - head.levels[0]
+            return f"Forecasts are medians; the outer two quantiles should hold {share:.0%} of what comes true."
+        case Order():
+            return "Candidates come in the order of their scores."
+        case _:
+            raise AssertionError(f"no words for a head of {head.task}")

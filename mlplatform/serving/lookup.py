@@ -1,0 +1,180 @@
+"""Answers by key: the newest feature rows of each key travel with the model, and a caller names who or what it asks of.
+
+Every row is encoded when the bundle is loaded; a request picks its rows, scores them and shapes the answer.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from mlplatform.errors import ArtifactError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlplatform.ml.model import Model
+
+__all__ = ["ROWS_FILE", "SETTINGS_FILE", "Asked", "Lookup", "LookupSettings"]
+
+ROWS_FILE = "lookup.parquet"
+SETTINGS_FILE = "lookup.json"
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class LookupSettings:
+    """How rows are found, cut and shown; stored as JSON beside them."""
+
+    keys: tuple[str, ...]
+    """Columns that a request names."""
+    answers: Literal["items", "forecasts", "predictions"]
+    """Name of the list in the response."""
+    shown: tuple[str, ...]
+    """Columns of each entry of the response, beside the answer."""
+    event_time: str
+    default: Mapping[str, str | int]
+    """The key that answers for an unknown one; empty: none does."""
+    limit: str | None = None
+    """What a request may call how much it wants: `k`, or `horizon`."""
+    steps: str | None = None
+    """Column of the horizon: the limit is its largest value. None: the limit is a number of entries, best first."""
+    usual: int | None = None
+    """The limit of a request that names none; None: all rows."""
+
+    def save(self, folder: Path) -> None:
+        """Write SETTINGS_FILE."""
+        (folder / SETTINGS_FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Raises ArtifactError when it is not what `save` writes."""
+        path = folder / SETTINGS_FILE
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{**stored, "keys": tuple(stored["keys"]), "shown": tuple(stored["shown"])})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(f"{path}: not the settings of a lookup ({error}); build the bundle again") from error
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request by key comes to: which rows, of whom, and how many entries are wanted."""
+
+    rows: slice
+    known: bool
+    """Whether the key was there, or the default answers for it."""
+    limit: int | None
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """The rows of all keys, those of one key side by side."""
+
+    settings: LookupSettings
+    table: "pa.Table"
+    matrix: npt.NDArray[np.float64]
+    places: Mapping[Key, slice]
+
+    @classmethod
+    def load(cls, folder: Path, model: "Model") -> Self | None:
+        """None where the bundle has no such rows. Raises ArtifactError where they do not fit the model."""
+        if not (folder / ROWS_FILE).exists():
+            return None
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        settings = LookupSettings.load(folder)
+        try:
+            table = pq.read_table(folder / ROWS_FILE)
+            table = table.sort_by([(name, "ascending") for name in settings.keys])
+            needed = {*settings.keys, *settings.shown, settings.event_time, *model.features}
+            if missing := sorted(needed - set(table.column_names)):
+                raise ArtifactError(f"{folder / ROWS_FILE} lacks {', '.join(missing)}; build the bundle again")
+            matrix = model.matrix(table.select(list(model.features)).to_pandas())
+        except (OSError, pa.ArrowException) as error:
+            raise ArtifactError(f"cannot read {folder / ROWS_FILE}: {error}; build the bundle again") from error
+        return cls(settings, table, matrix, _places(table, settings.keys))
+
+    def speaks_of(self, request: Mapping[str, Any]) -> bool:
+        """Whether a request names a key and nothing but what may stand beside it."""
+        keys = self.settings.keys
+        return all(name in request for name in keys) and set(request) <= {*keys, self.settings.limit}
+
+    def find(self, request: Mapping[str, Any]) -> Asked | str:
+        """The rows of a request, or what is wrong with it."""
+        limit = self._limit(request)
+        if isinstance(limit, str):
+            return limit
+        key = tuple(request[name] for name in self.settings.keys)
+        if not all(type(value) in (int, str) for value in key):
+            return f"{', '.join(self.settings.keys)}: a key is a whole number or a text"
+        rows = self.places.get(key)
+        if rows is not None:
+            return Asked(rows, True, limit)
+        if not self.settings.default:
+            return f"no such {', '.join(self.settings.keys)}; {len(self.places)} are known, such as {self.example()}"
+        return Asked(self.places[tuple(self.settings.default[name] for name in self.settings.keys)], False, limit)
+
+    def chosen(self, asked: Asked, order: npt.NDArray[np.float64] | None) -> npt.NDArray[np.intp]:
+        """Positions of the rows that are answered: the best by `order` [rows], or those up to the horizon."""
+        places = np.arange(asked.rows.start, asked.rows.stop)
+        if order is not None:
+            return places[np.argsort(-order, kind="stable")[: asked.limit]]
+        if self.settings.steps is None:
+            return places
+        steps = self.table[self.settings.steps].to_numpy()[places]
+        within = places if asked.limit is None else places[steps <= asked.limit]
+        return within[np.argsort(steps[within - asked.rows.start], kind="stable")]
+
+    def entries(self, rows: npt.NDArray[np.intp], columns: tuple[str, ...]) -> list[dict[str, Any]]:
+        """The columns of rows as JSON objects."""
+        found = self.table.select(list(columns)).take(rows).to_pylist()
+        return [{name: _plain(value) for name, value in entry.items()} for entry in found]
+
+    def as_of(self, asked: Asked) -> str:
+        """The moment up to which the rows know the world."""
+        return str(self.table[self.settings.event_time][asked.rows.start].as_py().isoformat())
+
+    def example(self) -> dict[str, Any]:
+        """A key that is there."""
+        default = tuple(self.settings.default.get(name) for name in self.settings.keys)
+        key = next((key for key in self.places if key != default), next(iter(self.places)))
+        return dict(zip(self.settings.keys, key, strict=True))
+
+    def _limit(self, request: Mapping[str, Any]) -> int | str | None:
+        name = self.settings.limit
+        if name is None or name not in request:
+            return self.settings.usual
+        limit = request[name]
+        if type(limit) is not int or limit < 1:
+            return f"{name} must be a whole number from 1 on"
+        if self.settings.steps is not None:
+            furthest = int(self.table[self.settings.steps].to_numpy().max())
+            if limit > furthest:
+                return f"{name} is {limit}; forecasts reach {furthest} steps ahead, as far as their inputs are known"
+        return limit
+
+
+def _places(table: "pa.Table", keys: tuple[str, ...]) -> dict[Key, slice]:
+    """Where the rows of each key stand in a table that is sorted by it."""
+    columns = [table[name].to_pylist() for name in keys]
+    places: dict[Key, slice] = {}
+    start = 0
+    for key, rows in groupby(zip(*columns, strict=True)):
+        places[key] = slice(start, start := start + sum(1 for _ in rows))
+    return places
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it: times as text, NaN as null."""
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return None if isinstance(value, float) and math.isnan(value) else value

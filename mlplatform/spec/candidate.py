@@ -1,0 +1,136 @@
+"""The models that compete: what each kind needs to be told, and the budget of its search."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from mlplatform.spec._base import Declared
+from mlplatform.spec.by_kind import ByKind
+
+__all__ = [
+    "Candidate",
+    "EnsembleCandidate",
+    "KerasCandidate",
+    "LightGBMCandidate",
+    "SearchedCandidate",
+    "SklearnCandidate",
+    "TorchCandidate",
+    "Tuning",
+]
+
+
+class Tuning(Declared):
+    """The budget of the search; whichever of the two ends first."""
+
+    trials: Annotated[int, Field(ge=0)] = 20
+    """Most trials; 0 keeps the defaults."""
+    seconds: PositiveFloat = 120
+    """Most seconds."""
+    seed: int = 7
+    """Of the search."""
+
+
+class _AnyCandidate(Declared):
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    """The asset is `candidate_<name>`."""
+    calibration: Literal["sigmoid", "isotonic", "conformal", "none"] | None = None
+    """What is fitted on the tune part, so that answers come true. Probabilities: `sigmoid` (default) or `isotonic`.
+    Forecasts: `conformal` (default), which widens the interval until it covers what it should. Or `none`."""
+    seed: int = 7
+    """Of the training itself."""
+
+    def refuses(self, task: str) -> str | None:
+        """Why this candidate cannot learn a task of a kind; None where it can."""
+        if task == "forecast":
+            return "forecasts are learned by kind lightgbm and by kind sklearn with model ridge"
+        return None
+
+
+class _Tuned(_AnyCandidate):
+    tuning: Tuning = Tuning()
+    """The search for its parameters."""
+    params: dict[str, float | int | str | bool] = {}
+    """Fixed parameters; the search leaves them alone."""
+
+
+class LightGBMCandidate(_Tuned):
+    """Gradient-boosted trees; stored as LightGBM text."""
+
+    kind: Literal["lightgbm"]
+    """Trees."""
+    rounds: PositiveInt = 500
+    """Most trees."""
+    early_stopping_rounds: PositiveInt = 30
+    """Training ends when this many more trees did not help."""
+    increasing: list[str] = []
+    """Features that can only raise the score as they grow, whatever the rows seem to say; not categorical."""
+    decreasing: list[str] = []
+    """Features that can only lower it."""
+
+    def refuses(self, task: str) -> str | None:
+        """Trees learn every task: classes by log loss, orders by LambdaRank, each quantile by its own loss."""
+        del task
+        return None
+
+    @model_validator(mode="after")
+    def _directions_do_not_conflict(self) -> "LightGBMCandidate":
+        if both := sorted(set(self.increasing) & set(self.decreasing)):
+            raise ValueError(f"{', '.join(both)}: both increasing and decreasing; leave one")
+        return self
+
+
+class SklearnCandidate(_Tuned):
+    """Models of scikit-learn; stored as ONNX. An order is learned row by row, as if it were a class."""
+
+    kind: Literal["sklearn"]
+    """scikit-learn."""
+    model: Literal["logistic", "random_forest", "hist_gradient_boosting", "ridge"]
+    """`logistic`: a linear model. `random_forest`: trees that vote. `hist_gradient_boosting`: trees that correct each
+    other, and stop on the tune rows. `ridge`: a linear model of an amount, for forecasts."""
+
+    def refuses(self, task: str) -> str | None:
+        """A forecast needs a model of amounts, and nothing else does."""
+        if (task == "forecast") == (self.model == "ridge"):
+            return None
+        allowed = "ridge" if task == "forecast" else "logistic, random_forest, hist_gradient_boosting"
+        return f"model {self.model} cannot learn a {task} task; allowed: {allowed}"
+
+
+class _NetworkCandidate(_Tuned):
+    hidden: Annotated[list[PositiveInt], Field(min_length=1)] = [64, 32]
+    """Width of each hidden layer."""
+    epochs: PositiveInt = 60
+    """Most passes over the training rows."""
+    early_stopping_epochs: PositiveInt = 8
+    """Training ends when this many more passes did not help on the tune rows."""
+    batch_size: PositiveInt = 512
+    """Rows of one step."""
+
+
+class TorchCandidate(_NetworkCandidate):
+    """A neural network on tables (PyTorch, extra `torch`); stored as ONNX."""
+
+    kind: Literal["torch"]
+    """PyTorch."""
+
+
+class KerasCandidate(_NetworkCandidate):
+    """A neural network on tables (Keras on TensorFlow, extra `keras`); stored as ONNX."""
+
+    kind: Literal["keras"]
+    """Keras."""
+
+
+class EnsembleCandidate(_AnyCandidate):
+    """A weighted blend of other candidates' log-odds; stored as their folders and the weights."""
+
+    kind: Literal["ensemble"]
+    """A blend."""
+    of: list[str] = []
+    """Names of two or more candidates to blend; by default all that are no ensembles."""
+
+
+SearchedCandidate = LightGBMCandidate | SklearnCandidate | TorchCandidate | KerasCandidate
+"""Those that learn from rows, within the budget of a search."""
+
+Candidate = Annotated[SearchedCandidate | EnsembleCandidate, Field(discriminator="kind"), ByKind()]

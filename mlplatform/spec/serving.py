@@ -1,0 +1,28 @@
+"""What a service knows beside its model: the newest feature rows, so that it answers by key."""
+
+from pydantic import model_validator
+
+from mlplatform.spec._base import ColumnName, Declared
+
+__all__ = ["Serving"]
+
+
+class Serving(Declared):
+    """Requests by key: the feature rows of each key's newest event time travel with the model."""
+
+    lookup: list[ColumnName] = []
+    """Columns of the features that a request names instead of all features, such as the person. Empty: requests bring
+    features."""
+    show: list[ColumnName] = []
+    """Columns of the features that are no features of the model and stand in the answer, such as a title."""
+    default: dict[ColumnName, str | int] = {}
+    """The key that answers for one that is not there, such as somebody without a history. Empty: that is an error."""
+
+    @model_validator(mode="after")
+    def _default_is_a_key(self) -> "Serving":
+        if self.default and set(self.default) != set(self.lookup):
+            raise ValueError(
+                f"serving.default names {', '.join(self.default)}; it must name the columns of serving.lookup: "
+                f"{', '.join(self.lookup) or 'none are declared'}"
+            )
+        return self
