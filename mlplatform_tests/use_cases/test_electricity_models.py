@@ -133,7 +133,10 @@ def test_what_is_measured_later_changes_nothing_that_was_known(models: Models, l
 @pytest.fixture
 def filled(lake: Lake, models: Models) -> Lake:
     demand = weekly(45) + np.random.default_rng(0).normal(0, 0.5, 45 * 48)
-    with models.built(raw(demand)) as con:
+    tables = raw(demand)
+    for table in ("load", "weather"):  # a temperature that is always the same would hide whose mean is taken
+        tables[table]["temperature"] += np.random.default_rng(1).normal(0, 3, len(tables[table]))
+    with models.built(tables) as con:
         made = {name: con.execute(f"FROM electricity.{name}").to_arrow_table() for name in models.texts}
     lake.commit(lambda con: [replace_table(con, f"electricity.{name}", table) for name, table in made.items()], "fill")
     return lake

@@ -2,7 +2,8 @@
     the calendar as far as it was published, and the temperature as it was forecast then (the newest forecast of each
     half-hour). Beyond the calendar's end Monday to Friday count as working days, and `is_calendar_known` is 0. Nothing looks back further than `weeks` weeks, `naive_scale` apart (52). -#}
 {%- set weeks = 4 -%}
-{%- set days_back = [1, 2, 7, 14] %}
+{%- set days_back = [1, 2, 7, 14] -%}
+{%- set ahead = 30 * [var('electricity_horizon_half_hours'), 48] | max %}
 with asked as (
     select example_id, series_id, event_time, horizon, target_time
     from {{ ref('electricity_spine') }}
@@ -110,19 +111,20 @@ half_hour as (
 ),
 
 forecast as (
-    select a.example_id, arg_max(f.temperature, f.known_at) as temperature
-    from asked as a
+    select o.event_time, f.target_time, arg_max(f.temperature, f.known_at) as temperature
+    from (select distinct event_time from asked) as o
     inner join {{ ref('electricity_stg_weather') }} as f
-        on f.target_time = a.target_time and f.known_at <= a.event_time
-    group by a.example_id
+        on f.known_at <= o.event_time
+        and f.target_time >= o.event_time
+        and f.target_time < o.event_time + interval {{ ahead }} minute
+    group by o.event_time, f.target_time
 ),
 
 forecast_day as (
-    select a.series_id, a.event_time, avg(f.temperature) as mean, max(f.temperature) as max
-    from asked as a
-    inner join forecast as f using (example_id)
-    where a.target_time < a.event_time + interval 1 day
-    group by a.series_id, a.event_time
+    select event_time, avg(temperature) as mean, max(temperature) as max
+    from forecast
+    where target_time < event_time + interval 1 day
+    group by event_time
 )
 
 select
@@ -168,5 +170,5 @@ inner join series_scale as e using (series_id, event_time)
 inner join half_hour as h using (example_id)
 left join days as d
     on d.series_id = a.series_id and d.event_time = a.event_time and d.day = date_trunc('day', a.target_time)
-left join forecast as f using (example_id)
-left join forecast_day as y using (series_id, event_time)
+left join forecast as f using (event_time, target_time)
+left join forecast_day as y using (event_time)
