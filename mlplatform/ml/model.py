@@ -38,7 +38,7 @@ class Model:
 
     @property
     def kind(self) -> str:
-        """How the scorer is stored: `lightgbm`, `lightgbm_quantiles`, `logistic`, `onnx` or `ensemble`."""
+        """How the scorer is stored: `lightgbm`, `per_level`, `logistic`, `onnx` or `ensemble`."""
         return self.scorer.kind
 
     @property
@@ -133,10 +133,12 @@ def _loader(kind: str) -> Callable[[Path, Mapping[str, Any]], Scorer]:
         from mlplatform.ml.trees import TreesScorer
 
         return TreesScorer.load
-    if kind == "lightgbm_quantiles":
-        from mlplatform.ml.quantile_trees import QuantileTreesScorer
+    if kind == "per_level":
+        from mlplatform.ml.per_level import PerLevelScorer
 
-        return QuantileTreesScorer.load
+        return lambda folder, stored: PerLevelScorer.load(
+            folder, stored, lambda inner, about: _loader(about["kind"])(inner, about)
+        )
     if kind == "logistic":
         from mlplatform.ml.linear import LinearScorer
 
@@ -149,6 +151,4 @@ def _loader(kind: str) -> Callable[[Path, Mapping[str, Any]], Scorer]:
         from mlplatform.ml.blend import BlendScorer
 
         return BlendScorer.load
-    raise ArtifactError(
-        f"unknown kind of model {kind!r}; known: lightgbm, lightgbm_quantiles, logistic, onnx, ensemble"
-    )
+    raise ArtifactError(f"unknown kind of model {kind!r}; known: lightgbm, per_level, logistic, onnx, ensemble")

@@ -1,7 +1,7 @@
 """Neural networks on tables, whichever library learns the weights: inputs, search space, early stopping, storage."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +13,7 @@ from mlplatform.ml.metrics import Floats, rank, ranking_metric
 from mlplatform.ml.network_form import Inputs, Layers, forward, network_to_onnx
 from mlplatform.ml.onnx_scorer import OnnxScorer
 from mlplatform.ml.space import Space, draw, free, require_known
-from mlplatform.ml.trainer import Fit, Params, Scorer
+from mlplatform.ml.trainer import Fit, Goal, Params, Scorer
 from mlplatform.spec.candidate import KerasCandidate, TorchCandidate
 
 __all__ = ["Batches", "Network", "NetworkTrainer", "Settings"]
@@ -38,6 +38,8 @@ class Settings:
     dropout: float
     weight_decay: float
     seed: int
+    level: float | None = None
+    """The quantile whose pinball loss is minimised; None: logistic loss."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Network(Protocol):
     """Weights that learn. All randomness comes from the settings' seed, none from a library's global state."""
 
     def learn(self, batches: Batches) -> None:
-        """One pass: a step of AdamW on the weighted logistic loss for each batch."""
+        """One pass: a step of AdamW on the weighted loss for each batch."""
         ...
 
     def layers(self) -> Layers:
@@ -69,37 +71,42 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class NetworkTrainer:
-    """Early stopping on the tune rows by the gates' metric; `open_network` makes the untrained network."""
+    """Early stopping on the tune rows by the gates' metric, or by the pinball loss of a level.
+
+    `open_network` makes the untrained network. Amounts are learned with mean 0 and deviation 1.
+    """
 
     candidate: TorchCandidate | KerasCandidate
     categories: Mapping[int, int]
-    metric: str
+    goal: Goal
     open_network: Callable[[Settings], Network]
 
     def suggest(self, trial: Any) -> Params:
         """Step size, regularisation and the weight of positives."""
-        return draw(trial, SPACE, self.candidate)
+        return draw(trial, self._space(), self.candidate)
 
     def defaults(self) -> Params:
         """Usual ones for small networks."""
         start = {"learning_rate": 2e-3, "dropout": 0.1, "weight_decay": 1e-3, "positive_weight": 1.0}
-        return free(self.candidate, start)
+        return free(self.candidate, {name: value for name, value in start.items() if name in self._space()})
 
     def prepare(self, train: Examples, tune: Examples, threads: int) -> Fit:
         """Scale and encode once. `threads` is unused: on more than one, small matrices wait more than they gain."""
         del threads
-        require_known(self.candidate, SPACE)
+        require_known(self.candidate, self._space())
         inputs = Inputs.of(train.rows, self.categories)
         design, watched = inputs.design(train.rows), inputs.design(tune.rows)
         background = typical_row(train.rows, self.categories)
+        mean, deviation = self._scale(train)
+        learned, judged = (replace(part, labels=(part.labels - mean) / deviation) for part in (train, tune))
 
         def fit(params: Params) -> Scorer:
             chosen = {name: float(value) for name, value in {**params, **self.candidate.params}.items()}
-            batches = _batches(design, train, chosen.pop("positive_weight"), self.candidate.batch_size)
+            batches = _batches(design, learned, chosen.pop("positive_weight", 1.0), self.candidate.batch_size)
             widths = (design.shape[1], *self.candidate.hidden)
-            network = self.open_network(Settings(widths, **chosen, seed=self.candidate.seed))
-            layers = self._learn(network, batches, lambda layers: self._value(layers, watched, tune))
-            return OnnxScorer.of(network_to_onnx(inputs, layers), background)
+            network = self.open_network(Settings(widths, **chosen, seed=self.candidate.seed, level=self.goal.level))
+            layers = self._learn(network, batches, lambda layers: self._value(layers, watched, judged))
+            return OnnxScorer.of(network_to_onnx(inputs, _rescaled(layers, mean, deviation)), background)
 
         return fit
 
@@ -116,7 +123,29 @@ class NetworkTrainer:
         return kept
 
     def _value(self, layers: Layers, watched: Floats, tune: Examples) -> float:
-        return ranking_metric(self.metric, rank(tune.labels, forward(layers, watched)), tune.weights)
+        scores = forward(layers, watched)
+        if self.goal.level is None:
+            return ranking_metric(self.goal.metric, rank(tune.labels, scores), tune.weights)
+        below = tune.labels - scores
+        loss = np.maximum(self.goal.level * below, (self.goal.level - 1) * below)
+        return -float(np.average(loss, weights=tune.weights))
+
+    def _space(self) -> Space:
+        if self.goal.level is None:
+            return SPACE
+        return {name: bounds for name, bounds in SPACE.items() if name != "positive_weight"}
+
+    def _scale(self, train: Examples) -> tuple[float, float]:
+        """What amounts are shifted and divided by; classes stay 0 and 1."""
+        if self.goal.level is None:
+            return 0.0, 1.0
+        return float(np.mean(train.labels)), float(np.std(train.labels)) or 1.0
+
+
+def _rescaled(layers: Layers, mean: float, deviation: float) -> Layers:
+    """The last layer in the label's own unit."""
+    *hidden, (weights, bias) = layers
+    return [*hidden, (weights * deviation, bias * deviation + mean)]
 
 
 def _batches(design: Floats, train: Examples, positive_weight: float, size: int) -> Batches:

@@ -21,7 +21,7 @@ class TorchNetwork:
     def __init__(self, settings: Settings) -> None:
         # Small matrices; a second thread waits more than it gains, and could add up in another order.
         torch.set_num_threads(1)
-        self._dropout = settings.dropout
+        self._dropout, self._level = settings.dropout, settings.level
         self._random = torch.Generator().manual_seed(settings.seed)
         sizes = zip(settings.widths, (*settings.widths[1:], 1), strict=True)
         self._layers = [self._layer(inputs, outputs) for inputs, outputs in sizes]
@@ -38,7 +38,7 @@ class TorchNetwork:
         """One pass over the batches, in their order."""
         parts = [torch.from_numpy(part) for part in (batches.inputs, batches.labels, batches.weights)]
         for inputs, labels, weights in zip(*(part.split(batches.size) for part in parts), strict=True):
-            loss = functional.binary_cross_entropy_with_logits(self._forward(inputs), labels, weights)
+            loss = self._loss(self._forward(inputs), labels, weights)
             self._steps.zero_grad()
             loss.backward()
             self._steps.step()
@@ -52,6 +52,12 @@ class TorchNetwork:
         for inner, shift in hidden:
             inputs = self._drop(torch.relu(inputs @ inner + shift))
         return (inputs @ weights + bias)[:, 0]
+
+    def _loss(self, scores: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        if self._level is None:
+            return functional.binary_cross_entropy_with_logits(scores, labels, weights)
+        below = labels - scores
+        return (weights * torch.maximum(self._level * below, (self._level - 1) * below)).mean()
 
     def _drop(self, values: torch.Tensor) -> torch.Tensor:
         if self._dropout == 0:

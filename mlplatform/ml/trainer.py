@@ -1,16 +1,15 @@
 """What every kind of model offers: a search space, a fit, and a scorer that is stored without pickle."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from mlplatform.errors import TrainingError
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.extras import require_extra
 from mlplatform.ml.metrics import Floats
 from mlplatform.spec.candidate import (
-    KerasCandidate,
     LightGBMCandidate,
     SearchedCandidate,
     SklearnCandidate,
@@ -18,7 +17,7 @@ from mlplatform.spec.candidate import (
 )
 from mlplatform.spec.task import ForecastTask, RankingTask, Task
 
-__all__ = ["Fit", "Params", "Scorer", "Trainer", "trainer_for"]
+__all__ = ["Fit", "Goal", "Params", "Scorer", "Trainer", "trainer_for"]
 
 Params = Mapping[str, float | int | str | bool]
 
@@ -61,6 +60,21 @@ class Trainer(Protocol):
         ...
 
 
+CLASS_METRIC = "average_precision"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a trainer minimises: the log loss of classes, unless a level or places say otherwise."""
+
+    metric: str
+    """What early stopping of classes follows."""
+    level: float | None = None
+    """The pinball loss of this quantile (Koenker and Bassett, 1978)."""
+    first_places: int | None = None
+    """The order of the first places of each request, where a trainer can; the others learn classes."""
+
+
 def trainer_for(candidate: SearchedCandidate, encoding: Encoding, metric: str, task: Task) -> Trainer:
     """The trainer of a declared candidate for matrices of `encoding`.
 
@@ -68,48 +82,45 @@ def trainer_for(candidate: SearchedCandidate, encoding: Encoding, metric: str, t
     needs an extra that is not installed.
     """
     if isinstance(task, ForecastTask):
-        return _forecaster(candidate, encoding, task)
-    if isinstance(candidate, LightGBMCandidate):
-        from mlplatform.ml.trees import TreesTrainer
-
-        return TreesTrainer(candidate, encoding, metric, task.k if isinstance(task, RankingTask) else None)
-    if isinstance(candidate, SklearnCandidate):
-        return _sklearn(candidate, encoding)
-    # An order is learned row by row by the others: what is watched while they learn is a metric of classes.
-    watched = "average_precision" if isinstance(task, RankingTask) else metric
-    return _network(candidate, encoding, watched)
+        return _forecaster(candidate, encoding, metric, task)
+    # An order is learned row by row by most: what is watched while they learn is a metric of classes.
+    goal = Goal(CLASS_METRIC, first_places=task.k) if isinstance(task, RankingTask) else Goal(metric)
+    return _trainer(candidate, encoding, goal)
 
 
-def _forecaster(candidate: SearchedCandidate, encoding: Encoding, task: ForecastTask) -> Trainer:
-    if isinstance(candidate, LightGBMCandidate):
-        from mlplatform.ml.quantile_trees import QuantileTreesTrainer
-
-        return QuantileTreesTrainer(candidate, encoding, task)
+def _forecaster(candidate: SearchedCandidate, encoding: Encoding, metric: str, task: ForecastTask) -> Trainer:
+    anchor = None if task.anchor is None else encoding.features.index(task.anchor)
     if isinstance(candidate, SklearnCandidate) and candidate.model == "ridge":
         from mlplatform.ml.ridge import RidgeTrainer
 
-        anchor = None if task.anchor is None else encoding.features.index(task.anchor)
         return RidgeTrainer(candidate, encoding.code_counts(), anchor)
-    raise TrainingError(
-        f"candidate {candidate.name} cannot learn a forecast; allowed: lightgbm, sklearn with model ridge"
-    )
+    from mlplatform.ml.per_level import PerLevelTrainer
+
+    goals = {level: Goal(metric=metric, level=level) for level in task.quantiles}
+    return PerLevelTrainer({level: _trainer(candidate, encoding, goal) for level, goal in goals.items()}, anchor)
 
 
-def _network(candidate: TorchCandidate | KerasCandidate, encoding: Encoding, metric: str) -> Trainer:
+def _trainer(candidate: SearchedCandidate, encoding: Encoding, goal: Goal) -> Trainer:
+    if isinstance(candidate, LightGBMCandidate):
+        from mlplatform.ml.trees import TreesTrainer
+
+        return TreesTrainer(candidate, encoding, goal)
+    if isinstance(candidate, SklearnCandidate):
+        return _sklearn(candidate, encoding, goal)
     from mlplatform.ml.network import NetworkTrainer
 
     if isinstance(candidate, TorchCandidate):
         require_extra("torch", ("torch",), candidate.name)
         from mlplatform.ml.torch_network import TorchNetwork
 
-        return NetworkTrainer(candidate, encoding.code_counts(), metric, TorchNetwork)
+        return NetworkTrainer(candidate, encoding.code_counts(), goal, TorchNetwork)
     require_extra("keras", ("keras", "tensorflow"), candidate.name)
     from mlplatform.ml.keras_network import KerasNetwork
 
-    return NetworkTrainer(candidate, encoding.code_counts(), metric, KerasNetwork)
+    return NetworkTrainer(candidate, encoding.code_counts(), goal, KerasNetwork)
 
 
-def _sklearn(candidate: SklearnCandidate, encoding: Encoding) -> Trainer:
+def _sklearn(candidate: SklearnCandidate, encoding: Encoding, goal: Goal) -> Trainer:
     if candidate.model == "logistic":
         from mlplatform.ml.linear import LinearTrainer
 
@@ -118,4 +129,4 @@ def _sklearn(candidate: SklearnCandidate, encoding: Encoding) -> Trainer:
 
     if candidate.model == "random_forest":
         return ForestTrainer(candidate, encoding.code_counts())
-    return BoostingTrainer(candidate, encoding.code_counts())
+    return BoostingTrainer(candidate, encoding.code_counts(), goal.level)

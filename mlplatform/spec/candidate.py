@@ -1,6 +1,6 @@
 """The models that compete: what each kind needs to be told, and the budget of its search."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -41,8 +41,7 @@ class _AnyCandidate(Declared):
 
     def refuses(self, task: str) -> str | None:
         """Why this candidate cannot learn a task of a kind; None where it can."""
-        if task == "forecast":
-            return "forecasts are learned by kind lightgbm and by kind sklearn with model ridge"
+        del task
         return None
 
 
@@ -67,11 +66,6 @@ class LightGBMCandidate(_Tuned):
     decreasing: list[str] = []
     """Features that can only lower it."""
 
-    def refuses(self, task: str) -> str | None:
-        """Trees learn every task: classes by log loss, orders by LambdaRank, each quantile by its own loss."""
-        del task
-        return None
-
     @model_validator(mode="after")
     def _directions_do_not_conflict(self) -> "LightGBMCandidate":
         if both := sorted(set(self.increasing) & set(self.decreasing)):
@@ -89,11 +83,14 @@ class SklearnCandidate(_Tuned):
     other, and stop on the tune rows. `ridge`: a linear model of an amount, for forecasts."""
 
     def refuses(self, task: str) -> str | None:
-        """A forecast needs a model of amounts, and nothing else does."""
-        if (task == "forecast") == (self.model == "ridge"):
-            return None
-        allowed = "ridge" if task == "forecast" else "logistic, random_forest, hist_gradient_boosting"
-        return f"model {self.model} cannot learn a {task} task; allowed: {allowed}"
+        """`logistic` and `random_forest` know classes alone, `ridge` amounts."""
+        able = self._AMOUNTS if task == "forecast" else self._CLASSES
+        return (
+            None if self.model in able else f"model {self.model} cannot learn a {task} task; allowed: {', '.join(able)}"
+        )
+
+    _AMOUNTS: ClassVar = ("ridge", "hist_gradient_boosting")
+    _CLASSES: ClassVar = ("logistic", "random_forest", "hist_gradient_boosting")
 
 
 class _NetworkCandidate(_Tuned):

@@ -14,7 +14,7 @@ from mlplatform.ml.network import Batches, Network, Settings
 from mlplatform.ml.network_form import forward
 from mlplatform.ml.trainer import Fit, Trainer, trainer_for
 from mlplatform_tests.ml.conftest import EXTRAS
-from mlplatform_tests.ml.data import CANDIDATES, FEATURES
+from mlplatform_tests.ml.data import CANDIDATES, FEATURES, training
 
 
 @pytest.fixture(scope="module", params=list(EXTRAS))
@@ -33,7 +33,7 @@ def examples(rows: pd.DataFrame) -> Examples:
 def prepare(kind: str, examples: Examples, rows: pd.DataFrame) -> Callable[..., tuple[Trainer, Fit]]:
     def prepared(**changes: object) -> tuple[Trainer, Fit]:
         candidate = CANDIDATES[kind](**{"epochs": 3, **changes})
-        trainer = trainer_for(candidate, Encoding.learn(rows, FEATURES, ["channel"]), "auc")
+        trainer = trainer_for(candidate, Encoding.learn(rows, FEATURES, ["channel"]), "auc", training().task)
         half = np.arange(len(examples)) < len(examples) // 2
         return trainer, trainer.prepare(examples.at(half), examples.at(~half), 1)
 

@@ -72,6 +72,14 @@ class Task(Protocol):
         """How far answers are from coming true; None where they do not claim to."""
         ...
 
+    def middle(self, answers: Floats) -> Floats:
+        """One number per row, [n], of calibrated answers: what members of a blend are weighed by."""
+        ...
+
+    def blend(self, columns: Floats, examples: Examples) -> Floats:
+        """Weights [m], none negative, adding up to 1, of members' middles [n, m] whose sum fits the labels best."""
+        ...
+
     def evidence(self, labels: Labels) -> npt.NDArray[np.bool_]:
         """Which rows carry evidence, bool[n]."""
         ...

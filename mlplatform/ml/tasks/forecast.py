@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mlplatform.errors import TrainingError
+from mlplatform.ml.blend_weights import blend_amounts
 from mlplatform.ml.examples import Codes, Examples, column_codes, renumbered
 from mlplatform.ml.heads import Quantiles
 from mlplatform.ml.metrics import Floats, Labels
@@ -111,6 +112,14 @@ class Forecast:
         """Distance of the coverage to the declared one."""
         declared = self.declared.quantiles[-1] - self.declared.quantiles[0]
         return abs(self.figure("coverage", examples, answers)(examples.weights) - declared)
+
+    def middle(self, answers: Floats) -> Floats:
+        """The median."""
+        return self._median(answers)
+
+    def blend(self, columns: Floats, examples: Examples) -> Floats:
+        """By squared error of the medians: stacking of amounts."""
+        return blend_amounts(columns, examples.labels.astype(np.float64), examples.weights)
 
     def evidence(self, labels: Labels) -> npt.NDArray[np.bool_]:
         """Every row."""

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mlplatform.errors import TrainingError
+from mlplatform.ml.blend_weights import blend_weights
 from mlplatform.ml.examples import QUERY, Codes, Examples, column_codes, renumbered
 from mlplatform.ml.heads import Order
 from mlplatform.ml.metrics import Floats, Labels, query_figures
@@ -85,6 +86,14 @@ class Ranking:
     def calibration_error(self, examples: Examples, answers: Floats) -> None:
         """A score is no probability."""
         del examples, answers
+
+    def middle(self, answers: Floats) -> Floats:
+        """As they are."""
+        return answers
+
+    def blend(self, columns: Floats, examples: Examples) -> Floats:
+        """By log loss: stacking of scores."""
+        return blend_weights(columns, examples.labels, examples.weights)
 
     def evidence(self, labels: Labels) -> npt.NDArray[np.bool_]:
         """The candidates that were right."""
