@@ -46,7 +46,9 @@ def compared(panel: Panel, made: Mapping[str, pd.DataFrame], ours: str) -> dict[
     errors = {name: _by_origin(rows) for name, rows in joined.items()}
     sold = truth["label"].groupby(truth["event_time"]).sum().to_numpy(dtype=np.float64)
     draws = np.random.default_rng(0).integers(0, len(sold), (SAMPLES, len(sold)))
-    return {name: _figures(rows, errors[name], errors[ours], sold, draws, name == ours) for name, rows in joined.items()}
+    return {
+        name: _figures(rows, errors[name], errors[ours], sold, draws, name == ours) for name, rows in joined.items()
+    }
 
 
 def _by_origin(rows: pd.DataFrame) -> Floats:
