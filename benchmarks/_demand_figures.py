@@ -2,8 +2,8 @@
 
 WAPE: sum of absolute errors over sum of what was sold. MASE: absolute errors in units of the seasonal-naive forecast's
 mean absolute error before the origin (Hyndman and Koehler, 2006). Pinball: mean loss of the three quantiles. Coverage:
-share of rows inside the interval, which says 80 %. Intervals: 95 %, by a bootstrap over origins, the same draws for every
-model: what happens on a day happens to all items.
+share of rows inside the interval, which says 80 %. Intervals: 95 %, by a bootstrap over origins, the same draws for
+every model: what happens on a day happens to all items.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The platform's models on the rows of a panel: the declared candidates, trained again at the first origin of a fold."""
+"""The platform's models on the rows of a panel: declared candidates, trained again at the first origin of a fold."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The two data sets of `benchmarks.demand`: rows from the use case's own SQL, and the same series as peers want them."""
+"""The two data sets of `benchmarks.demand`: rows of the use case's own SQL, and the same series as peers want it."""
 
 from dataclasses import dataclass
 from pathlib import Path

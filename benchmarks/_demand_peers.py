@@ -1,4 +1,4 @@
-"""The peers of `benchmarks.demand`: seasonal naive, and statsforecast's automatic models, each fitted at each origin."""
+"""The peers of `benchmarks.demand`: seasonal naive, and statsforecast's automatic models, fitted at each origin."""
 
 import os
 import warnings
@@ -116,8 +116,8 @@ HALF_HOURLY = {
     "MSTL, AutoARIMA": Peer("AutoARIMA", _ARIMA, _DAY_AND_WEEK, _WEEKS),
     "MSTL, AutoARIMA, working days": Peer("AutoARIMA", _ARIMA, _DAY_AND_WEEK, _WEEKS, ("work_day",)),
 }
-"""Seasons of a day and a week. On days of August to October AutoETS behind MSTL did as AutoARIMA (WAPE .0277 and .0274) and
-took longer; without MSTL, AutoETS with a season of 48 and AutoARIMA with Fourier terms had .124 and .055."""
+"""Seasons of a day and a week. On days of August to October AutoETS behind MSTL did as AutoARIMA (WAPE .0277 and .0274)
+and took longer; without MSTL, AutoETS with a season of 48 and AutoARIMA with Fourier terms had .124 and .055."""
 
 WITH_FORECASTS = Peer("AutoARIMA", _ARIMA, _DAY_AND_WEEK, _WEEKS, ("work_day", "temperature_forecast"))
 """The last one, told the temperature ahead, too."""

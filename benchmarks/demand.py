@@ -1,14 +1,14 @@
 """`python -m benchmarks.demand [--json]`: the use cases demand and electricity beside statsforecast, on the same folds.
 
-Rolling origins over the last weeks of each data set (needs the extras `datasets` and `bench`): at each origin a model knows
-what was known then and forecasts the next 14 days (demand: 32 pizzas, 7 origins, 14 days apart) or the next 48
+Rolling origins over the last weeks of each data set (needs the extras `datasets` and `bench`): at each origin a model
+knows what was known then and forecasts the next 14 days (demand: 32 pizzas, 7 origins, 14 days apart) or the next 48
 half-hours (electricity: 4 folds of 14 days, an origin every fifth day). Features and parameters were chosen on origins
 before these (`--until` shows any earlier ones). The platform's model is trained again at the first origin of each fold,
 the peers at every origin.
 
 Closed days count for nobody: nothing could be sold. Peers, who cannot have holes, see the week before in their place.
-Temperatures: `electricity` declares none of the future, and that is the result. Two more lines show what forecasts would
-be worth: made-up ones with an error of 2 degrees, and perfect foresight, which nobody has.
+Temperatures: `electricity` declares none of the future, and that is the result. More lines show what forecasts would be
+worth: made-up ones with an error of 2 degrees, and perfect foresight, which nobody has.
 """
 
 import argparse

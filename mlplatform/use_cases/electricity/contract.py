@@ -1,7 +1,7 @@
 """What must hold for the electricity use case's tables: one model per source, and `Features`.
 
-Descriptions and examples are shown to the people who call the service. In a series' first four weeks some of the lags are
-not there yet, and a half-hour may have no forecast of its temperature: those features may be missing.
+Descriptions and examples are shown to the people who call the service. In a series' first four weeks some of the lags
+are not there yet, and a half-hour may have no forecast of its temperature: those features may be missing.
 """
 
 from typing import Any

