@@ -68,7 +68,7 @@ def model_card_asset(uc: Declaration) -> dg.AssetsDefinition:
                 "card": dg.MetadataValue.md(text),
                 "page": dg.MetadataValue.url(f"{home.reports_url}/{page.relative_to(home.reports).as_posix()}"),
                 "page_file": dg.MetadataValue.path(str(page)),
-                "picture": picture(drawn[shown[0]], shown[0].replace("_", " ")),
+                shown[0]: picture(drawn[shown[0]], shown[0].replace("_", " ")),
                 "model_version": champion.version,
             }
         )

@@ -65,7 +65,7 @@ def test_every_stage_with_something_to_show_shows_a_picture(platform: Platform) 
         "candidate_lightgbm": of_a_model,
         "candidate_logistic": of_a_model,
         "champion": {"picture"},
-        "model_card": {"calibration"},
+        "model_card": {"precision_recall"},
         "drift_report": {"columns", "over_time"},
         "retrain_decision": {"weighed"},
     }
