@@ -1,7 +1,8 @@
 """`python -m benchmarks.demand [--json]`: the use cases demand and electricity beside statsforecast, on the same folds.
 
 Rolling origins over the last weeks of each data set (needs the extras `datasets` and `bench`): at each origin a model
-knows what was known then and forecasts the next 14 days (demand: 32 pizzas, 7 origins, 14 days apart) or the next 48
+knows what was known then and forecasts the next 14 days (demand: 32 pizzas, 7 origins, 14 days apart;
+the one behind a closed day has no rows) or the next 48
 half-hours (electricity: 4 folds of 14 days, an origin every fifth day). Features and parameters were chosen on origins
 before these (`--until` shows any earlier ones). The platform's model is trained again at the first origin of each fold,
 the peers at every origin.
