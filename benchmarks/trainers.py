@@ -67,7 +67,7 @@ class Row:
 def main() -> None:
     options = _options()
     training = Training.model_validate(yaml.safe_load(DEFS.read_text())["attributes"]["training"])
-    frame = _rows(training)
+    frame = fraud_rows(training)
     print(f"{len(frame):,} rows, {options.trials} trials of each kind\n")
     print(f"{'kind':<24}{'average precision':>22}{'AUC':>22}{'seconds':>9}{'score ms':>10}{'explain ms':>12}{'kB':>8}")
     models: dict[str, Model] = {}
@@ -97,7 +97,8 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _rows(training: Training) -> pd.DataFrame:
+def fraud_rows(training: Training) -> pd.DataFrame:
+    """The declared features, event time and label of all rows from which the split as of AS_OF is cut."""
     with TemporaryDirectory() as temp:
         query = compile_features(Home(Path(temp)), "fraud")
     frame = both_feature_sets(simulated(0), query, FIRST, LAST)

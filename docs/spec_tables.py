@@ -77,7 +77,7 @@ def default(field: FieldInfo) -> str:
         return "required"
     if isinstance(value, BaseModel):
         return "as below"
-    return "none" if value is None else f"`{value}`"
+    return "not set" if value is None else f"`{value}`"
 
 
 def values(field: FieldInfo) -> str:
@@ -100,6 +100,8 @@ def kind(annotation: Any) -> str:
         return " or ".join(f"`{part}`" for part in parts)
     if origin is typing.Annotated:
         return " ".join([kind(parts[0]), *(d for limit in parts[1:] for d in limits_of(limit))])
+    if origin is tuple:
+        return " and ".join(kind(part) for part in parts)
     if origin is list:
         return f"list, {kind(parts[0])}"
     if origin is dict:

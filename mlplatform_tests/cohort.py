@@ -99,7 +99,7 @@ def small_diagnosis(sources: list[dict[str, Any]]) -> Declaration:
     content["sources"] = sources
     content["leakage"] |= {"rows": 6}
     training = content["training"]
-    training["split"] |= {"folds": 2}
+    training["split"] |= {"cross_validation": {"folds": 2}}
     for candidate in training["candidates"]:
         candidate["tuning"] |= {"trials": 1, "seconds": 5}
     training["gates"] |= {"floor": 0.1, "slice_floor": 0.0, "margin": 0.5, "max_calibration_error": 0.3}

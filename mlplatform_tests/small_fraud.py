@@ -31,7 +31,7 @@ def small_fraud(days: int = 100, drift: dict[str, Any] | None = None, **override
     content["drift"] |= {"sample_rows": 1000}
     content["leakage"] |= {"rows": 5}
     training = content["training"]
-    training["split"] |= {"folds": 2}
+    training["split"] |= {"cross_validation": {"folds": 2}}
     for candidate in training["candidates"]:
         if candidate["kind"] != "ensemble":
             candidate["tuning"] |= {"trials": 1, "seconds": 5}

@@ -1,11 +1,8 @@
 """`mlplatform reproduce`: a registered model trained again from what was recorded of it, and compared."""
 
-import json
-
 import click
-from pydantic import ValidationError
 
-from mlplatform.errors import ArtifactError, SpecError
+from mlplatform.errors import SpecError
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.resources.tracking import Registered, Tracking
@@ -22,17 +19,14 @@ def reproduce(model: str) -> bool:
         ArtifactError: the version's run lacks its recipe, or a field of it means nothing today.
         LakeError: the snapshot that it was trained on is gone.
     """
-    from mlplatform.ml.recipe import Recipe, compare_models
-    from mlplatform.stages.trained import RECIPE_FILE
+    from mlplatform.ml.recipe import compare_models
+    from mlplatform.stages.trained import recipe_of
 
     name, _, version = model.partition("@")
     uc = load_declaration(name)
     tracking = Tracking()
     found = _registered(tracking, name, version)
-    try:
-        recipe = Recipe.from_json(json.loads(tracking.artifact(found.run_id, RECIPE_FILE).read_text("utf-8")))
-    except ValidationError as error:
-        raise ArtifactError(f"the recipe of {name} v{found.version} was written by another version: {error}") from error
+    recipe = recipe_of(tracking, found.run_id)
     snapshot = int(found.tags["training_snapshot"])
     click.echo(f"{name} v{found.version}: candidate {recipe.candidate.name}, training set of snapshot {snapshot}")
     _tell_code_version(tracking, found, uc.spec.name)
@@ -42,7 +36,7 @@ def reproduce(model: str) -> bool:
     likeness = compare_models(tracking.model_folder(found.run_id), recipe.train(frame), frame)
     for file, equal in likeness.files.items():
         click.echo(f"  {file:<24} {'equal, byte for byte' if equal else 'DIFFERS'}")
-    click.echo(f"  probabilities of {likeness.rows:,} rows: largest difference {likeness.largest_difference:.3g}")
+    click.echo(f"  answers for {likeness.rows:,} rows: largest difference {likeness.largest_difference:.3g}")
     colour, text = ("green", "identical") if likeness.identical else ("red", "not identical")
     click.secho(text, fg=colour, bold=True)
     return likeness.identical

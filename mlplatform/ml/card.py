@@ -83,6 +83,8 @@ def _data(facts: CardFacts) -> Iterable[tuple[str, str]]:
         if f"{part}_from_share" in facts.params:
             shares = [float(facts.params[f"{part}_{edge}_share"]) for edge in ("from", "to")]
             yield part, f"{shares[1] - shares[0]:.0%} of the groups"
+    if "cleaning" in facts.params:
+        yield "cleaning", facts.params["cleaning"]
     yield "training set", f"snapshot {facts.dataset['lake/snapshot']} of the lake"
     yield "SHA-256 of its content", f"`{facts.dataset['content_sha256']}`"
     yield "frozen as of", str(facts.dataset["as_of"])

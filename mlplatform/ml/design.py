@@ -1,6 +1,6 @@
 """The design matrix: the declared columns as numbers without text, as plain numbers and as nodes of an ONNX graph."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -27,12 +27,15 @@ class Design:
     """(column, number of codes) of each categorical column."""
 
     @classmethod
-    def learn(cls, rows: Floats, categories: Mapping[int, int], fill: bool = True) -> Self:
+    def learn(
+        cls, rows: Floats, categories: Mapping[int, int], fill: bool = True, without: Collection[int] = ()
+    ) -> Self:
         """Fill with the medians of `rows` float64[n, f]; a column without any value becomes 0.
 
-        `categories`: number of codes by column. `fill=False` keeps missing numbers missing.
+        `categories`: number of codes by column. `fill=False` keeps missing numbers missing. `without`: columns that
+        have no part in the design.
         """
-        numeric = tuple(column for column in range(rows.shape[1]) if column not in categories)
+        numeric = tuple(column for column in range(rows.shape[1]) if column not in categories and column not in without)
         values = _medians(rows[:, numeric]) if fill else np.full(len(numeric), np.nan)
         return cls(numeric, plain(values), tuple(sorted(categories.items())))
 

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from mlplatform.errors import TrainingError
-from mlplatform.ml.blend import BlendScorer, blend_weights
+from mlplatform.ml.blend import BlendScorer
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.model import Model
+from mlplatform.ml.tasks import task_for
 from mlplatform.ml.train import LabelledRows, TrainedCandidate, finish
 from mlplatform.ml.tuning import Search
 from mlplatform.spec.candidate import EnsembleCandidate
@@ -39,8 +40,9 @@ def train_ensemble(
     rows = LabelledRows.of(frame, training, event_time, as_of)
     _require_same_rows(members, rows.encoding)
     tune = rows.examples.at(rows.split.tune)
-    columns = np.column_stack([member.calibrated(tune.rows) for member in members.values()])
-    weights = dict(zip(members, map(float, blend_weights(columns, tune.labels, tune.weights)), strict=True))
+    task = task_for(training.task)
+    columns = np.column_stack([task.middle(member.calibrated(tune.rows)) for member in members.values()])
+    weights = dict(zip(members, map(float, task.blend(columns, tune)), strict=True))
     kept = {name: weight for name, weight in weights.items() if weight > 0}
     blend = BlendScorer({name: members[name] for name in kept}, kept)
     found = Search({f"weight_{name}": weight for name, weight in weights.items()}, ())

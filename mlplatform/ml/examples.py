@@ -51,8 +51,9 @@ class Examples:
         weights = np.ones(len(self)) if self.weights is None else self.weights.copy()
         weights[sample] *= len(negative) / kept
         rows = np.sort(np.concatenate([positive, sample]))
+        groups = None if self.groups is None else renumbered(self.groups[rows])
         aside = {name: values[rows] for name, values in self.aside.items()}
-        return Examples(self.rows[rows], self.labels[rows], weights[rows], aside=aside)
+        return Examples(self.rows[rows], self.labels[rows], weights[rows], groups, aside)
 
 
 def column_codes(frame: pd.DataFrame, column: str, said: str) -> Codes:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
 from threadpoolctl import threadpool_limits
 
 from mlplatform.ml.design import Design, typical_row
@@ -48,6 +49,7 @@ OURS = {
         "scoring",
     ),
     # Their meaning lies in classes or columns that only this file sees.
+    *("loss", "quantile"),
     *("class_weight", "categorical_features", "monotonic_cst", "interaction_cst"),
 }
 """Parameters of the estimators that a declaration may not fix."""
@@ -92,17 +94,19 @@ class ForestTrainer:
 
 @dataclass(frozen=True)
 class BoostingTrainer:
-    """Missing values stay missing, one-hot categories; stops early on the tune rows by log loss.
+    """Missing values stay missing, one-hot categories; stops early on the tune rows by its own loss.
 
     Not by the gates' metric, for which scikit-learn sorts all watched rows anew after each tree.
     """
 
     candidate: SklearnCandidate
     categories: Mapping[int, int]
+    level: float | None = None
+    """The quantile that is learned; None: classes."""
 
     def suggest(self, trial: Any) -> Params:
-        """Shape, regularisation and the weight of positives."""
-        return draw(trial, BOOSTING_SPACE, self.candidate)
+        """Shape, regularisation and, of classes, the weight of positives."""
+        return draw(trial, self._space(), self.candidate)
 
     def defaults(self) -> Params:
         """Those of the LightGBM trees, by scikit-learn's names."""
@@ -114,11 +118,12 @@ class BoostingTrainer:
             "l2_regularization": 1.0,
             "positive_weight": 1.0,
         }
-        return free(self.candidate, start)
+        return free(self.candidate, {name: value for name, value in start.items() if name in self._space()})
 
     def prepare(self, train: Examples, tune: Examples, threads: int) -> Fit:
         """Encode once."""
-        require_known(self.candidate, _allowed(HistGradientBoostingClassifier))
+        estimator = self._estimator()
+        require_known(self.candidate, _allowed(estimator) - ({"positive_weight"} if self.level is not None else set()))
         design = Design.learn(train.rows, self.categories, fill=False)
         matrix, watched = design.design(train.rows), design.design(tune.rows)
         background = typical_row(train.rows, self.categories)
@@ -133,7 +138,7 @@ class BoostingTrainer:
         def fit(params: Params) -> Scorer:
             chosen, weights = _chosen(self.candidate, params, train)
             _, watched_weights = _chosen(self.candidate, params, tune)
-            model = HistGradientBoostingClassifier(**{**fixed, **chosen})
+            model = estimator(**{**fixed, **chosen})
             # OpenMP's number of threads is a setting of the calling thread, so folds do not disturb each other.
             with threadpool_limits(threads, user_api="openmp"):
                 model.fit(
@@ -151,6 +156,17 @@ class BoostingTrainer:
 
         return fit
 
+    def _space(self) -> Space:
+        if self.level is None:
+            return BOOSTING_SPACE
+        return {name: bounds for name, bounds in BOOSTING_SPACE.items() if name != "positive_weight"}
+
+    def _estimator(self) -> Callable[..., Any]:
+        if self.level is None:
+            classifier: Callable[..., Any] = HistGradientBoostingClassifier
+            return classifier
+        return partial(HistGradientBoostingRegressor, loss="quantile", quantile=self.level)
+
 
 def _allowed(estimator: Callable[[], Any]) -> set[str]:
     return {*estimator().get_params(), "positive_weight"} - OURS
@@ -160,4 +176,5 @@ def _chosen(candidate: SklearnCandidate, params: Params, examples: Examples) -> 
     """The estimator's parameters, and the weight of each row [n]."""
     chosen = {**params, **candidate.params}
     weights = np.ones(len(examples)) if examples.weights is None else examples.weights
-    return chosen, np.where(examples.labels == 1, float(chosen.pop("positive_weight")), 1.0) * weights
+    positive_weight = float(chosen.pop("positive_weight", 1.0))
+    return chosen, np.where(examples.labels == 1, positive_weight, 1.0) * weights

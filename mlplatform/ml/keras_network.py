@@ -2,6 +2,7 @@
 
 import os
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import tensorflow as tf
 
+from mlplatform.ml.factors import Table
 from mlplatform.ml.metrics import Floats
 from mlplatform.ml.network import Batches, Settings
 from mlplatform.ml.network_form import Layers
@@ -35,7 +37,7 @@ class KerasNetwork:
             self._model = keras.Sequential([keras.Input((settings.widths[0],)), *self._between(settings)])
             steps = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
             steps.exclude_from_weight_decay(var_names=["bias"])
-            self._model.compile(steps, keras.losses.BinaryCrossentropy(from_logits=True))
+            self._model.compile(steps, _loss(settings.level))
 
     def learn(self, batches: Batches) -> None:
         """One pass over the batches, in their order."""
@@ -52,12 +54,27 @@ class KerasNetwork:
         """Copies, float64."""
         return [(_copy(dense.kernel), _copy(dense.bias)) for dense in self._dense]
 
+    def tables(self) -> list[Table]:
+        """None: embedded columns are for kind `torch`."""
+        return []
+
     def _between(self, settings: Settings) -> list[keras.Layer]:
         *hidden, last = self._dense
         parts: list[keras.Layer] = []
         for at, dense in enumerate(hidden):
             parts += [dense, keras.layers.ReLU(), keras.layers.Dropout(settings.dropout, seed=settings.seed + at)]
         return [*parts, last]
+
+
+def _loss(level: float | None) -> Any:
+    if level is None:
+        return keras.losses.BinaryCrossentropy(from_logits=True)
+
+    def pinball(labels: Any, scores: Any) -> Any:
+        below = labels - scores
+        return keras.ops.mean(keras.ops.maximum(level * below, (level - 1) * below), axis=-1)
+
+    return pinball
 
 
 def _dense(width: int, seed: int) -> keras.layers.Dense:

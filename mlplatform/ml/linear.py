@@ -105,5 +105,7 @@ def standardised(train: Examples, categories: Mapping[int, int]) -> tuple[Linear
     design = form.design(train.rows)
     mean = np.average(design, axis=0, weights=train.weights)
     scale = np.sqrt(np.average((design - mean) ** 2, axis=0, weights=train.weights))
-    scale[scale == 0] = 1.0  # a constant column says nothing and must not divide by zero
+    # A constant column says nothing; its mean may differ from it by a rounding error, which must be no scale.
+    constant = (design == design[0]).all(axis=0)
+    mean[constant], scale[constant] = design[0, constant], 1.0
     return form, (design - mean) / scale, mean, scale

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mlplatform.errors import ArtifactError
+from mlplatform.ml.cleaning import STORED, Cleaning
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.groups import Groups
 from mlplatform.ml.heads import Head, head_from_json
@@ -21,6 +22,8 @@ __all__ = ["Model"]
 
 FILE = "model.json"
 FORMAT = 1
+SEEN = "seen"
+"""The columns that the scorer sees, where it does not see all."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Model:
 
     @property
     def kind(self) -> str:
-        """How the scorer is stored: `lightgbm`, `lightgbm_quantiles`, `logistic`, `onnx` or `ensemble`."""
+        """How the scorer is stored: `lightgbm`, `per_level`, `logistic`, `onnx` or `ensemble`."""
         return self.scorer.kind
 
     @property
@@ -109,7 +112,7 @@ class Model:
                 encoding=Encoding(
                     tuple(stored["features"]), {name: tuple(v) for name, v in stored["categories"].items()}
                 ),
-                scorer=_loader(stored["kind"])(folder, stored),
+                scorer=_scorer(folder, stored),
                 head=head_from_json(stored),
                 learned_until=pd.Timestamp(stored["learned_until"]),
                 held_out=Groups(**stored["held_out"]) if "held_out" in stored else None,
@@ -128,15 +131,29 @@ def _read(path: Path) -> dict[str, Any]:
     return stored
 
 
+def _scorer(folder: Path, stored: Mapping[str, Any]) -> Scorer:
+    """Wrapped as it was trained: rows are cleaned first, then columns are left out."""
+    scorer = _loader(stored["kind"])(folder, stored)
+    if SEEN in stored:
+        from mlplatform.ml.subset import SubsetScorer
+
+        scorer = SubsetScorer(tuple(stored[SEEN]), scorer)
+    if STORED in stored:
+        from mlplatform.ml.cleaned import CleanedScorer
+
+        scorer = CleanedScorer(Cleaning.from_json(stored[STORED], stored["features"]), scorer)
+    return scorer
+
+
 def _loader(kind: str) -> Callable[[Path, Mapping[str, Any]], Scorer]:
     if kind == "lightgbm":
         from mlplatform.ml.trees import TreesScorer
 
         return TreesScorer.load
-    if kind == "lightgbm_quantiles":
-        from mlplatform.ml.quantile_trees import QuantileTreesScorer
+    if kind == "per_level":
+        from mlplatform.ml.per_level import PerLevelScorer
 
-        return QuantileTreesScorer.load
+        return lambda folder, stored: PerLevelScorer.load(folder, stored, _scorer)
     if kind == "logistic":
         from mlplatform.ml.linear import LinearScorer
 
@@ -149,6 +166,4 @@ def _loader(kind: str) -> Callable[[Path, Mapping[str, Any]], Scorer]:
         from mlplatform.ml.blend import BlendScorer
 
         return BlendScorer.load
-    raise ArtifactError(
-        f"unknown kind of model {kind!r}; known: lightgbm, lightgbm_quantiles, logistic, onnx, ensemble"
-    )
+    raise ArtifactError(f"unknown kind of model {kind!r}; known: lightgbm, per_level, logistic, onnx, ensemble")

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlplatform.ml.design import Design, plain
+from mlplatform.ml.factors import Embedded, Table, add_products
 from mlplatform.ml.metrics import Floats
 from mlplatform.ml.onnx_graph import OUTPUT, OnnxGraph
 
@@ -38,9 +39,10 @@ class Inputs(Design):
     """Positions in `numeric` whose absence gets a column: those that lacked a value in training."""
 
     @classmethod
-    def of(cls, rows: Floats, categories: Mapping[int, int]) -> Self:
-        """Learn medians, scales and what can be missing from rows float64[n, f]."""
-        learned = Design.learn(rows, categories)
+    def of(cls, rows: Floats, categories: Mapping[int, int], embedded: Sequence[int] = ()) -> Self:
+        """Learn medians, scales and what can be missing from rows float64[n, f]; columns `embedded` are left out."""
+        kept = {column: codes for column, codes in categories.items() if column not in embedded}
+        learned = Design.learn(rows, kept, without=embedded)
         numbers = rows[:, learned.numeric]
         absent = np.isnan(numbers)
         return cls(
@@ -85,7 +87,7 @@ def forward(layers: Layers, inputs: Floats) -> Floats:
     return result
 
 
-def network_to_onnx(inputs: Inputs, layers: Layers) -> bytes:
+def network_to_onnx(inputs: Inputs, layers: Layers, embedded: Embedded, tables: Sequence[Table]) -> bytes:
     """`rows` float64[n, f] -> log-odds float64[n]."""
     graph = OnnxGraph()
     name = inputs.add_design(graph)
@@ -94,8 +96,11 @@ def network_to_onnx(inputs: Inputs, layers: Layers) -> bytes:
         name = graph.add("Add", [f"product_{number}", graph.constant(f"bias_{number}", bias)], f"layer_{number}")
         if number < len(layers) - 1:
             name = graph.add("Relu", [name], f"active_{number}")
-    graph.add("Squeeze", [name, graph.constant("axis", np.array([1], dtype=np.int64))], OUTPUT)
-    return graph.build("network", inputs.features)
+    squeezed = OUTPUT if not tables else "of_network"
+    graph.add("Squeeze", [name, graph.constant("axis", np.array([1], dtype=np.int64))], squeezed)
+    if tables:
+        graph.add("Add", [squeezed, add_products(graph, embedded, tables)], OUTPUT)
+    return graph.build("network", inputs.features + len(tables))
 
 
 def _scale(numbers: npt.NDArray[np.float64]) -> tuple[float, ...]:

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from mlplatform.errors import TrainingError
 from mlplatform.ml.cores import spare_threads
+from mlplatform.ml.ensemble import train_ensemble
 from mlplatform.ml.model import Model
 from mlplatform.ml.train import LabelledRows, fitted_model
 from mlplatform.ml.trainer import Params, trainer_for
@@ -32,6 +33,8 @@ class Recipe:
     event_time: str
     as_of: str
     """When the training set was frozen, ISO."""
+    members: tuple["Recipe", ...] = ()
+    """Of an ensemble: the recipes of what it blends."""
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` reads."""
@@ -41,6 +44,7 @@ class Recipe:
             "params": dict(self.params),
             "event_time": self.event_time,
             "as_of": self.as_of,
+            **({"members": [member.to_json() for member in self.members]} if self.members else {}),
         }
 
     @classmethod
@@ -52,24 +56,33 @@ class Recipe:
             params=content["params"],
             event_time=content["event_time"],
             as_of=content["as_of"],
+            members=tuple(cls.from_json(member) for member in content.get("members", ())),
         )
 
     def train(self, frame: pd.DataFrame) -> Model:
-        """Fit and calibrate on the rows of the frozen training set, without a search.
+        """Fit and calibrate on the rows of the frozen training set, without a search; of an ensemble, every member.
 
         Raises:
-            TrainingError: the recipe is that of an ensemble, whose members are rebuilt one by one.
+            TrainingError: the recipe is that of an ensemble and lacks its members'.
         """
         if isinstance(self.candidate, EnsembleCandidate):
-            members = ", ".join(self.training.members_of(self.candidate))
-            raise TrainingError(
-                f"{self.candidate.name} is a blend of {members}, models of their own; it cannot be rebuilt alone"
-            )
+            return self._blend(self.candidate, frame)
         rows = LabelledRows.of(frame, self.training, self.event_time, pd.Timestamp(self.as_of))
-        trainer = trainer_for(self.candidate, rows.encoding, self.training.metric, self.training.task)
+        training = self.training
+        trainer = trainer_for(self.candidate, rows.encoding, training.metric, training.task, training.policies)
         train, tune = (rows.examples.at(mask) for mask in (rows.split.train, rows.split.tune))
         fitted = trainer.prepare(train, tune, spare_threads())(self.params)
         return fitted_model(self.candidate, fitted, rows, self.training)
+
+    def _blend(self, candidate: EnsembleCandidate, frame: pd.DataFrame) -> Model:
+        if not self.members:
+            raise TrainingError(
+                f"the recipe of {candidate.name} was kept without those of what it blends; train it again to keep them"
+            )
+        members = {member.candidate.name: member.train(frame) for member in self.members}
+        as_of = pd.Timestamp(self.as_of)
+        found = train_ensemble(frame, candidate, members, self.training, event_time=self.event_time, as_of=as_of)
+        return found.model
 
 
 @dataclass(frozen=True)

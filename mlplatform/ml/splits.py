@@ -1,8 +1,7 @@
-"""Splits: who may learn from which rows, and who is judged on which, by time or by group. No model here."""
+"""Splits: who may learn from which rows, and who is judged on which, by time or by group. Folds: see `folds`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,17 +14,18 @@ from mlplatform.spec.split import Split, SplitByGroup, SplitByTime
 
 __all__ = [
     "Extent",
-    "Fold",
+    "Mask",
     "Parts",
+    "Times",
     "Window",
-    "cut_folds",
+    "as_datetimes",
     "cut_parts",
-    "group_folds",
+    "keys_of",
     "require_both_classes",
     "rows_in_use",
     "split_by_group",
     "split_by_time",
-    "time_folds",
+    "time_windows",
 ]
 
 Mask = npt.NDArray[np.bool_]
@@ -74,16 +74,6 @@ class Parts:
         }
 
 
-@dataclass(frozen=True)
-class Fold:
-    """One step of cross-validation: masks over all rows that were given."""
-
-    train: Mask
-    validation: Mask
-    train_extent: Extent
-    validation_extent: Extent
-
-
 def cut_parts(frame: pd.DataFrame, split: Split, event_time: str, as_of: pd.Timestamp) -> Parts:
     """The parts of the declared kind over the rows of `frame`, which has the event time and, for groups, the key.
 
@@ -91,20 +81,13 @@ def cut_parts(frame: pd.DataFrame, split: Split, event_time: str, as_of: pd.Time
     """
     if isinstance(split, SplitByTime):
         return split_by_time(frame[event_time], split, as_of)
-    return split_by_group(_keys(frame, split), split, as_of)
-
-
-def cut_folds(frame: pd.DataFrame, split: Split, event_time: str, as_of: pd.Timestamp) -> tuple[Fold, ...]:
-    """The cross-validation folds of the train part, of the declared kind."""
-    if isinstance(split, SplitByTime):
-        return time_folds(frame[event_time], split, as_of)
-    return group_folds(_keys(frame, split), split)
+    return split_by_group(keys_of(frame, split.key), split, as_of)
 
 
 def rows_in_use(split: Split, as_of: pd.Timestamp) -> Window:
     """The stretch of time whose rows a training as of `as_of` can use, as far as their labels are known by then."""
     if isinstance(split, SplitByTime):
-        train, _, test = _windows(split, as_of)
+        train, _, test = time_windows(split, as_of)
         return Window(train.start, test.end)
     return Window(pd.Timestamp.min.ceil("D"), as_of)
 
@@ -115,8 +98,8 @@ def split_by_time(event_time: Times, split: SplitByTime, as_of: pd.Timestamp) ->
     Each gap is the label delay, so every label of a part was known before the next part begins, and every
     label of the test part is known at `as_of`. Raises TrainingError when a part has no row.
     """
-    times = _as_datetimes(event_time)
-    windows = dict(zip(("train", "tune", "test"), _windows(split, pd.Timestamp(as_of)), strict=True))
+    times = as_datetimes(event_time)
+    windows = dict(zip(("train", "tune", "test"), time_windows(split, as_of), strict=True))
     masks = {name: window.holds(times) for name, window in windows.items()}
     for name, window in windows.items():
         if not masks[name].any():
@@ -148,40 +131,8 @@ def split_by_group(keys: pd.Series, split: SplitByGroup, as_of: pd.Timestamp) ->
     return Parts(masks["train"], masks["tune"], masks["test"], extents, pd.Timestamp(as_of), extents["test"])
 
 
-def time_folds(event_time: Times, split: SplitByTime, as_of: pd.Timestamp) -> tuple[Fold, ...]:
-    """Cut the train window into `split.folds` growing folds, each validated after a gap.
-
-    The window less one gap is cut into folds + 1 equal stretches: fold i learns from the first i and is
-    validated on the stretch that begins one label delay after them; the last one ends with the window.
-    """
-    window, _, _ = _windows(split, pd.Timestamp(as_of))
-    gap = pd.Timedelta(days=split.label_delay_days)
-    stretch = (window.end - window.start - gap) / (split.folds + 1)
-    if stretch <= pd.Timedelta(0):
-        raise TrainingError(
-            f"train_days={split.train_days} leaves no room for folds with a gap of label_delay_days="
-            f"{split.label_delay_days}; lengthen train_days"
-        )
-    times = _as_datetimes(event_time)
-    return tuple(_fold(times, window, i * stretch, gap, stretch) for i in range(1, split.folds + 1))
-
-
-def group_folds(keys: pd.Series, split: SplitByGroup) -> tuple[Fold, ...]:
-    """Cut the training groups into `split.folds` equal shares; each is validated on once, the rest is learned from."""
-    first = split.test_share + split.tune_share
-    whole = Groups(split.key, split.seed, first, 1.0)
-    train = whole.holds(keys)
-    edges = np.linspace(first, 1.0, split.folds + 1).tolist()
-    folds = []
-    for low, high in pairwise(edges):
-        validated = Groups(split.key, split.seed, low, high)
-        validation = validated.holds(keys)
-        folds.append(Fold(train & ~validation, validation, whole, validated))
-    return tuple(folds)
-
-
-def require_both_classes(labels: npt.NDArray[Any], part: str, extent: Extent) -> None:
-    """Raise TrainingError when `labels` (0/1, shape [n]) of a part hold one class only."""
+def require_both_classes(labels: npt.NDArray[Any], part: str, extent: object) -> None:
+    """Raise TrainingError when `labels` (0/1, shape [n]) of a part hold one class only; `extent` says where it is."""
     positives = int(np.sum(labels == 1))
     if positives in (0, len(labels)):
         raise TrainingError(
@@ -190,10 +141,11 @@ def require_both_classes(labels: npt.NDArray[Any], part: str, extent: Extent) ->
         )
 
 
-def _windows(split: SplitByTime, as_of: pd.Timestamp) -> tuple[Window, Window, Window]:
+def time_windows(split: SplitByTime, as_of: pd.Timestamp) -> tuple[Window, Window, Window]:
+    """Train, tune and test."""
     gap = pd.Timedelta(days=split.label_delay_days)
     ends = []
-    end = as_of - gap
+    end = pd.Timestamp(as_of) - gap
     for days in (split.test_days, split.tune_days, split.train_days):
         start = end - pd.Timedelta(days=days)
         ends.append(Window(start, end))
@@ -202,34 +154,28 @@ def _windows(split: SplitByTime, as_of: pd.Timestamp) -> tuple[Window, Window, W
     return train, tune, test
 
 
-def _fold(
-    times: npt.NDArray[np.datetime64], whole: Window, learned: pd.Timedelta, gap: pd.Timedelta, stretch: pd.Timedelta
-) -> Fold:
-    train = Window(whole.start, whole.start + learned)
-    validation = Window(train.end + gap, train.end + gap + stretch)
-    return Fold(train.holds(times), validation.holds(times), train, validation)
-
-
-def _keys(frame: pd.DataFrame, split: SplitByGroup) -> pd.Series:
-    if split.key not in frame.columns:
+def keys_of(frame: pd.DataFrame, key: str) -> pd.Series:
+    """The column that names the group of each row. Raises TrainingError when the frame lacks it."""
+    if key not in frame.columns:
         raise TrainingError(
-            f"split.key names {split.key!r}, which the features lack; have {list(frame.columns)}. Add it to the "
+            f"the split names the key {key!r}, which the features lack; have {list(frame.columns)}. Add it to the "
             "features' SQL (it need not be a feature of the models)"
         )
-    return frame[split.key]
+    return frame[key]
+
+
+def as_datetimes(event_time: Times) -> npt.NDArray[np.datetime64]:
+    """Event times as numpy's; raises TrainingError when they are none, or have a time zone."""
+    times = np.asarray(event_time)
+    if not np.issubdtype(times.dtype, np.datetime64):
+        raise TrainingError(f"event times must be timestamps without time zone, not {times.dtype}; cast the column")
+    return times
 
 
 def _edges(extent: Extent) -> dict[str, pd.Timestamp | float]:
     if isinstance(extent, Window):
         return {"start": extent.start, "end": extent.end}
     return {"from_share": extent.low, "to_share": extent.high}
-
-
-def _as_datetimes(event_time: Times) -> npt.NDArray[np.datetime64]:
-    times = np.asarray(event_time)
-    if not np.issubdtype(times.dtype, np.datetime64):
-        raise TrainingError(f"event times must be timestamps without time zone, not {times.dtype}; cast the column")
-    return times
 
 
 def _span(times: npt.NDArray[np.datetime64]) -> str:

@@ -1,7 +1,8 @@
 """One candidate from rows to a calibrated model: split, search, fit, calibrate, judge."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Self
@@ -14,12 +15,14 @@ from mlplatform.ml.bootstrap import Estimate, bootstrap_figures, estimate, resam
 from mlplatform.ml.cores import spare_threads
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples, row_groups, row_weights
+from mlplatform.ml.folds import Fold, cut_folds
 from mlplatform.ml.metrics import Floats
 from mlplatform.ml.model import Model
-from mlplatform.ml.splits import Fold, Parts, cut_folds, cut_parts
+from mlplatform.ml.splits import Parts, cut_parts
 from mlplatform.ml.tasks import task_for
 from mlplatform.ml.trainer import Params, Scorer, trainer_for
 from mlplatform.ml.tuning import Progress, Search, Trial, search
+from mlplatform.ml.warm_start import Note
 from mlplatform.spec.candidate import Candidate, SearchedCandidate
 from mlplatform.spec.training import Training
 
@@ -81,19 +84,23 @@ def train_candidate(
     as_of: pd.Timestamp,
     progress: Progress | None = None,
     log: Path | None = None,
+    earlier: Params | None = None,
+    note: Note | None = None,
 ) -> TrainedCandidate:
     """Train one declared candidate on labelled rows (one per example, columns: features, label, event time).
 
     The search sees the train window only, the final fit learns from it and stops early on the tune window,
     which also calibrates. The test window is touched once, for the figures. Where `log` holds finished trials of the
-    same search, it goes on after them.
+    same search, it goes on after them. `earlier`: parameters of an earlier model, tried right after the defaults.
     """
     started = perf_counter()
     rows = LabelledRows.of(frame, training, event_time, as_of)
-    folds = [] if candidate.tuning.trials == 0 else cut_folds(rows.frame, training.split, event_time, as_of)
-    found = _search(folds, rows, candidate, training, progress, log)
+    split, label = training.split, training.label
+    folds = [] if candidate.tuning.trials == 0 else cut_folds(rows.frame, split, event_time, label, as_of)
+    searched = partial(search, progress=progress, log=log, earlier=earlier, note=note)
+    found = _search(folds, rows, candidate, training, searched)
     train, tune = rows.examples.at(rows.split.train), rows.examples.at(rows.split.tune)
-    trainer = trainer_for(candidate, rows.encoding, training.metric, training.task)
+    trainer = trainer_for(candidate, rows.encoding, training.metric, training.task, training.policies)
     fitted = trainer.prepare(train, tune, spare_threads())(found.params)
     return finish(candidate, fitted, found, rows, training, started)
 
@@ -180,11 +187,10 @@ def _search(
     rows: LabelledRows,
     candidate: SearchedCandidate,
     training: Training,
-    progress: Progress | None,
-    log: Path | None,
+    begin: Callable[..., Search],
 ) -> Search:
     task = task_for(training.task)
-    trainer = trainer_for(candidate, rows.encoding, training.metric, task.searched)
+    trainer = trainer_for(candidate, rows.encoding, training.metric, task.searched, training.policies)
     if candidate.tuning.trials == 0:
         return Search(trainer.defaults(), ())
     folds = []
@@ -193,7 +199,7 @@ def _search(
         task.require(train, "fold's train", fold.train_extent)
         task.require(validation, "fold's validation", fold.validation_extent)
         folds.append((train, validation))
-    return search(trainer, folds, candidate.tuning, task, training.metric, progress, log)
+    return begin(trainer, folds, candidate.tuning, task, training.metric)
 
 
 def _sample(rows: Floats, seed: int) -> Floats:

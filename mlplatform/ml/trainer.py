@@ -1,24 +1,25 @@
 """What every kind of model offers: a search space, a fit, and a scorer that is stored without pickle."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from types import MappingProxyType
+from typing import Any, Protocol
 
-from mlplatform.errors import TrainingError
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.extras import require_extra
 from mlplatform.ml.metrics import Floats
 from mlplatform.spec.candidate import (
-    KerasCandidate,
     LightGBMCandidate,
     SearchedCandidate,
     SklearnCandidate,
     TorchCandidate,
 )
+from mlplatform.spec.cleaning import CleaningPolicy
 from mlplatform.spec.task import ForecastTask, RankingTask, Task
 
-__all__ = ["Fit", "Params", "Scorer", "Trainer", "trainer_for"]
+__all__ = ["Fit", "Goal", "Params", "Scorer", "Trainer", "trainer_for"]
 
 Params = Mapping[str, float | int | str | bool]
 
@@ -26,7 +27,10 @@ Params = Mapping[str, float | int | str | bool]
 class Scorer(Protocol):
     """A fitted model before calibration."""
 
-    kind: ClassVar[str]
+    @property
+    def kind(self) -> str:
+        """How it is stored."""
+        ...
 
     def raw(self, rows: Floats) -> Floats:
         """Uncalibrated log-odds or scores of rows float64[n, f], [n], or quantiles of a forecast, [n, levels]."""
@@ -61,55 +65,92 @@ class Trainer(Protocol):
         ...
 
 
-def trainer_for(candidate: SearchedCandidate, encoding: Encoding, metric: str, task: Task) -> Trainer:
+CLASS_METRIC = "average_precision"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a trainer minimises: the log loss of classes, unless a level or places say otherwise."""
+
+    metric: str
+    """What early stopping of classes follows."""
+    level: float | None = None
+    """The pinball loss of this quantile (Koenker and Bassett, 1978)."""
+    first_places: int | None = None
+    """The order of the first places of each request, where a trainer can; the others learn classes."""
+
+
+def trainer_for(
+    candidate: SearchedCandidate,
+    encoding: Encoding,
+    metric: str,
+    task: Task,
+    policies: Mapping[str, CleaningPolicy] = MappingProxyType({}),
+) -> Trainer:
     """The trainer of a declared candidate for matrices of `encoding`.
 
-    `metric` is what models are compared by, which early stopping of classes follows. Raises TrainingError when the kind
-    needs an extra that is not installed.
+    `metric` is what models are compared by, which early stopping of classes follows; `policies` are those of the
+    columns that are cleaned. Raises TrainingError when the kind needs an extra that is not installed.
     """
+    if not policies:
+        return _seeing(candidate, encoding, metric, task)
+    from mlplatform.ml.cleaned import CleanedTrainer
+
+    return CleanedTrainer(lambda left: _seeing(candidate, left, metric, task), encoding, policies, candidate.seed)
+
+
+def _seeing(candidate: SearchedCandidate, encoding: Encoding, metric: str, task: Task) -> Trainer:
+    if not candidate.ignore:
+        return _of_task(candidate, encoding, metric, task)
+    from mlplatform.ml.subset import SubsetTrainer, without
+
+    left, seen = without(encoding, candidate.ignore)
+    return SubsetTrainer(seen, _of_task(candidate, left, metric, task))
+
+
+def _of_task(candidate: SearchedCandidate, encoding: Encoding, metric: str, task: Task) -> Trainer:
     if isinstance(task, ForecastTask):
-        return _forecaster(candidate, encoding, task)
-    if isinstance(candidate, LightGBMCandidate):
-        from mlplatform.ml.trees import TreesTrainer
-
-        return TreesTrainer(candidate, encoding, metric, task.k if isinstance(task, RankingTask) else None)
-    if isinstance(candidate, SklearnCandidate):
-        return _sklearn(candidate, encoding)
-    # An order is learned row by row by the others: what is watched while they learn is a metric of classes.
-    watched = "average_precision" if isinstance(task, RankingTask) else metric
-    return _network(candidate, encoding, watched)
+        return _forecaster(candidate, encoding, metric, task)
+    # An order is learned row by row by most: what is watched while they learn is a metric of classes.
+    goal = Goal(CLASS_METRIC, first_places=task.k) if isinstance(task, RankingTask) else Goal(metric)
+    return _trainer(candidate, encoding, goal)
 
 
-def _forecaster(candidate: SearchedCandidate, encoding: Encoding, task: ForecastTask) -> Trainer:
-    if isinstance(candidate, LightGBMCandidate):
-        from mlplatform.ml.quantile_trees import QuantileTreesTrainer
-
-        return QuantileTreesTrainer(candidate, encoding, task)
+def _forecaster(candidate: SearchedCandidate, encoding: Encoding, metric: str, task: ForecastTask) -> Trainer:
+    anchor = None if task.anchor is None else encoding.features.index(task.anchor)
     if isinstance(candidate, SklearnCandidate) and candidate.model == "ridge":
         from mlplatform.ml.ridge import RidgeTrainer
 
-        anchor = None if task.anchor is None else encoding.features.index(task.anchor)
         return RidgeTrainer(candidate, encoding.code_counts(), anchor)
-    raise TrainingError(
-        f"candidate {candidate.name} cannot learn a forecast; allowed: lightgbm, sklearn with model ridge"
-    )
+    from mlplatform.ml.per_level import PerLevelTrainer
+
+    goals = {level: Goal(metric=metric, level=level) for level in task.quantiles}
+    return PerLevelTrainer({level: _trainer(candidate, encoding, goal) for level, goal in goals.items()}, anchor)
 
 
-def _network(candidate: TorchCandidate | KerasCandidate, encoding: Encoding, metric: str) -> Trainer:
+def _trainer(candidate: SearchedCandidate, encoding: Encoding, goal: Goal) -> Trainer:
+    if isinstance(candidate, LightGBMCandidate):
+        from mlplatform.ml.trees import TreesTrainer
+
+        return TreesTrainer(candidate, encoding, goal)
+    if isinstance(candidate, SklearnCandidate):
+        return _sklearn(candidate, encoding, goal)
+    from mlplatform.ml.factors import Embedded
     from mlplatform.ml.network import NetworkTrainer
 
     if isinstance(candidate, TorchCandidate):
         require_extra("torch", ("torch",), candidate.name)
         from mlplatform.ml.torch_network import TorchNetwork
 
-        return NetworkTrainer(candidate, encoding.code_counts(), metric, TorchNetwork)
+        embedded = Embedded.of(encoding.features, encoding.code_counts(), candidate.embed)
+        return NetworkTrainer(candidate, encoding.code_counts(), goal, TorchNetwork, embedded)
     require_extra("keras", ("keras", "tensorflow"), candidate.name)
     from mlplatform.ml.keras_network import KerasNetwork
 
-    return NetworkTrainer(candidate, encoding.code_counts(), metric, KerasNetwork)
+    return NetworkTrainer(candidate, encoding.code_counts(), goal, KerasNetwork, Embedded())
 
 
-def _sklearn(candidate: SklearnCandidate, encoding: Encoding) -> Trainer:
+def _sklearn(candidate: SklearnCandidate, encoding: Encoding, goal: Goal) -> Trainer:
     if candidate.model == "logistic":
         from mlplatform.ml.linear import LinearTrainer
 
@@ -118,4 +159,4 @@ def _sklearn(candidate: SklearnCandidate, encoding: Encoding) -> Trainer:
 
     if candidate.model == "random_forest":
         return ForestTrainer(candidate, encoding.code_counts())
-    return BoostingTrainer(candidate, encoding.code_counts())
+    return BoostingTrainer(candidate, encoding.code_counts(), goal.level)

@@ -47,7 +47,7 @@ def trees_of_forest(forest: Any) -> list[Tree]:
 
 
 def trees_of_boosting(model: Any, rounds: int) -> list[Tree]:
-    """The first `rounds` trees of a fitted HistGradientBoostingClassifier of two classes without native categories."""
+    """The first `rounds` trees of fitted histogram boosting, of two classes or an amount, without native categories."""
     return [_corrector(predictors[0].nodes) for predictors in model._predictors[:rounds]]  # there is no public way
 
 

@@ -14,10 +14,10 @@ from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import QUERY, Examples
 from mlplatform.ml.metrics import Floats
 from mlplatform.ml.space import Space, draw, free
-from mlplatform.ml.trainer import Fit, Params, Scorer
+from mlplatform.ml.trainer import Fit, Goal, Params, Scorer
 from mlplatform.spec.candidate import LightGBMCandidate
 
-__all__ = ["TreesScorer", "TreesTrainer", "dataset", "directions", "predict", "repeatable", "stored"]
+__all__ = ["TreesScorer", "TreesTrainer"]
 
 FILE = "model.txt"
 FEW_ROWS = 1000
@@ -31,6 +31,8 @@ SPACE: Space = {
     "scale_pos_weight": (1.0, 4.0, True),
 }
 """Narrow on purpose: with few positives a short search over wide bounds finds what luck likes."""
+ORDER_SPACE: Space = {name: bounds for name, bounds in SPACE.items() if name != "scale_pos_weight"}
+AMOUNT_SPACE: Space = {**ORDER_SPACE, "num_leaves": (7, 63, True), "min_child_samples": (10, 200, True)}
 START: Params = {
     "learning_rate": 0.05,
     "num_leaves": 8,
@@ -60,11 +62,11 @@ class TreesScorer:
 
     def raw(self, rows: Floats) -> Floats:
         """Sum of the leaves, [n]."""
-        return predict(self.booster, rows, raw_score=True)
+        return _predict(self.booster, rows, raw_score=True)
 
     def contributions(self, rows: Floats) -> Floats:
         """TreeSHAP values (Lundberg et al., 2020) without the average, float64[n, f]."""
-        return predict(self.booster, rows, pred_contrib=True)[:, :-1]
+        return _predict(self.booster, rows, pred_contrib=True)[:, :-1]
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write LightGBM's text."""
@@ -72,14 +74,14 @@ class TreesScorer:
         return {}
 
 
-def predict(booster: lgb.Booster, rows: Floats, **what: bool) -> Floats:
+def _predict(booster: lgb.Booster, rows: Floats, **what: bool) -> Floats:
     """What LightGBM's `predict` gives for rows float64[n, f]."""
     # Waking a thread pool costs more than it saves on few rows: 0.1 ms with one thread, several ms with all.
     threads = 1 if len(rows) < FEW_ROWS else spare_threads()
     return np.asarray(booster.predict(rows, num_threads=threads, **what))
 
 
-def directions(candidate: LightGBMCandidate, encoding: Encoding) -> dict[str, list[int]]:
+def _directions(candidate: LightGBMCandidate, encoding: Encoding) -> dict[str, list[int]]:
     """The declared directions as LightGBM takes them."""
     up, down = candidate.increasing, candidate.decreasing
     if not up and not down:
@@ -87,12 +89,12 @@ def directions(candidate: LightGBMCandidate, encoding: Encoding) -> dict[str, li
     return {"monotone_constraints": [(name in up) - (name in down) for name in encoding.features]}
 
 
-def repeatable(seed: int) -> dict[str, float | int | str | bool]:
+def _repeatable(seed: int) -> dict[str, float | int | str | bool]:
     """Parameters with which the same input gives the same text on any number of threads."""
     return {"bagging_freq": 1, "deterministic": True, "force_row_wise": True, "seed": seed, "verbosity": -1}
 
 
-def stored(booster: lgb.Booster, threads: int) -> lgb.Booster:
+def _stored(booster: lgb.Booster, threads: int) -> lgb.Booster:
     """A booster cut to its best iteration and read back from its text."""
     text = booster.model_to_string(num_iteration=booster.best_iteration)
     # The only word of the text that depends on the machine.
@@ -101,31 +103,33 @@ def stored(booster: lgb.Booster, threads: int) -> lgb.Booster:
 
 @dataclass(frozen=True)
 class TreesTrainer:
-    """Log loss for classes; LambdaRank (Burges, 2010) for orders. Early stopping on the tune rows."""
+    """Log loss for classes, LambdaRank (Burges, 2010) for orders, pinball loss for quantiles.
+
+    Early stopping on the tune rows.
+    """
 
     candidate: LightGBMCandidate
     encoding: Encoding
-    metric: str
-    k: int | None = None
-    """Of an order: how many of the first places count; None: classes."""
+    goal: Goal
 
     def suggest(self, trial: Any) -> Params:
         """Shape, regularisation and class weight; what the declaration fixes is left alone."""
         return draw(trial, self._space(), self.candidate)
 
     def defaults(self) -> Params:
-        """Small trees, which vary least where positives are few; the search must beat them."""
+        """Small trees, which vary least where positives are few, larger ones for amounts; the search must beat them."""
+        start = START if self.goal.level is None else {**START, "num_leaves": 31, "min_child_samples": 40}
         space = self._space()
-        return free(self.candidate, {name: value for name, value in START.items() if name in space})
+        return free(self.candidate, {name: value for name, value in start.items() if name in space})
 
     def prepare(self, train: Examples, tune: Examples, threads: int) -> Fit:
         """Bin the rows once; each fit reuses the bins."""
         # Pre-filtering drops columns by min_child_samples, which the search changes under the same bins.
-        fixed = {**self._objective(), **repeatable(self.candidate.seed), **directions(self.candidate, self.encoding)}
+        fixed = {**self._objective(), **_repeatable(self.candidate.seed), **_directions(self.candidate, self.encoding)}
         binning: dict[str, Any] = {**fixed, "feature_pre_filter": False, "num_threads": threads}
         columns = sorted(self.encoding.code_counts())
-        learn = dataset(train, binning, columns)
-        watch = dataset(tune, binning, columns, reference=learn)
+        learn = _dataset(train, binning, columns)
+        watch = _dataset(tune, binning, columns, reference=learn)
 
         def fit(params: Params) -> Scorer:
             booster = lgb.train(
@@ -135,27 +139,31 @@ class TreesTrainer:
                 valid_sets=[watch],
                 callbacks=[lgb.early_stopping(self.candidate.early_stopping_rounds, verbose=False)],
             )
-            return TreesScorer(stored(booster, threads))
+            return TreesScorer(_stored(booster, threads))
 
         return fit
 
     def _space(self) -> Space:
-        """An order has no class weight."""
-        return SPACE if self.k is None else {name: b for name, b in SPACE.items() if name != "scale_pos_weight"}
+        """Only classes have a class weight."""
+        if self.goal.level is not None:
+            return AMOUNT_SPACE
+        return SPACE if self.goal.first_places is None else ORDER_SPACE
 
     def _objective(self) -> dict[str, Any]:
-        if self.k is None:
-            return {"objective": "binary", "metric": self.metric}
-        # Swaps among twice as many places are learned from as count: what stands just behind must be able to move up.
-        return {
-            "objective": "lambdarank",
-            "metric": "ndcg",
-            "eval_at": [self.k],
-            "lambdarank_truncation_level": 2 * self.k,
-        }
+        if self.goal.level is not None:
+            return {"objective": "quantile", "metric": "quantile", "alpha": self.goal.level}
+        if (places := self.goal.first_places) is not None:
+            # Twice as many places are learned from as count: what stands just behind must be able to move up.
+            return {
+                "objective": "lambdarank",
+                "metric": "ndcg",
+                "eval_at": [places],
+                "lambdarank_truncation_level": 2 * places,
+            }
+        return {"objective": "binary", "metric": self.goal.metric}
 
 
-def dataset(
+def _dataset(
     examples: Examples, params: dict[str, Any], categorical: list[int], reference: lgb.Dataset | None = None
 ) -> lgb.Dataset:
     """The rows binned; those of one request side by side, as LightGBM wants them."""

@@ -1,10 +1,10 @@
 """The models that compete: what each kind needs to be told, and the budget of its search."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from mlplatform.spec._base import Declared
+from mlplatform.spec._base import ColumnName, Declared
 from mlplatform.spec.by_kind import ByKind
 
 __all__ = [
@@ -28,11 +28,17 @@ class Tuning(Declared):
     """Most seconds."""
     seed: int = 7
     """Of the search."""
+    pruning: bool = True
+    """Give a trial up when its mean over the folds so far lies below the median of the trials that saw all of them."""
+    warm_start: bool = True
+    """Try the champion's parameters right after the defaults, where the champion is of the same kind."""
 
 
 class _AnyCandidate(Declared):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     """The asset is `candidate_<name>`."""
+    ignore: list[ColumnName] = []
+    """Features that this candidate does not see, though others do."""
     calibration: Literal["sigmoid", "isotonic", "conformal", "none"] | None = None
     """What is fitted on the tune part, so that answers come true. Probabilities: `sigmoid` (default) or `isotonic`.
     Forecasts: `conformal` (default), which widens the interval until it covers what it should. Or `none`."""
@@ -41,8 +47,7 @@ class _AnyCandidate(Declared):
 
     def refuses(self, task: str) -> str | None:
         """Why this candidate cannot learn a task of a kind; None where it can."""
-        if task == "forecast":
-            return "forecasts are learned by kind lightgbm and by kind sklearn with model ridge"
+        del task
         return None
 
 
@@ -67,11 +72,6 @@ class LightGBMCandidate(_Tuned):
     decreasing: list[str] = []
     """Features that can only lower it."""
 
-    def refuses(self, task: str) -> str | None:
-        """Trees learn every task: classes by log loss, orders by LambdaRank, each quantile by its own loss."""
-        del task
-        return None
-
     @model_validator(mode="after")
     def _directions_do_not_conflict(self) -> "LightGBMCandidate":
         if both := sorted(set(self.increasing) & set(self.decreasing)):
@@ -89,11 +89,14 @@ class SklearnCandidate(_Tuned):
     other, and stop on the tune rows. `ridge`: a linear model of an amount, for forecasts."""
 
     def refuses(self, task: str) -> str | None:
-        """A forecast needs a model of amounts, and nothing else does."""
-        if (task == "forecast") == (self.model == "ridge"):
-            return None
-        allowed = "ridge" if task == "forecast" else "logistic, random_forest, hist_gradient_boosting"
-        return f"model {self.model} cannot learn a {task} task; allowed: {allowed}"
+        """`logistic` and `random_forest` know classes alone, `ridge` amounts."""
+        able = self._AMOUNTS if task == "forecast" else self._CLASSES
+        return (
+            None if self.model in able else f"model {self.model} cannot learn a {task} task; allowed: {', '.join(able)}"
+        )
+
+    _AMOUNTS: ClassVar = ("ridge", "hist_gradient_boosting")
+    _CLASSES: ClassVar = ("logistic", "random_forest", "hist_gradient_boosting")
 
 
 class _NetworkCandidate(_Tuned):
@@ -112,6 +115,11 @@ class TorchCandidate(_NetworkCandidate):
 
     kind: Literal["torch"]
     """PyTorch."""
+    embed: list[ColumnName] = []
+    """Categorical features whose categories get a vector each, such as the person and the movie: the products of each
+    pair of them are added to the network's score, which sees the other features."""
+    embedding_width: PositiveInt = 16
+    """Numbers in each of these vectors."""
 
 
 class KerasCandidate(_NetworkCandidate):

@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
 from mlplatform.spec.by_kind import ByKind
+from mlplatform.spec.folds import FoldsInTime, FoldsOfGroups, GroupFolds, RollingOriginFolds, TimeFolds
 
 __all__ = ["Split", "SplitByGroup", "SplitByTime"]
 
@@ -27,8 +28,8 @@ class SplitByTime(Declared):
     """Days for early stopping and calibration."""
     test_days: PositiveInt
     """Days that no model has seen; candidates and champion are compared on them."""
-    folds: Annotated[int, Field(ge=2, le=20)] = 3
-    """Time-ordered cross-validation folds inside the train window, for the search."""
+    cross_validation: FoldsInTime = TimeFolds()
+    """Folds of the train part, for the search."""
 
     @property
     def span_days(self) -> int:
@@ -39,6 +40,26 @@ class SplitByTime(Declared):
     def group(self) -> str | None:
         """Rows count as independent of each other."""
         return None
+
+    @property
+    def keys(self) -> list[str]:
+        """Columns of the features that name groups."""
+        folds = self.cross_validation
+        return [folds.key] if isinstance(folds, GroupFolds) and folds.key else []
+
+    @model_validator(mode="after")
+    def _folds_are_possible(self) -> "SplitByTime":
+        declared = self.cross_validation
+        if isinstance(declared, GroupFolds) and declared.key is None:
+            raise ValueError("cross_validation of kind group needs `key`, the column that names the group")
+        needed = declared.folds * self.test_days + self.label_delay_days
+        if isinstance(declared, RollingOriginFolds) and self.train_days <= needed:
+            raise ValueError(
+                f"{declared.folds} folds of test_days {self.test_days} and a gap of label_delay_days "
+                f"{self.label_delay_days} leave nothing of train_days {self.train_days} to learn from; raise it above "
+                f"{needed} or declare fewer folds"
+            )
+        return self
 
 
 class SplitByGroup(Declared):
@@ -56,8 +77,8 @@ class SplitByGroup(Declared):
     """Share of the groups for early stopping and calibration."""
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the groups that no model has seen; the rest is for training."""
-    folds: Annotated[int, Field(ge=2, le=20)] = 3
-    """Cross-validation folds of the training groups, for the search."""
+    cross_validation: FoldsOfGroups = GroupFolds()
+    """Folds of the train part, for the search."""
     seed: int = 7
     """Another seed deals the groups anew, and a champion of the old seed can no longer be judged fairly."""
 
@@ -66,12 +87,27 @@ class SplitByGroup(Declared):
         """Column whose rows of one value belong together."""
         return self.key
 
+    @property
+    def keys(self) -> list[str]:
+        """Columns of the features that name groups."""
+        return [self.key]
+
     @model_validator(mode="after")
     def _something_is_left_to_learn_from(self) -> "SplitByGroup":
         if self.tune_share + self.test_share >= 1:
             raise ValueError(
                 f"tune_share {self.tune_share} and test_share {self.test_share} leave no group to train on; "
                 "together they must stay below 1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _folds_are_of_the_same_groups(self) -> "SplitByGroup":
+        declared = self.cross_validation
+        if isinstance(declared, GroupFolds) and declared.key not in (None, self.key):
+            raise ValueError(
+                f"cross_validation names the key {declared.key}, the split {self.key}: rows of one {self.key} would be "
+                "learned from and validated on; leave the key of cross_validation out"
             )
         return self
 

@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
-from mlplatform.spec.candidate import Candidate, EnsembleCandidate, LightGBMCandidate
+from mlplatform.spec.candidate import Candidate, EnsembleCandidate, LightGBMCandidate, TorchCandidate
+from mlplatform.spec.cleaning import CleaningPolicy, NumericCleaning, policies_by_column
+from mlplatform.spec.folds import StratifiedFolds
 from mlplatform.spec.split import Split
 from mlplatform.spec.task import ForecastTask, Task
 
@@ -102,6 +104,9 @@ class Training(_Unique):
     """Feature columns the models see, in this order."""
     categorical: list[ColumnName] = []
     """Those of `features` that hold categories, not amounts."""
+    cleaning: list[CleaningPolicy] = []
+    """What happens to values before a model sees them; what that needs to know is learned from training rows only, in
+    each fold of the search anew. Left out, values come to the models as they are."""
     split: Split
     """Who learns from which rows, and who is judged on which."""
     gates: Gates
@@ -130,10 +135,33 @@ class Training(_Unique):
         return self
 
     @model_validator(mode="after")
+    def _what_is_ignored_or_embedded_is_there(self) -> "Training":
+        for candidate in self.candidates:
+            if unknown := sorted(set(candidate.ignore) - set(self.features)):
+                raise ValueError(
+                    f"{candidate.name} ignores {', '.join(unknown)}; allowed are features: {', '.join(self.features)}"
+                )
+            if set(candidate.ignore) >= set(self.features):
+                raise ValueError(f"{candidate.name} ignores every feature; leave it one")
+            if candidate.ignore and isinstance(candidate, EnsembleCandidate):
+                raise ValueError(f"{candidate.name} blends what its members see; let them ignore features")
+            seen = [name for name in self.categorical if name not in candidate.ignore]
+            embedded = candidate.embed if isinstance(candidate, TorchCandidate) else []
+            if unknown := sorted(set(embedded) - set(seen)):
+                raise ValueError(
+                    f"{candidate.name} embeds {', '.join(unknown)}; allowed are categorical features that it does not "
+                    f"ignore: {', '.join(seen) or 'none'}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _the_anchor_is_a_feature(self) -> "Training":
         anchor = self.task.anchor if isinstance(self.task, ForecastTask) else None
         if anchor is not None and (anchor not in self.features or anchor in self.categorical):
             raise ValueError(f"task.anchor is {anchor}, which is no amount among the features; add it to `features`")
+        for candidate in self.candidates:
+            if anchor in candidate.ignore:
+                raise ValueError(f"{candidate.name} ignores {anchor}, which task.anchor lets forecasts start from")
         return self
 
     @model_validator(mode="after")
@@ -143,6 +171,34 @@ class Training(_Unique):
                 f"categorical names {', '.join(unknown)}; allowed are features: {', '.join(self.features)}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _cleaning_names_features(self) -> "Training":
+        policies = policies_by_column(self.cleaning, self.features, self.categorical)
+        anchor = policies.get(str(self.task.anchor)) if isinstance(self.task, ForecastTask) else None
+        if isinstance(anchor, NumericCleaning) and anchor.scale != "none":
+            raise ValueError(
+                f"cleaning scales the anchor of the task, {self.task.anchor}, which must keep the unit of the label; "  # type: ignore[union-attr]
+                "give it a policy without `scale`"
+            )
+        means = {name for name, policy in policies.items() if policy.kind == "target"}
+        for candidate in self.candidates:
+            if isinstance(candidate, TorchCandidate) and (lost := sorted(means & set(candidate.embed))):
+                raise ValueError(
+                    f"{candidate.name} embeds {', '.join(lost)}, which cleaning turns into mean labels; leave out one"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _folds_suit_the_labels(self) -> "Training":
+        if isinstance(self.split.cross_validation, StratifiedFolds) and self.task.kind == "forecast":
+            raise ValueError("stratified folds need labels 0 and 1, a forecast has amounts; declare kind group")
+        return self
+
+    @property
+    def policies(self) -> dict[str, CleaningPolicy]:
+        """The cleaning policy of each feature that has one."""
+        return policies_by_column(self.cleaning, self.features, self.categorical)
 
     @model_validator(mode="after")
     def _directions_name_features(self) -> "Training":

@@ -11,6 +11,7 @@ from mlplatform.stages.ensemble import ensemble_asset
 from mlplatform.stages.naming import asset_key
 from mlplatform.stages.trained import TRAINED_ON, candidate_attributes, record, require_same_split, search_log
 from mlplatform.stages.training_set import AS_OF
+from mlplatform.stages.warm_start import champion_params
 
 __all__ = ["candidate_asset"]
 
@@ -33,7 +34,8 @@ def candidate_asset(uc: Declaration, candidate: Candidate) -> dg.AssetsDefinitio
         frozen = recorded_metadata(context.instance, asset_key(uc, "training_set"), context.run_id)
         require_same_split(uc, frozen)
         tags = {TRAINED_ON: str(frozen[SNAPSHOT]), AS_OF: str(frozen[AS_OF])}
-        log = search_log(uc, candidate, frozen)
+        warm = champion_params(uc, candidate, tracking, context.log.info)
+        log = search_log(uc, candidate, frozen, warm)
         with tracking.run(context, uc.spec.name, candidate.name, tags) as mlflow:
             result = train_candidate(
                 training_set,
@@ -43,7 +45,10 @@ def candidate_asset(uc: Declaration, candidate: Candidate) -> dg.AssetsDefinitio
                 as_of=pd.Timestamp(frozen[AS_OF]),
                 progress=lambda trial, value: context.log.info(f"trial {trial}: {value:.4f}"),
                 log=log,
+                earlier=warm.params if warm else None,
+                note=context.log.info,
             )
+            mlflow.log_params({"warm_start": f"{uc.spec.name}@{warm.version}" if warm else "none"})
             recorded = record(mlflow, uc, candidate, result, training_set, frozen, tags)
         log.unlink(missing_ok=True)
         return recorded

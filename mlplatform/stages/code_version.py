@@ -14,15 +14,16 @@ from pydantic import BaseModel
 __all__ = ["code_version"]
 
 _PACKAGE = Path(__file__).parent.parent
+_Fields = set[str] | dict[str, Any]
 
 
-def code_version(*code: str | Path, declared: BaseModel | None = None, without: set[str] | None = None) -> str:
+def code_version(*code: str | Path, declared: BaseModel | None = None, without: _Fields | None = None) -> str:
     """Twelve hexadecimal digits of SHA-256.
 
     Args:
         code: files or folders of Python code, as paths or as names below the package (`ml`, `stages/raw.py`).
         declared: the part of the declaration that the stage reads.
-        without: names of the fields of `declared` that the stage does not read.
+        without: names of the fields of `declared` that the stage does not read; a mapping also names fields of fields.
     """
     told: dict[str, Any] = declared.model_dump(exclude=without) if declared else {}
     digest = hashlib.sha256(repr(told).encode())

@@ -84,8 +84,7 @@ def _require_features(uc: Declaration, parsed: Path) -> None:
     name = f"{uc.spec.name}_features"
     columns = next((list(model["columns"]) for model in models if model["name"] == name), [])
     training = uc.spec.training
-    grouped = [training.split.group] if training.split.group else []
-    declared = [*training.features, *training.gates.slices, *grouped]
+    declared = [*training.features, *training.gates.slices, *training.split.keys]
     # A model that documents no columns says nothing of which there are.
     unknown = sorted(set(declared) - set(columns)) if columns else []
     if unknown:

@@ -12,6 +12,7 @@ from mlplatform.stages.trained import (
     TRAINED_ON,
     candidate_attributes,
     candidate_stage,
+    recipe_of,
     record,
     require_same_split,
     trained_models,
@@ -49,6 +50,7 @@ def ensemble_asset(uc: Declaration, candidate: EnsembleCandidate) -> dg.AssetsDe
                 event_time=uc.spec.event_time,
                 as_of=pd.Timestamp(frozen[AS_OF]),
             )
-            return record(mlflow, uc, candidate, result, training_set, frozen, tags)
+            recipes = [recipe_of(tracking, each.run_id) for each in trained.values()]
+            return record(mlflow, uc, candidate, result, training_set, frozen, tags, recipes)
 
     return blended

@@ -5,41 +5,44 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlplatform.errors import TrainingError
+from mlplatform.errors import ArtifactError, TrainingError
 from mlplatform.home import Home
 from mlplatform.resources.lake import SNAPSHOT, recorded_metadata
 from mlplatform.resources.tracking import MODEL_FOLDER, Tracking
 from mlplatform.spec import Candidate, Declaration, EnsembleCandidate
+from mlplatform.spec.cleaning import describe_cleaning
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import AssetAttributes, asset_attributes, asset_key
 from mlplatform.stages.pictures import picture
-from mlplatform.stages.training_set import AS_OF, CONTENT_SHA256, SPLIT
+from mlplatform.stages.training_set import AS_OF, CONTENT_SHA256, SPLIT, split_version
+from mlplatform.stages.warm_start import RECIPE_FILE, WarmStart
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mlplatform.ml.model import Model
+    from mlplatform.ml.recipe import Recipe
     from mlplatform.ml.train import TrainedCandidate
 
 __all__ = [
     "DATASET_FILE",
     "IMPORTANCE_FILE",
     "MLFLOW_RUN",
-    "RECIPE_FILE",
     "TRAINED_ON",
     "TRAINING_CODE",
     "TRAINING_SECONDS",
     "Trained",
     "candidate_attributes",
     "candidate_stage",
+    "recipe_of",
     "record",
     "require_same_split",
     "search_log",
@@ -49,11 +52,11 @@ __all__ = [
 
 CONTRACT_FILE = "contract.json"
 DATASET_FILE = "dataset.json"
-RECIPE_FILE = "recipe.json"
+TRIALS_FILE = "trials.json"
 FEATURE_QUERY_FILE = "feature_query.json"
 IMPORTANCE_FILE = "importance.json"
 _EXPLAINED_ROWS = 800
-_CODE = ("stages/candidate.py", "stages/ensemble.py", "stages/trained.py")
+_CODE = ("stages/candidate.py", "stages/ensemble.py", "stages/trained.py", "stages/warm_start.py")
 
 MLFLOW_RUN = "mlflow_run_id"
 TRAINED_ON = "training_snapshot"
@@ -115,13 +118,15 @@ def trained_models(
     return trained
 
 
-def search_log(uc: Declaration, candidate: Candidate, frozen: Mapping[str, Any]) -> Path:
+def search_log(uc: Declaration, candidate: Candidate, frozen: Mapping[str, Any], warm: WarmStart | None = None) -> Path:
     """Where the search of a candidate on a training set keeps its trials, until its model is recorded.
 
-    A run that is killed leaves the file; the next one on the same rows, code and declaration goes on with it.
+    A run that is killed leaves the file; the next one on the same rows, code, declaration and warm start goes on with
+    it.
     """
     code = [_code_version(uc, candidate), _declared_version(uc, candidate), *_libraries()]
-    depends = f"{' '.join(code)} {frozen[CONTENT_SHA256]} {frozen[AS_OF]}"
+    began = json.dumps(warm.params, sort_keys=True) if warm else ""
+    depends = f"{' '.join(code)} {frozen[CONTENT_SHA256]} {frozen[AS_OF]} {began}"
     digest = hashlib.sha256(depends.encode()).hexdigest()[:16]
     return Home.current().tuning / f"{uc.spec.name}-{candidate.name}-{digest}.jsonl"
 
@@ -134,13 +139,19 @@ def record(
     rows: "pd.DataFrame",
     frozen: Mapping[str, Any],
     tags: Mapping[str, str],
+    members: Sequence["Recipe"] = (),
 ) -> dg.MaterializeResult[Any]:
     """Model, figures and pictures into the open MLflow run; what the UI shows as the result.
 
-    `rows`: the training set; `frozen`: its recorded metadata.
+    `rows`: the training set; `frozen`: its recorded metadata; `members`: recipes of what an ensemble blends.
     """
+    from mlplatform.ml.recipe import Recipe
+
     pictures = _pictures(uc, result, rows)
+    training = uc.spec.training
+    recipe = Recipe(candidate, training, result.params, uc.spec.event_time, str(frozen[AS_OF]), tuple(members))
     _log(mlflow, uc, candidate, result, pictures, frozen)
+    mlflow.log_dict(recipe.to_json(), RECIPE_FILE)
     told = _metadata(result, mlflow.active_run().info.run_id, tags, pictures)
     return dg.MaterializeResult(metadata=told | {DECLARED: _declared_version(uc, candidate)})
 
@@ -166,7 +177,7 @@ def require_same_split(uc: Declaration, frozen: Mapping[str, Any]) -> None:
     Raises:
         TrainingError: the declared split was edited since the training set was frozen.
     """
-    if frozen[SPLIT] != code_version(declared=uc.spec.training.split):
+    if frozen[SPLIT] != split_version(uc.spec.training.split):
         key = asset_key(uc, "training_set").to_user_string()
         raise TrainingError(f"{key} was cut by another split than the one declared today; materialise it again")
 
@@ -214,11 +225,12 @@ def _log(
     for part, judged in (("tune", result.tune), ("test", result.test)):
         mlflow.log_metrics({f"{part}_{name}": value for name, value in judged.flat().items()})
     for trial in result.trials:
-        mlflow.log_metric("trial_value", trial.value, step=trial.number)
+        if not trial.pruned:
+            mlflow.log_metric("trial_value", trial.value, step=trial.number)
+    mlflow.log_dict({"trials": [asdict(trial) for trial in result.trials]}, TRIALS_FILE)
     mlflow.log_metric(TRAINING_SECONDS, result.seconds)
     mlflow.log_params({"answers": task_for(uc.spec.training.task).levels, "features": ", ".join(result.model.features)})
     mlflow.log_dict({name: v for name, v in frozen.items() if isinstance(v, str | int | float)}, DATASET_FILE)
-    mlflow.log_dict(_recipe(uc, candidate, result, frozen), RECIPE_FILE)
     with tempfile.TemporaryDirectory(prefix="mlplatform-model-") as made:
         folder = Path(made)
         result.model.save(folder / MODEL_FOLDER)
@@ -231,13 +243,20 @@ def _log(
         mlflow.log_artifacts(str(folder))
 
 
-def _recipe(
-    uc: Declaration, candidate: Candidate, result: "TrainedCandidate", frozen: Mapping[str, Any]
-) -> dict[str, Any]:
+def recipe_of(tracking: Tracking, run_id: str) -> "Recipe":
+    """What a run kept, enough to train its model again.
+
+    Raises:
+        ArtifactError: there is none, or a field of it means nothing today.
+    """
+    from pydantic import ValidationError
+
     from mlplatform.ml.recipe import Recipe
 
-    recipe = Recipe(candidate, uc.spec.training, result.params, uc.spec.event_time, str(frozen[AS_OF]))
-    return recipe.to_json()
+    try:
+        return Recipe.from_json(json.loads(tracking.artifact(run_id, RECIPE_FILE).read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise ArtifactError(f"the recipe of run {run_id} was written by another version: {error}") from error
 
 
 def _declared(uc: Declaration, candidate: Candidate) -> dict[str, Any]:
@@ -250,6 +269,7 @@ def _declared(uc: Declaration, candidate: Candidate) -> dict[str, Any]:
         **getattr(candidate, "params", {}),
         **{name: text for name, text in lists.items() if text},
         **{f"tuning_{name}": value for name, value in budget.items()},
+        "cleaning": describe_cleaning(uc.spec.training.policies),
         **{f"task_{name}": str(value) for name, value in uc.spec.training.task.model_dump().items()},
         "calibration": uc.spec.training.calibration(candidate),
         "code_version": _code_version(uc, candidate),
@@ -268,6 +288,7 @@ def _metadata(
         **tags,
         TRAINING_SECONDS: round(result.seconds, 2),
         "trials": len(result.trials),
+        "trials_pruned": sum(trial.pruned for trial in result.trials),
         "params": dg.MetadataValue.json(dict(result.params)),
         "boundaries": dg.MetadataValue.json(dict(result.boundaries)),
         **{f"test_{name}": round(value, 6) for name, value in figures.items()},

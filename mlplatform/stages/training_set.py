@@ -10,7 +10,7 @@ import dagster as dg
 from mlplatform.errors import TrainingError
 from mlplatform.lake.lake import Lake
 from mlplatform.resources.lake import LakeResource
-from mlplatform.spec import Declaration, SplitByGroup
+from mlplatform.spec import Declaration, Split, SplitByGroup
 from mlplatform.stages.clock import AS_OF_TAG, as_of_run, newest_day_end
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.contract import CONTRACT_CHECK, Tally, contract_file, quarantine
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from mlplatform.contracts.check import Checked
 
-__all__ = ["AS_OF", "CONTENT_SHA256", "SPLIT", "training_set_asset"]
+__all__ = ["AS_OF", "CONTENT_SHA256", "SPLIT", "split_version", "training_set_asset"]
 
 AS_OF = "as_of"
 """Metadata key: the moment the training set was frozen at."""
@@ -30,6 +30,11 @@ CONTENT_SHA256 = "content_sha256"
 """Metadata key: hash of its rows."""
 SPLIT = "split"
 """Metadata key: the version of the declared split that it was cut by."""
+_FOLDS = {"cross_validation": True}
+_NOT_READ = {
+    **dict.fromkeys(("candidates", "features", "categorical", "cleaning", "task", "gates"), True),
+    "split": _FOLDS,
+}
 
 
 def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
@@ -41,7 +46,7 @@ def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
         "stages/training_set.py",
         contract_file(uc),
         declared=uc.spec.training,
-        without={"candidates", "features", "categorical", "task", "gates"},
+        without=_NOT_READ,
     )
 
     @dg.asset(
@@ -73,7 +78,7 @@ def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
                 AS_OF: moment.isoformat(),
                 "features_snapshot": snapshot,
                 CONTENT_SHA256: digest,
-                SPLIT: code_version(declared=uc.spec.training.split),
+                SPLIT: split_version(uc.spec.training.split),
                 "parts": dg.MetadataValue.table(_parts(uc, frozen)),
             },
             data_version=dg.DataVersion(digest[:16]),
@@ -81,6 +86,11 @@ def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
         )
 
     return training_set
+
+
+def split_version(split: Split) -> str:
+    """Of what decides which row lies in which part; folds are a matter of the search."""
+    return code_version(declared=split, without=_FOLDS)
 
 
 _DESCRIPTION = "Labelled features that passed the contract, frozen at `as_of`: split into train, tune and test."

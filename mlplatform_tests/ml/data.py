@@ -14,6 +14,7 @@ from mlplatform.spec.candidate import (
     TorchCandidate,
     Tuning,
 )
+from mlplatform.spec.folds import TimeFolds
 from mlplatform.spec.split import SplitByTime
 from mlplatform.spec.task import BinaryTask, Costs
 from mlplatform.spec.training import Gates, Training
@@ -91,7 +92,9 @@ def training(*candidates: Candidate, **gates: object) -> Training:
         task=BinaryTask(costs=Costs(false_positive=5, false_negative=100)),
         features=FEATURES,
         categorical=["channel"],
-        split=SplitByTime(label_delay_days=3, train_days=30, tune_days=12, test_days=12, folds=2),
+        split=SplitByTime(
+            label_delay_days=3, train_days=30, tune_days=12, test_days=12, cross_validation=TimeFolds(folds=2)
+        ),
         candidates=list(candidates) or [trees()],
         gates=Gates.model_validate({"floor": 0.1, "bootstrap_samples": 50} | gates),
     )

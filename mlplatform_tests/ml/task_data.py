@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from mlplatform.spec.candidate import Candidate, LightGBMCandidate, SklearnCandidate
+from mlplatform.spec.folds import TimeFolds
 from mlplatform.spec.split import SplitByTime
 from mlplatform.spec.task import ForecastTask, RankingTask
 from mlplatform.spec.training import Gates, Training
@@ -13,6 +14,7 @@ __all__ = ["forecast_rows", "forecast_training", "order_rows", "order_training",
 
 DAYS = 120
 SEASON = 7
+TWO_FOLDS = TimeFolds(folds=2)
 
 
 def small_trees(**changes: object) -> LightGBMCandidate:
@@ -69,7 +71,7 @@ def forecast_training(*candidates: Candidate, anchor: str | None = None, **gates
         ),
         features=["series", "horizon", "promotion", "same_weekday", "weekday"],
         categorical=["series"],
-        split=SplitByTime(label_delay_days=7, train_days=60, tune_days=14, test_days=14, folds=2),
+        split=SplitByTime(label_delay_days=7, train_days=60, tune_days=14, test_days=14, cross_validation=TWO_FOLDS),
         candidates=list(candidates) or [small_trees()],
         gates=Gates.model_validate({"floor": 0.05, "bootstrap_samples": 50} | gates),
     )
@@ -100,7 +102,7 @@ def order_training(*candidates: Candidate, **gates: object) -> Training:
     return Training(
         task=RankingTask(kind="ranking", query="request_id", item="item", k=5),
         features=["near", "popular", "noise"],
-        split=SplitByTime(label_delay_days=1, train_days=60, tune_days=15, test_days=15, folds=2),
+        split=SplitByTime(label_delay_days=1, train_days=60, tune_days=15, test_days=15, cross_validation=TWO_FOLDS),
         candidates=list(candidates) or [small_trees()],
         gates=Gates.model_validate({"floor": 0.1, "bootstrap_samples": 50} | gates),
     )

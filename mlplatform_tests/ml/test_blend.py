@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlplatform.errors import ArtifactError, TrainingError
-from mlplatform.ml.blend import blend_weights
+from mlplatform.ml.blend_weights import blend_weights  #
 from mlplatform.ml.metrics import Floats
 from mlplatform.ml.model import Model
 from mlplatform.ml.train import TrainedCandidate

@@ -6,6 +6,7 @@ from mlplatform.errors import TrainingError
 from mlplatform.ml.calibration import Isotonic, Sigmoid
 from mlplatform.ml.examples import Examples, row_groups, row_weights
 from mlplatform.ml.train import train_candidate
+from mlplatform.spec.folds import GroupFolds
 from mlplatform.spec.split import SplitByGroup
 from mlplatform_tests.ml.data import AS_OF, labelled_rows, linear, training
 
@@ -61,7 +62,8 @@ def test_a_model_is_right_about_the_whole_when_labels_of_one_class_are_known_mor
     rows = labelled_rows(30_000).assign(person=range(30_000), weight=1.0)
     lost = (rows["label"] == 0) & (np.arange(len(rows)) % 2 == 0)
     known = rows[~lost].assign(weight=lambda r: np.where(r["label"] == 0, 2.0, 1.0))
-    plain = training().model_copy(update={"split": SplitByGroup(kind="group", key="person", folds=2)})
+    split = SplitByGroup(kind="group", key="person", cross_validation=GroupFolds(folds=2))
+    plain = training().model_copy(update={"split": split})
     weighted = plain.model_copy(update={"weight": "weight"})
     without, with_ = (
         train_candidate(known, linear(), each, event_time="event_time", as_of=AS_OF).model for each in (plain, weighted)

@@ -10,16 +10,24 @@ from PIL import Image
 
 from mlplatform.errors import TrainingError
 from mlplatform.ml.compare import compare
+from mlplatform.ml.ensemble import train_ensemble
 from mlplatform.ml.heads import Quantiles
 from mlplatform.ml.model import Model
 from mlplatform.ml.task_plots import CARD_PICTURES, task_pictures
 from mlplatform.ml.tasks import Forecast, task_for
 from mlplatform.ml.train import TrainedCandidate, labelled_examples, train_candidate
-from mlplatform.spec.candidate import SearchedCandidate
-from mlplatform_tests.ml.data import AS_OF
+from mlplatform.spec.candidate import EnsembleCandidate, SearchedCandidate
+from mlplatform_tests.ml.data import AS_OF, boosting, keras_network, torch_network
 from mlplatform_tests.ml.task_data import forecast_rows, forecast_training, ridge, small_trees
 
-KINDS = {"trees": small_trees(), "ridge": ridge()}
+KINDS = {
+    "trees": small_trees(),
+    "ridge": ridge(),
+    "boosting": boosting(),
+    "torch": torch_network(),
+    "keras": keras_network(),
+}
+EXTRAS = {"torch": "torch", "keras": "tensorflow"}
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +42,8 @@ def train(rows: pd.DataFrame, candidate: SearchedCandidate, anchor: str | None =
 
 @pytest.fixture(scope="module", params=list(KINDS))
 def trained(request: pytest.FixtureRequest, rows: pd.DataFrame) -> TrainedCandidate:
+    if request.param in EXTRAS:
+        pytest.importorskip(EXTRAS[request.param], reason=f"the extra {request.param} is not installed")
     return train(rows, KINDS[request.param])
 
 
@@ -47,7 +57,7 @@ test_rows.__test__ = False  # type: ignore[attr-defined]
 
 def test_a_forecast_beats_the_naive_one_and_its_interval_covers_what_it_should(trained: TrainedCandidate) -> None:
     figures = trained.test.figures
-    assert figures["skill"].low > (0.1 if trained.name == "trees" else -0.05)
+    assert figures["skill"].low > (0.1 if trained.name in ("trees", "boosting") else -0.05)
     assert figures["wape"].value < figures["wape_naive"].value
     assert 0.7 < figures["coverage"].value < 0.95
 
@@ -87,6 +97,18 @@ def test_an_anchored_model_explains_its_anchor(rows: pd.DataFrame) -> None:
     parts, raw = model.explain(matrix).sum(axis=1), model.scorer.raw(matrix)[:, 1]
     # SHAP values add up to the answer less one constant.
     assert raw - parts == pytest.approx(np.full(50, (raw - parts)[0]), abs=1e-6)
+
+
+def test_a_blend_of_forecasters_is_as_good_as_its_members(rows: pd.DataFrame) -> None:
+    members = {name: train(rows, KINDS[name]) for name in ("trees", "boosting")}
+    candidate = EnsembleCandidate(name="blend", kind="ensemble")
+    training = forecast_training(*(KINDS[name] for name in members), candidate)
+    models = {name: found.model for name, found in members.items()}
+    found = train_ensemble(rows, candidate, models, training, event_time="event_time", as_of=AS_OF)
+    skills = [member.test.figures["skill"].value for member in members.values()]
+    assert found.test.figures["skill"].value > min(skills) - 0.01
+    assert sum(float(weight) for weight in found.params.values()) == pytest.approx(1)
+    assert found.model.explain(found.model.matrix(rows.head(5))).shape == (5, 5)
 
 
 @given(st.lists(st.floats(0, 1000), min_size=40, max_size=120), st.floats(-5, 5), st.floats(0.1, 3))
@@ -169,8 +191,9 @@ def test_a_missing_naive_column_is_named(rows: pd.DataFrame) -> None:
 
 
 def test_forecasters_are_compared_by_skill_and_their_coverage_is_a_gate(rows: pd.DataFrame) -> None:
-    models = {name: train(rows, candidate).model for name, candidate in KINDS.items()}
-    training = forecast_training(*KINDS.values(), max_latency_ms=500, slices=["series"], max_calibration_error=0.2)
+    kinds = {name: KINDS[name] for name in ("trees", "ridge")}
+    models = {name: train(rows, candidate).model for name, candidate in kinds.items()}
+    training = forecast_training(*kinds.values(), max_latency_ms=500, slices=["series"], max_calibration_error=0.2)
     found = compare(models, None, test_rows(rows), training, event_time="event_time")
     assert found.metric == "skill"
     assert found.winner == found.challengers[0].name

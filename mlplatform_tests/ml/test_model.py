@@ -17,6 +17,7 @@ from mlplatform.ml.metrics import expected_calibration_error
 from mlplatform.ml.model import Model
 from mlplatform.ml.threshold import cost_threshold
 from mlplatform.ml.train import TrainedCandidate
+from mlplatform.ml.trainer import Goal
 from mlplatform.ml.trees import TreesTrainer
 from mlplatform.spec.task import Costs
 from mlplatform_tests.ml.data import AS_OF, linear, trees
@@ -119,19 +120,22 @@ def test_onnx_scores_equal_scikit_learn(rows: pd.DataFrame) -> None:
     assert scorer.raw(examples.rows) == pytest.approx(peer.decision_function(standard), abs=1e-9)
 
 
-def test_a_column_without_values_or_without_variation_does_no_harm(rows: pd.DataFrame) -> None:
-    frame = rows.assign(empty=np.nan, constant=3.0)
+@pytest.mark.parametrize("constant", [3.0, 0.1])
+def test_a_column_without_values_or_without_variation_does_no_harm(rows: pd.DataFrame, constant: float) -> None:
+    frame = rows.assign(empty=np.nan, constant=constant)
     encoding = Encoding.learn(frame, ["rate", "empty", "constant"], [])
     examples = Examples(encoding.matrix(frame), frame["label"].to_numpy())
     scorer = LinearTrainer(linear(params={}), {}).prepare(examples, examples, 1)({"C": 1.0, "balanced": True})
     assert np.isfinite(scorer.raw(examples.rows)).all()
     assert scorer.contributions(examples.rows)[:, 1:] == pytest.approx(0)
+    moved = examples.rows + np.array([0.0, 0.0, 1.0])
+    assert scorer.raw(moved) == pytest.approx(scorer.raw(examples.rows))
 
 
 def test_trees_do_not_depend_on_the_number_of_threads(rows: pd.DataFrame, tmp_path: Path) -> None:
     encoding = Encoding.learn(rows, ["amount", "rate"], [])
     examples = Examples(encoding.matrix(rows), rows["label"].to_numpy())
-    trainer = TreesTrainer(trees(rounds=5), encoding, "auc")
+    trainer = TreesTrainer(trees(rounds=5), encoding, Goal("auc"))
     for threads in (1, max(2, available_cores())):
         (tmp_path / str(threads)).mkdir()
         trainer.prepare(examples, examples, threads)(trainer.defaults()).save(tmp_path / str(threads))
@@ -145,7 +149,7 @@ def test_a_declared_direction_holds_for_every_row_even_against_the_data(
 ) -> None:
     encoding = Encoding.learn(rows, ["amount", "rate", "channel"], ["channel"])
     examples = Examples(encoding.matrix(rows), rows["label"].to_numpy())
-    trainer = TreesTrainer(trees(rounds=20, **{direction: ["rate"]}), encoding, "auc")
+    trainer = TreesTrainer(trees(rounds=20, **{direction: ["rate"]}), encoding, Goal("auc"))
     scorer = trainer.prepare(examples, examples, 1)(trainer.defaults())
     row = np.repeat(examples.rows[:100], 50, axis=0)
     row[:, 1] = np.tile(np.linspace(-3, 3, 50), 100)

@@ -14,7 +14,7 @@ from mlplatform.ml.network import Batches, Network, Settings
 from mlplatform.ml.network_form import forward
 from mlplatform.ml.trainer import Fit, Trainer, trainer_for
 from mlplatform_tests.ml.conftest import EXTRAS
-from mlplatform_tests.ml.data import CANDIDATES, FEATURES
+from mlplatform_tests.ml.data import CANDIDATES, FEATURES, training
 
 
 @pytest.fixture(scope="module", params=list(EXTRAS))
@@ -33,7 +33,7 @@ def examples(rows: pd.DataFrame) -> Examples:
 def prepare(kind: str, examples: Examples, rows: pd.DataFrame) -> Callable[..., tuple[Trainer, Fit]]:
     def prepared(**changes: object) -> tuple[Trainer, Fit]:
         candidate = CANDIDATES[kind](**{"epochs": 3, **changes})
-        trainer = trainer_for(candidate, Encoding.learn(rows, FEATURES, ["channel"]), "auc")
+        trainer = trainer_for(candidate, Encoding.learn(rows, FEATURES, ["channel"]), "auc", training().task)
         half = np.arange(len(examples)) < len(examples) // 2
         return trainer, trainer.prepare(examples.at(half), examples.at(~half), 1)
 
@@ -106,7 +106,7 @@ def test_weights_of_rows_count(kind: str) -> None:
     weights = np.where(labels == 1, 3.0, 1.0).astype(np.float32)
     network = network_of(kind, Settings((2, 4), 5e-2, 0.0, 0.0, seed=1))
     for _ in range(25):
-        network.learn(Batches(inputs, labels, weights, 8))
+        network.learn(Batches(inputs, np.empty((len(labels), 0), dtype=np.int64), labels, weights, 8))
     assert forward(network.layers(), np.zeros((1, 2))) == pytest.approx(np.log(3), abs=0.02)
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlplatform.ml.factors import Embedded
 from mlplatform.ml.metrics import Floats
 from mlplatform.ml.network_form import CLIP, Inputs, Layers, forward, network_to_onnx
 from mlplatform.ml.onnx_scorer import OnnxScorer
@@ -28,7 +29,7 @@ def layers_of(*widths: int) -> Layers:
 
 
 LAYERS = layers_of(INPUTS.design(LEARNED).shape[1], 16, 8, 1)
-SCORER = OnnxScorer.of(network_to_onnx(INPUTS, LAYERS), (0.0,) * 4)
+SCORER = OnnxScorer.of(network_to_onnx(INPUTS, LAYERS, Embedded(), []), (0.0,) * 4)
 
 
 @settings(max_examples=60, deadline=None)

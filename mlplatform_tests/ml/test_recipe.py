@@ -10,7 +10,7 @@ from mlplatform.ml.recipe import Recipe, compare_models
 from mlplatform.ml.train import TrainedCandidate
 from mlplatform.spec.candidate import EnsembleCandidate
 from mlplatform_tests.ml.conftest import train
-from mlplatform_tests.ml.data import AS_OF, CANDIDATES, training, trees
+from mlplatform_tests.ml.data import AS_OF, CANDIDATES, training
 
 
 def recipe_of(trained: TrainedCandidate, name: str) -> Recipe:
@@ -38,8 +38,31 @@ def test_a_model_of_other_rows_is_told_apart(
     assert likeness.largest_difference > 0
 
 
-def test_a_blend_says_that_it_cannot_be_rebuilt_alone(rows: pd.DataFrame) -> None:
-    blend = EnsembleCandidate(kind="ensemble", name="blend")
-    recipe = replace(Recipe(trees(), training(), {}, "event_time", AS_OF.isoformat()), candidate=blend)
-    with pytest.raises(TrainingError, match=r"blend is a blend of .* cannot be rebuilt alone"):
+def blend_recipe(trained_blend: TrainedCandidate, trees: TrainedCandidate, linear: TrainedCandidate) -> Recipe:
+    members = (recipe_of(trees, "trees"), recipe_of(linear, "linear"))
+    candidate = EnsembleCandidate(kind="ensemble", name="blend")
+    return Recipe(candidate, training(), trained_blend.params, "event_time", AS_OF.isoformat(), members)
+
+
+def test_a_blend_is_rebuilt_with_its_members(
+    rows: pd.DataFrame,
+    trained_blend: TrainedCandidate,
+    trained_trees: TrainedCandidate,
+    trained_linear: TrainedCandidate,
+    tmp_path: Path,
+) -> None:
+    trained_blend.model.save(tmp_path)
+    recipe = blend_recipe(trained_blend, trained_trees, trained_linear)
+    again = Recipe.from_json(json.loads(json.dumps(recipe.to_json())))
+    assert compare_models(tmp_path, again.train(rows), rows).identical
+
+
+def test_a_blend_without_the_recipes_of_its_members_says_so(
+    rows: pd.DataFrame,
+    trained_blend: TrainedCandidate,
+    trained_trees: TrainedCandidate,
+    trained_linear: TrainedCandidate,
+) -> None:
+    recipe = replace(blend_recipe(trained_blend, trained_trees, trained_linear), members=())
+    with pytest.raises(TrainingError, match="the recipe of blend was kept without those of what it blends"):
         recipe.train(rows)

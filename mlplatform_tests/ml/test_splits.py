@@ -9,14 +9,11 @@ from hypothesis import strategies as st
 from mlplatform.errors import TrainingError
 from mlplatform.ml.splits import (
     Window,
-    cut_folds,
     cut_parts,
-    group_folds,
     require_both_classes,
     rows_in_use,
     split_by_group,
     split_by_time,
-    time_folds,
 )
 from mlplatform.spec.split import SplitByGroup, SplitByTime
 
@@ -29,7 +26,6 @@ splits = st.builds(
     train_days=st.integers(20, 60),
     tune_days=st.integers(1, 20),
     test_days=st.integers(1, 20),
-    folds=st.integers(2, 5),
 )
 
 
@@ -52,23 +48,6 @@ def test_parts_are_as_long_as_declared_and_share_no_row(split: SplitByTime) -> N
     assert (parts.train.astype(int) + parts.tune + parts.test).max() == 1
 
 
-@given(splits)
-@settings(max_examples=40, deadline=None)
-def test_folds_lie_in_the_train_window_and_validate_behind_the_gap(split: SplitByTime) -> None:
-    inside = split_by_time(HOURLY, split, AS_OF).train
-    delay = pd.Timedelta(days=split.label_delay_days)
-    for fold in time_folds(HOURLY, split, AS_OF):
-        assert not ((fold.train | fold.validation) & ~inside).any()
-        assert HOURLY[fold.train].max() + delay < HOURLY[fold.validation].min()
-
-
-def test_folds_grow_and_the_last_one_ends_with_the_train_window() -> None:
-    split = SplitByTime(label_delay_days=7, train_days=28, tune_days=7, test_days=7, folds=3)
-    folds = time_folds(HOURLY, split, AS_OF)
-    assert [fold.train.sum() for fold in folds] == [126, 252, 378]
-    assert folds[-1].validation_extent.end == split_by_time(HOURLY, split, AS_OF).extents["train"].end  # type: ignore[union-attr]
-
-
 def test_the_order_of_the_rows_does_not_matter() -> None:
     split = SplitByTime(label_delay_days=7, train_days=28, tune_days=7, test_days=7)
     shuffled = np.random.default_rng(0).permutation(len(HOURLY))
@@ -80,11 +59,6 @@ def test_an_empty_part_is_an_error_that_names_its_dates() -> None:
     split = SplitByTime(label_delay_days=7, train_days=28, tune_days=7, test_days=7)
     with pytest.raises(TrainingError, match="no rows in the train part, 2024-04-28 12:00 to 2024-05-26 12:00"):
         split_by_time(HOURLY.iloc[-24 * 30 :], split, AS_OF)
-
-
-def test_a_window_too_short_for_folds_is_an_error() -> None:
-    with pytest.raises(TrainingError, match="lengthen train_days"):
-        time_folds(HOURLY, SplitByTime(label_delay_days=7, train_days=7, tune_days=7, test_days=7), AS_OF)
 
 
 @pytest.mark.parametrize("labels", [[0, 0], [1, 1], []])
@@ -102,11 +76,8 @@ def test_times_with_a_zone_are_refused() -> None:
 
 shares = st.tuples(st.floats(0.15, 0.4), st.floats(0.15, 0.4))
 group_splits = st.builds(
-    lambda both, folds, seed: SplitByGroup(
-        kind="group", key="person", tune_share=both[0], test_share=both[1], folds=folds, seed=seed
-    ),
+    lambda both, seed: SplitByGroup(kind="group", key="person", tune_share=both[0], test_share=both[1], seed=seed),
     shares,
-    st.integers(2, 5),
     st.integers(0, 1000),
 )
 # Up to some thousand rows of 60 to 200 people, as ids or as text.
@@ -125,19 +96,6 @@ def test_no_group_lies_in_two_parts_and_every_row_lies_in_one(keys: pd.Series, s
     assert (np.sum(masks, axis=0) == 1).all()
     groups = [set(keys[mask]) for mask in masks]
     assert sum(map(len, groups)) == keys.nunique()
-
-
-@given(people, group_splits)
-@settings(max_examples=60, deadline=None)
-def test_no_group_is_learned_from_and_validated_on_and_each_is_validated_once(
-    keys: pd.Series, split: SplitByGroup
-) -> None:
-    inside = split_by_group(keys, split, AS_OF).train
-    folds = group_folds(keys, split)
-    assert (np.sum([fold.validation for fold in folds], axis=0) == inside).all()
-    for fold in folds:
-        assert not set(keys[fold.train]) & set(keys[fold.validation])
-        assert not ((fold.train | fold.validation) & ~inside).any()
 
 
 @given(people, group_splits, st.randoms(use_true_random=False))
@@ -179,11 +137,10 @@ def test_too_few_groups_for_a_part_are_an_error_that_names_it() -> None:
 def test_the_declared_kind_decides_how_a_frame_is_cut() -> None:
     frame = pd.DataFrame({"event_time": HOURLY.to_numpy(), "person": np.arange(len(HOURLY)) % 300})
     by_time = SplitByTime(label_delay_days=7, train_days=28, tune_days=7, test_days=7)
-    by_group = SplitByGroup(kind="group", key="person", folds=4)
+    by_group = SplitByGroup(kind="group", key="person")
     assert cut_parts(frame, by_time, "event_time", AS_OF).held_out is None
     assert cut_parts(frame, by_group, "event_time", AS_OF).held_out is not None
-    assert [len(cut_folds(frame, split, "event_time", AS_OF)) for split in (by_time, by_group)] == [3, 4]
-    with pytest.raises(TrainingError, match=r"split.key names 'person', which the features lack"):
+    with pytest.raises(TrainingError, match=r"the split names the key 'person', which the features lack"):
         cut_parts(frame[["event_time"]], by_group, "event_time", AS_OF)
 
 

@@ -4,17 +4,20 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.tasks import task_for
 from mlplatform.ml.trainer import Fit, Params, Trainer, trainer_for
 from mlplatform.ml.trial_log import TrialLog
-from mlplatform.ml.tuning import Search, search
+from mlplatform.ml.tuning import Search, Trial, search
 from mlplatform.spec.candidate import Tuning
 from mlplatform_tests.ml.data import labelled_rows, linear, training
 
@@ -50,18 +53,25 @@ class Counted:
 
 
 def searched(log: Path | None, progress: object = None, seconds: float = 600) -> tuple[Search, int]:
-    """A search over one fold, and how many fits it took."""
-    rows: pd.DataFrame = labelled_rows(1000)
-    encoding = Encoding.learn(rows, ["rate", "night"], [])
+    """A search over three folds, and how many fits it took."""
+    rows = labelled_rows(900)
+    encoding = Encoding.learn(rows, ["rate", "night", "noise"], [])
     examples = Examples(encoding.matrix(rows), rows["label"].to_numpy())
-    trainer = Counted(trainer_for(linear(), encoding, "auc", training().task))
+    thirds = [examples.at(np.arange(900) % 3 == part) for part in range(3)]
+    folds = [(thirds[part], thirds[part - 1]) for part in range(3)]
+    task = training().task
+    trainer = Counted(trainer_for(linear(), encoding, "auc", task))
     tuning = Tuning(trials=TRIALS, seconds=seconds)
-    found = search(trainer, [(examples, examples)], tuning, task_for(training().task), "auc", progress, log)  # type: ignore[arg-type]
+    found = search(trainer, folds, tuning, task_for(task), "auc", progress, log)  # type: ignore[arg-type]
     return found, trainer.fits
 
 
-def without_seconds(found: Search) -> list[tuple[int, Params, float]]:
-    return [(trial.number, trial.params, trial.value) for trial in found.trials]
+def without_seconds(found: Search) -> list[Trial]:
+    return [replace(trial, seconds=0.0) for trial in found.trials]
+
+
+def fits_of(found: Search) -> int:
+    return sum(len(trial.folds) for trial in found.trials)
 
 
 def test_a_search_that_was_killed_goes_on_after_its_finished_trials(tmp_path: Path) -> None:
@@ -77,39 +87,59 @@ def test_a_search_that_was_killed_goes_on_after_its_finished_trials(tmp_path: Pa
         process.kill()
     assert process.wait() == -9
     finished = log.read_text().count("\n")
-    assert 4 <= finished < TRIALS
 
     resumed, fits = searched(log)
-    whole, _ = searched(None)
-    assert fits == TRIALS - finished
+    whole, all_fits = searched(None)
+    assert all_fits == fits_of(whole) < TRIALS * 3
+    assert fits == all_fits - finished > 0
     assert without_seconds(resumed) == without_seconds(whole)
+    assert any(trial.pruned for trial in resumed.trials)
     assert resumed.params == whole.params
+
+
+@given(kept=st.integers(0, 20))
+@settings(max_examples=5, deadline=None)
+def test_after_whichever_fold_it_was_killed_it_ends_as_if_it_had_not_been(
+    kept: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    log = tmp_path_factory.mktemp("kept") / "log.jsonl"
+    whole, all_fits = searched(log)
+    lines = log.read_text().splitlines(keepends=True)
+    assert len(lines) == all_fits
+    log.write_text("".join(lines[:kept]))
+    resumed, fits = searched(log)
+    assert fits == all_fits - min(kept, all_fits)
+    assert without_seconds(resumed) == without_seconds(whole)
 
 
 def test_what_the_killed_search_spent_counts_in_the_budget(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
-    searched(log)
-    lines = log.read_text().splitlines()[:3]
-    log.write_text("".join(json.dumps([*json.loads(line)[:2], 100.0]) + "\n" for line in lines))
-    found, fits = searched(log, seconds=250)
-    assert len(found.trials) == 3
-    assert fits == 0
+    whole, _ = searched(log)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    begun = {line[0] for line in lines[:8]}
+    log.write_text("".join(json.dumps([*line[:4], 100.0]) + "\n" for line in lines[:8]))
+    found, _ = searched(log, seconds=50)
+    assert without_seconds(found) == without_seconds(whole)[: len(found.trials)]
+    # Those that it had begun are finished, no other is begun.
+    assert {json.dumps(trial.params, sort_keys=True) for trial in found.trials} == begun
 
 
 @pytest.mark.parametrize("torn", ["", "[", '["{}", 0.5', "null", "3", '{"a": 1}'])
 def test_a_line_that_was_not_finished_is_left_out_and_does_no_harm_to_the_next(tmp_path: Path, torn: str) -> None:
     path = tmp_path / "log.jsonl"
-    TrialLog.at(path).keep({"C": 1.0}, 0.7, 2.0)
+    TrialLog.at(path).keep({"C": 1.0}, 0, 0.7, 2.0, 9.0)
     with path.open("a") as file:
         file.write(torn)
-    TrialLog.at(path).keep({"C": 2.0}, 0.8, 3.0)
+    TrialLog.at(path).keep({"C": 2.0}, 1, 0.8, 3.0, 8.0)
     log = TrialLog.at(path)
-    assert log.recall({"C": 1.0}) == (0.7, 2.0)
-    assert log.recall({"C": 2.0}) == (0.8, 3.0)
-    assert log.recall({"C": 3.0}) is None
+    assert log.recall({"C": 1.0}, 0) == (0.7, 2.0)
+    assert log.recall({"C": 2.0}, 1) == (0.8, 3.0)
+    assert log.recall({"C": 2.0}, 0) is log.recall({"C": 3.0}, 0) is None
+    assert (log.began({"C": 1.0}), log.began({"C": 2.0})) == (True, False)
+    assert log.spent == 9.0
 
 
 def test_without_a_place_nothing_is_remembered() -> None:
     log = TrialLog.at(None)
-    log.keep({"C": 1.0}, 0.7, 2.0)
-    assert log.recall({"C": 1.0}) is None
+    log.keep({"C": 1.0}, 0, 0.7, 2.0, 3.0)
+    assert log.recall({"C": 1.0}, 0) is None

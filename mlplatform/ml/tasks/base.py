@@ -10,7 +10,6 @@ import pandas as pd
 from mlplatform.ml.examples import Codes, Examples
 from mlplatform.ml.heads import Head
 from mlplatform.ml.metrics import Floats, Labels
-from mlplatform.ml.splits import Extent
 from mlplatform.spec.task import Task as DeclaredTask
 
 __all__ = ["Figure", "Task"]
@@ -48,7 +47,7 @@ class Task(Protocol):
         """What answers are judged by beside the labels, [n] each; raises TrainingError where a column is missing."""
         ...
 
-    def require(self, examples: Examples, part: str, extent: Extent) -> None:
+    def require(self, examples: Examples, part: str, extent: object) -> None:
         """Raise TrainingError where nothing can be learned from, or judged on, the rows of a part."""
         ...
 
@@ -70,6 +69,14 @@ class Task(Protocol):
 
     def calibration_error(self, examples: Examples, answers: Floats) -> float | None:
         """How far answers are from coming true; None where they do not claim to."""
+        ...
+
+    def middle(self, answers: Floats) -> Floats:
+        """One number per row, [n], of calibrated answers: what members of a blend are weighed by."""
+        ...
+
+    def blend(self, columns: Floats, examples: Examples) -> Floats:
+        """Weights [m], none negative, adding up to 1, of members' middles [n, m] whose sum fits the labels best."""
         ...
 
     def evidence(self, labels: Labels) -> npt.NDArray[np.bool_]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mlplatform.errors import TrainingError
+from mlplatform.ml.blend_weights import blend_weights
 from mlplatform.ml.calibration import fit_calibration
 from mlplatform.ml.examples import Codes, Examples
 from mlplatform.ml.heads import Probability
@@ -21,7 +22,7 @@ from mlplatform.ml.metrics import (
     expected_cost,
     ranking_figure,
 )
-from mlplatform.ml.splits import Extent, require_both_classes
+from mlplatform.ml.splits import require_both_classes
 from mlplatform.ml.tasks.base import Figure
 from mlplatform.ml.threshold import cost_threshold
 from mlplatform.spec.task import BinaryTask
@@ -63,7 +64,7 @@ class Binary:
         del frame, event_time
         return {}
 
-    def require(self, examples: Examples, part: str, extent: Extent) -> None:
+    def require(self, examples: Examples, part: str, extent: object) -> None:
         """Both classes."""
         require_both_classes(examples.labels, part, extent)
 
@@ -97,6 +98,14 @@ class Binary:
     def calibration_error(self, examples: Examples, answers: Floats) -> float:
         """The expected one, of ten bins."""
         return expected_calibration_error(examples.labels, answers, weights=examples.weights)
+
+    def middle(self, answers: Floats) -> Floats:
+        """As they are."""
+        return answers
+
+    def blend(self, columns: Floats, examples: Examples) -> Floats:
+        """By log loss: stacking of scores."""
+        return blend_weights(columns, examples.labels, examples.weights)
 
     def evidence(self, labels: Labels) -> npt.NDArray[np.bool_]:
         """The positives."""

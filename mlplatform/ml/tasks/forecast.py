@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from mlplatform.errors import TrainingError
+from mlplatform.ml.blend_weights import blend_amounts
 from mlplatform.ml.examples import Codes, Examples, column_codes, renumbered
 from mlplatform.ml.heads import Quantiles
 from mlplatform.ml.metrics import Floats, Labels
-from mlplatform.ml.splits import Extent
 from mlplatform.ml.tasks.base import Figure
 from mlplatform.spec.task import ForecastTask
 
@@ -61,7 +61,7 @@ class Forecast:
             _ORIGIN: column_codes(frame, event_time, "event_time"),
         }
 
-    def require(self, examples: Examples, part: str, extent: Extent) -> None:
+    def require(self, examples: Examples, part: str, extent: object) -> None:
         """Labels that differ from the naive forecast: else there is nothing to be better than."""
         error = np.abs(examples.labels - examples.aside[_NAIVE])
         if not np.nansum(error) > 0:
@@ -111,6 +111,14 @@ class Forecast:
         """Distance of the coverage to the declared one."""
         declared = self.declared.quantiles[-1] - self.declared.quantiles[0]
         return abs(self.figure("coverage", examples, answers)(examples.weights) - declared)
+
+    def middle(self, answers: Floats) -> Floats:
+        """The median."""
+        return self._median(answers)
+
+    def blend(self, columns: Floats, examples: Examples) -> Floats:
+        """By squared error of the medians: stacking of amounts."""
+        return blend_amounts(columns, examples.labels.astype(np.float64), examples.weights)
 
     def evidence(self, labels: Labels) -> npt.NDArray[np.bool_]:
         """Every row."""

@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from mlplatform.errors import TrainingError
+from mlplatform.ml.blend_weights import blend_weights
 from mlplatform.ml.examples import QUERY, Codes, Examples, column_codes, renumbered
 from mlplatform.ml.heads import Order
 from mlplatform.ml.metrics import Floats, Labels, query_figures
-from mlplatform.ml.splits import Extent
 from mlplatform.ml.tasks.base import Figure
 from mlplatform.spec.task import RankingTask
 
@@ -52,7 +52,7 @@ class Ranking:
         del event_time
         return {QUERY: column_codes(frame, self.declared.query, "task.query")}
 
-    def require(self, examples: Examples, part: str, extent: Extent) -> None:
+    def require(self, examples: Examples, part: str, extent: object) -> None:
         """A request with right and wrong candidates."""
         queries = examples.aside[QUERY]
         right = np.bincount(queries, examples.labels == 1)
@@ -85,6 +85,14 @@ class Ranking:
     def calibration_error(self, examples: Examples, answers: Floats) -> None:
         """A score is no probability."""
         del examples, answers
+
+    def middle(self, answers: Floats) -> Floats:
+        """As they are."""
+        return answers
+
+    def blend(self, columns: Floats, examples: Examples) -> Floats:
+        """By log loss: stacking of scores."""
+        return blend_weights(columns, examples.labels, examples.weights)
 
     def evidence(self, labels: Labels) -> npt.NDArray[np.bool_]:
         """The candidates that were right."""
