@@ -2,14 +2,16 @@
 
     Two ratings of one person that lie k apart in their order count 1/k, up to `recommendation_window` apart. Divided by the
     root of how often either was rated (cosine), so that what everybody has rated does not go with everything; 5 more
-    for each, so that two movies with one rating do not go together best of all. -#}
+    for each, so that two movies with one rating do not go together best of all. Weights are summed as whole numbers, in
+    parts of 2520 (what 1 to 10 divide): sums of floats depend on their order. -#}
+{%- set unit = 2520 %}
 with moments as (
     select distinct event_time as learned_at from {{ ref('recommendation_requests') }}
 ),
 
 -- Joined on equal places: a range of places makes DuckDB compare all ratings of a person with one another (33 s for 0.4).
 ahead as materialized (
-    select user_id, movie_id, position + apart as position, 1 / apart as weight
+    select user_id, movie_id, position + apart as position, {{ unit }} // apart as weight
     from {{ ref('recommendation_stg_ratings') }}, range(1, {{ var('recommendation_window') + 1 }}) as steps (apart)
 ),
 
@@ -50,9 +52,8 @@ select
     s.learned_at,
     s.movie_id,
     s.other_id,
-    -- Sums of floats depend on their order in the last digits; who comes first among equals must not.
-    round(s.weight / (s.root * b.root), 6) as together,
-    round(s.weight_after / (s.root * b.root), 6) as other_after
+    round(s.weight / {{ unit }} / (s.root * b.root), 6) as together,
+    round(s.weight_after / {{ unit }} / (s.root * b.root), 6) as other_after
 from halfway as s
 inner join rated as b on s.learned_at = b.learned_at and s.other_id = b.movie_id
 qualify row_number() over (partition by s.learned_at, s.movie_id order by together desc, s.other_id)

@@ -1,6 +1,7 @@
 {#- What is known at the moment of a request of each of its candidates: what the retrievers say (learned from ratings up to
     that moment), how the movie is rated, and how it fits the person. Person 0 has no history: what depends on one is
-    missing for them. Sums of floats are rounded: their last digits depend on the order of summation. `because`, `title` and `genres` are shown, no model sees them. -#}
+    missing for them. Sums of floats are compensated (fsum) and
+    rounded: their last digits would depend on the order of summation. `because`, `title` and `genres` are shown, no model sees them. -#}
 {%- set fading = 0.8 %}
 with spine as (
     select example_id, request_id, user_id, profile_id, movie_id, event_time, asked_at
@@ -54,7 +55,7 @@ histories as (
         r.liked,
         r.rated_at,
         r.rated_at > q.asked_at - to_hours(3) as same_sitting,
-        r.rating - avg(r.rating) over of_all as above_mean,
+        avg(r.rating) over of_all as mean_rating,
         pow({{ fading }}, max(r.position) over of_all - r.position) as recency,
         m.year,
         m.genres,
@@ -72,9 +73,9 @@ people_then as (
         count(*) as ratings,
         avg(cast(liked as integer)) as like_share,
         count(*) filter (same_sitting) as ratings_in_sitting,
-        sum(recency * popularity) / sum(recency) as popularity_lately,
-        sum(recency * year) / sum(recency) filter (year is not null) as year_lately,
-        sum(recency) as recency
+        fsum(recency * popularity) / fsum(recency) as popularity_lately,
+        fsum(recency * year) / fsum(recency) filter (year is not null) as year_lately,
+        fsum(recency) as recency
     from histories
     group by request_id
 ),
@@ -98,8 +99,8 @@ genres_of_people as (
         h.request_id,
         g.genre,
         count(*) as ratings,
-        sum(h.recency) as recency,
-        sum(h.above_mean) as above_mean
+        fsum(h.recency) as recency,
+        sum(h.rating) - count(*) * any_value(h.mean_rating) as above_mean
     from histories as h
     inner join movie_genres as g on h.movie_id = g.movie_id
     group by all
@@ -110,9 +111,9 @@ genres_of_people as (
 affinities as (
     select
         s.example_id,
-        avg((coalesce(u.ratings, 0) + 3 * o.share) / (p.ratings + 3) / o.share) as genre_affinity,
-        avg(coalesce(u.recency, 0) / p.recency / o.share) as genre_lately,
-        avg(coalesce(u.above_mean, 0) / (coalesce(u.ratings, 0) + 3)) as genre_taste
+        favg((coalesce(u.ratings, 0) + 3 * o.share) / (p.ratings + 3) / o.share) as genre_affinity,
+        favg(coalesce(u.recency, 0) / p.recency / o.share) as genre_lately,
+        favg(coalesce(u.above_mean, 0) / (coalesce(u.ratings, 0) + 3)) as genre_taste
     from spine as s
     inner join people_then as p on s.request_id = p.request_id
     inner join movie_genres as g on s.movie_id = g.movie_id

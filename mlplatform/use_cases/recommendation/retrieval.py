@@ -128,9 +128,10 @@ def _retrieve(known: _Known, covisits: pd.DataFrame) -> _Retrieved:
         "factor": factor_scores(liked, _FACTORS),
         "beside": _through(known, covisits, "together", last),
         "after": _through(known, covisits, "other_after", last),
-        "popular": np.broadcast_to(rated.sum(axis=0), rated.shape),
+        "popular": np.tile(rated.sum(axis=0), (len(rated), 1)),
     }
-    scores = {name: np.round(of, _DIGITS) for name, of in told.items()}
+    # In place: eight matrices of people times movies are enough.
+    scores = {name: np.round(of, _DIGITS, out=of) for name, of in told.items()}
     better = {name: np.sort(np.where(rated > 0, np.inf, -scores[name]), axis=1) for name in TAKEN}
     taken = np.logical_or.reduce([_best(scores[name], better[name], most) for name, most in TAKEN.items()])
     return _Retrieved(scores, better, taken & (rated == 0), ease, lately)
