@@ -31,6 +31,8 @@ SPACE: Space = {
     "scale_pos_weight": (1.0, 4.0, True),
 }
 """Narrow on purpose: with few positives a short search over wide bounds finds what luck likes."""
+OF_BINS = {"max_bin", "min_data_in_bin", "bin_construct_sample_cnt"}
+"""Parameters that the bins are made by: a fit cannot change them any more."""
 ORDER_SPACE: Space = {name: bounds for name, bounds in SPACE.items() if name != "scale_pos_weight"}
 AMOUNT_SPACE: Space = {**ORDER_SPACE, "num_leaves": (7, 63, True), "min_child_samples": (10, 200, True)}
 START: Params = {
@@ -126,7 +128,8 @@ class TreesTrainer:
         """Bin the rows once; each fit reuses the bins."""
         # Pre-filtering drops columns by min_child_samples, which the search changes under the same bins.
         fixed = {**self._objective(), **_repeatable(self.candidate.seed), **_directions(self.candidate, self.encoding)}
-        binning: dict[str, Any] = {**fixed, "feature_pre_filter": False, "num_threads": threads}
+        declared = {name: value for name, value in self.candidate.params.items() if name in OF_BINS}
+        binning: dict[str, Any] = {**fixed, **declared, "feature_pre_filter": False, "num_threads": threads}
         columns = sorted(self.encoding.code_counts())
         learn = _dataset(train, binning, columns)
         watch = _dataset(tune, binning, columns, reference=learn)

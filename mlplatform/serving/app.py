@@ -94,7 +94,8 @@ class _Predict:
         if not headers.get(b"content-type", b"").lower().startswith(b"application/json"):
             raise RefusedError(415, "send JSON, with the header Content-Type: application/json")
         request = parse(await read_body(headers, receive, self._limits.body_bytes), self._limits.rows)
-        if request.single and live.bundle.lookup is not None and live.bundle.lookup.speaks_of(request.rows[0]):
+        lookup, features = live.bundle.lookup, live.bundle.model.features
+        if request.single and lookup is not None and lookup.speaks_of(request.rows[0], features):
             return await _by_key(request, live)
         matrix, problems = live.reader.read(request.rows)
         if problems:

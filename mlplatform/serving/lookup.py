@@ -5,7 +5,7 @@ Every row is encoded when the bundle is loaded; a request picks its rows, scores
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -103,19 +103,22 @@ class Lookup:
             raise ArtifactError(f"cannot read {folder / ROWS_FILE}: {error}; build the bundle again") from error
         return cls(settings, table, matrix, _places(table, settings.keys))
 
-    def speaks_of(self, request: Mapping[str, Any]) -> bool:
-        """Whether a request names a key and nothing but what may stand beside it."""
-        keys = self.settings.keys
-        return all(name in request for name in keys) and set(request) <= {*keys, self.settings.limit}
+    def speaks_of(self, request: Mapping[str, Any], features: Collection[str]) -> bool:
+        """Whether a request is one by key, maybe a misspelt one: it brings no features, or nothing but a key."""
+        named = {*self.settings.keys, self.settings.limit}
+        return set(request) <= named or not any(name in features for name in request)
 
     def find(self, request: Mapping[str, Any]) -> Asked | str:
         """The rows of a request, or what is wrong with it."""
+        if wrong := self._misnamed(request):
+            return wrong
         limit = self._limit(request)
         if isinstance(limit, str):
             return limit
         key = tuple(request[name] for name in self.settings.keys)
-        if not all(type(value) in (int, str) for value in key):
-            return f"{', '.join(self.settings.keys)}: a key is a whole number or a text"
+        for name, value, like in zip(self.settings.keys, key, next(iter(self.places)), strict=True):
+            if type(value) is not type(like):
+                return f"{name} must be a {'whole number' if isinstance(like, int) else 'text'}"
         rows = self.places.get(key)
         if rows is not None:
             return Asked(rows, True, limit)
@@ -148,6 +151,13 @@ class Lookup:
         default = tuple(self.settings.default.get(name) for name in self.settings.keys)
         key = next((key for key in self.places if key != default), next(iter(self.places)))
         return dict(zip(self.settings.keys, key, strict=True))
+
+    def _misnamed(self, request: Mapping[str, Any]) -> str | None:
+        keys, limit = self.settings.keys, self.settings.limit
+        if set(keys) <= set(request) <= {*keys, limit}:
+            return None
+        may = f", and may name {limit}" if limit else ""
+        return f"a request names {', '.join(keys)}{may}, such as {self.example()}; or it brings all features"
 
     def _limit(self, request: Mapping[str, Any]) -> int | str | None:
         name = self.settings.limit

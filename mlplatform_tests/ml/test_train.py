@@ -54,6 +54,12 @@ def test_parameters_that_are_declared_are_not_searched(rows: pd.DataFrame) -> No
     assert "[num_leaves: 4]" in found.model.scorer.booster.model_to_string()  # type: ignore[attr-defined]
 
 
+def test_how_amounts_are_binned_may_be_declared(rows: pd.DataFrame) -> None:
+    coarse = trees(params={"max_bin": 15}, tuning=Tuning(trials=0), rounds=5)
+    found = train_candidate(rows, coarse, training(), event_time="event_time", as_of=AS_OF)
+    assert "[max_bin: 15]" in found.model.scorer.booster.model_to_string()  # type: ignore[attr-defined]
+
+
 def test_without_trials_the_defaults_are_fitted(rows: pd.DataFrame) -> None:
     untuned = linear(tuning=Tuning(trials=0))
     found = train_candidate(rows, untuned, training(), event_time="event_time", as_of=AS_OF)

@@ -122,8 +122,11 @@ async def test_a_series_gets_its_horizons_in_order_with_quantiles(sales: Path) -
         ({"series": "s1", "horizon": 0}, "horizon must be a whole number from 1 on"),
         ({"series": "s1", "horizon": True}, "horizon must be a whole number from 1 on"),
         ({"series": "s9"}, "no such series; 3 are known, such as {'series': 's0'}"),
-        ({"series": ["s1"]}, "series: a key is a whole number or a text"),
-        ({"series": None}, "series: a key is a whole number or a text"),
+        ({"series": ["s1"]}, "series must be a text"),
+        ({"series": None}, "series must be a text"),
+        ({"series": 1}, "series must be a text"),
+        ({"serie": "s1"}, "a request names series, and may name horizon, such as {'series': 's0'}; or it brings all"),
+        ({}, "a request names series, and may name horizon"),
     ],
 )
 async def test_what_cannot_be_answered_is_said(sales: Path, request_body: dict[str, Any], told: str) -> None:
