@@ -10,7 +10,7 @@ from mlplatform.ml.cleaning_fit import learn_cleaning
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.metrics import Floats
-from mlplatform.ml.trainer import Fit, Params, Scorer, Trainer
+from mlplatform.ml.trainer import Fit, Params, Scorer, Trainer, refitting
 from mlplatform.spec.cleaning import CleaningPolicy
 
 __all__ = ["CleanedScorer", "CleanedTrainer"]
@@ -66,3 +66,10 @@ class CleanedTrainer:
         inner = self.make(cleaning.encoding(self.encoding))
         fit = inner.prepare(own, replace(tune, rows=cleaning(tune.rows)), threads)
         return lambda params: CleanedScorer(cleaning, fit(params))
+
+    def refit(self, params: Params, fitted: Scorer, examples: Examples, threads: int) -> Scorer:
+        """Policies and model, both from all of these rows."""
+        assert isinstance(fitted, CleanedScorer)
+        cleaning, own = learn_cleaning(self.policies, self.encoding, examples, self.seed)
+        inner = refitting(self.make(cleaning.encoding(self.encoding)))
+        return CleanedScorer(cleaning, inner.refit(params, fitted.inner, own, threads))

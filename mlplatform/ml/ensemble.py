@@ -11,7 +11,7 @@ from mlplatform.ml.blend import BlendScorer
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.model import Model
 from mlplatform.ml.tasks import task_for
-from mlplatform.ml.train import LabelledRows, TrainedCandidate, finish
+from mlplatform.ml.train import Fitted, LabelledRows, TrainedCandidate, finish, fitted_model
 from mlplatform.ml.tuning import Search
 from mlplatform.spec.candidate import EnsembleCandidate
 from mlplatform.spec.training import Training
@@ -46,7 +46,8 @@ def train_ensemble(
     kept = {name: weight for name, weight in weights.items() if weight > 0}
     blend = BlendScorer({name: members[name] for name in kept}, kept)
     found = Search({f"weight_{name}": weight for name, weight in weights.items()}, ())
-    return finish(candidate, blend, found, rows, training, started)
+    model = fitted_model(candidate, blend, rows, training)
+    return finish(candidate, Fitted(model, model, int(rows.split.train.sum())), found, rows, training, started)
 
 
 def _require_same_rows(members: Mapping[str, Model], encoding: Encoding) -> None:

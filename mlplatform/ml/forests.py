@@ -91,6 +91,11 @@ class ForestTrainer:
 
         return fit
 
+    def refit(self, params: Params, fitted: Scorer, examples: Examples, threads: int) -> Scorer:
+        """As the first time: nothing stops early."""
+        del fitted
+        return self.prepare(examples, examples, threads)(params)
+
 
 @dataclass(frozen=True)
 class BoostingTrainer:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.metrics import Floats
-from mlplatform.ml.trainer import Fit, Params, Scorer, Trainer
+from mlplatform.ml.trainer import Fit, Params, Scorer, Trainer, refitting
 
 __all__ = ["PerLevelScorer", "PerLevelTrainer"]
 
@@ -73,6 +73,16 @@ class PerLevelTrainer:
         learned, watched = (_less_anchor(part, self.anchor) for part in (train, tune))
         fits = {level: trainer.prepare(learned, watched, threads) for level, trainer in self.trainers.items()}
         return lambda params: PerLevelScorer({level: fit(params) for level, fit in fits.items()}, self.anchor)
+
+    def refit(self, params: Params, fitted: Scorer, examples: Examples, threads: int) -> Scorer:
+        """Each level by its own trainer."""
+        assert isinstance(fitted, PerLevelScorer)
+        learned = _less_anchor(examples, self.anchor)
+        again = {
+            level: refitting(trainer).refit(params, fitted.scorers[level], learned, threads)
+            for level, trainer in self.trainers.items()
+        }
+        return PerLevelScorer(again, self.anchor)
 
     def _any(self) -> Trainer:
         return next(iter(self.trainers.values()))

@@ -10,11 +10,10 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from mlplatform.errors import TrainingError
-from mlplatform.ml.cores import spare_threads
 from mlplatform.ml.ensemble import train_ensemble
 from mlplatform.ml.model import Model
-from mlplatform.ml.train import LabelledRows, fitted_model
-from mlplatform.ml.trainer import Params, trainer_for
+from mlplatform.ml.train import LabelledRows, fit
+from mlplatform.ml.trainer import Params
 from mlplatform.spec.candidate import Candidate, EnsembleCandidate
 from mlplatform.spec.training import Training
 
@@ -68,11 +67,7 @@ class Recipe:
         if isinstance(self.candidate, EnsembleCandidate):
             return self._blend(self.candidate, frame)
         rows = LabelledRows.of(frame, self.training, self.event_time, pd.Timestamp(self.as_of))
-        training = self.training
-        trainer = trainer_for(self.candidate, rows.encoding, training.metric, training.task, training.policies)
-        train, tune = (rows.examples.at(mask) for mask in (rows.split.train, rows.split.tune))
-        fitted = trainer.prepare(train, tune, spare_threads())(self.params)
-        return fitted_model(self.candidate, fitted, rows, self.training)
+        return fit(self.candidate, self.params, rows, self.training).model
 
     def _blend(self, candidate: EnsembleCandidate, frame: pd.DataFrame) -> Model:
         if not self.members:

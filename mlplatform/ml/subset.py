@@ -9,7 +9,7 @@ import numpy as np
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.metrics import Floats
-from mlplatform.ml.trainer import Fit, Params, Scorer, Trainer
+from mlplatform.ml.trainer import Fit, Params, Scorer, Trainer, refitting
 
 __all__ = ["SubsetScorer", "SubsetTrainer", "without"]
 
@@ -68,3 +68,9 @@ class SubsetTrainer:
         learned, watched = (replace(part, rows=part.rows[:, self.seen]) for part in (train, tune))
         fit = self.inner.prepare(learned, watched, threads)
         return lambda params: SubsetScorer(self.seen, fit(params))
+
+    def refit(self, params: Params, fitted: Scorer, examples: Examples, threads: int) -> Scorer:
+        """As the inner trainer, of fewer columns."""
+        assert isinstance(fitted, SubsetScorer)
+        learned = replace(examples, rows=examples.rows[:, self.seen])
+        return SubsetScorer(self.seen, refitting(self.inner).refit(params, fitted.inner, learned, threads))

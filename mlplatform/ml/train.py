@@ -1,7 +1,7 @@
 """One candidate from rows to a calibrated model: split, search, fit, calibrate, judge."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -20,13 +20,14 @@ from mlplatform.ml.metrics import Floats
 from mlplatform.ml.model import Model
 from mlplatform.ml.splits import Parts, cut_parts
 from mlplatform.ml.tasks import task_for
-from mlplatform.ml.trainer import Params, Scorer, trainer_for
+from mlplatform.ml.trainer import Params, Scorer, refitting, trainer_for
 from mlplatform.ml.tuning import Progress, Search, Trial, search
 from mlplatform.ml.warm_start import Note
 from mlplatform.spec.candidate import Candidate, SearchedCandidate
 from mlplatform.spec.training import Training
 
 __all__ = [
+    "Fitted",
     "Judged",
     "LabelledRows",
     "TrainedCandidate",
@@ -90,7 +91,8 @@ def train_candidate(
     """Train one declared candidate on labelled rows (one per example, columns: features, label, event time).
 
     The search sees the train window only, the final fit learns from it and stops early on the tune window,
-    which also calibrates. The test window is touched once, for the figures. Where `log` holds finished trials of the
+    which also calibrates; where `training.refit` says so, a second one learns from both. The test window is touched
+    once, for the figures. Where `log` holds finished trials of the
     same search, it goes on after them. `earlier`: parameters of an earlier model, tried right after the defaults.
     """
     started = perf_counter()
@@ -99,10 +101,7 @@ def train_candidate(
     folds = [] if candidate.tuning.trials == 0 else cut_folds(rows.frame, split, event_time, label, as_of)
     searched = partial(search, progress=progress, log=log, earlier=earlier, note=note)
     found = _search(folds, rows, candidate, training, searched)
-    train, tune = rows.examples.at(rows.split.train), rows.examples.at(rows.split.tune)
-    trainer = trainer_for(candidate, rows.encoding, training.metric, training.task, training.policies)
-    fitted = trainer.prepare(train, tune, spare_threads())(found.params)
-    return finish(candidate, fitted, found, rows, training, started)
+    return finish(candidate, fit(candidate, found.params, rows, training), found, rows, training, started)
 
 
 @dataclass(frozen=True)
@@ -126,21 +125,42 @@ class LabelledRows:
         return cls(frame, split, encoding, examples)
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """The model that is judged and served, and the one that its head was fitted with: the same without a refit."""
+
+    model: Model
+    first: Model
+    rows: int
+    """How many the model learned from."""
+
+
+def fit(candidate: SearchedCandidate, params: Params, rows: LabelledRows, training: Training) -> Fitted:
+    """Learn from train, stop and calibrate by tune; with `training.refit` learn once more, from both."""
+    trainer = trainer_for(candidate, rows.encoding, training.metric, training.task, training.policies)
+    train, tune = rows.examples.at(rows.split.train), rows.examples.at(rows.split.tune)
+    first = fitted_model(candidate, trainer.prepare(train, tune, spare_threads())(params), rows, training)
+    if not training.refit:
+        return Fitted(first, first, len(train))
+    both = rows.examples.at(rows.split.train | rows.split.tune)
+    again = refitting(trainer).refit(params, first.scorer, both, spare_threads())
+    return Fitted(replace(first, scorer=again), first, len(both))
+
+
 def finish(
-    candidate: Candidate, fitted: Scorer, found: Search, rows: LabelledRows, training: Training, started: float
+    candidate: Candidate, fitted: Fitted, found: Search, rows: LabelledRows, training: Training, started: float
 ) -> TrainedCandidate:
-    """Fit the head on the tune rows, then judge; `started` is when the training began, by `perf_counter`."""
-    split, tune = rows.split, rows.examples.at(rows.split.tune)
-    model = fitted_model(candidate, fitted, rows, training)
+    """Judge; `started` is when the training began, by `perf_counter`."""
+    split, tune, model = rows.split, rows.examples.at(rows.split.tune), fitted.model
     return TrainedCandidate(
         name=candidate.name,
         model=model,
         params=found.params,
         trials=found.trials,
-        tune=judge(model, tune, training, candidate.seed),
+        tune=judge(fitted.first, tune, training, candidate.seed),
         test=judge(model, rows.examples.at(split.test), training, candidate.seed),
         boundaries=split.boundaries(),
-        train_rows=int(split.train.sum()),
+        train_rows=fitted.rows,
         importance=model.importance(_sample(tune.rows, candidate.seed)),
         seconds=perf_counter() - started,
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
@@ -19,7 +19,7 @@ from mlplatform.spec.candidate import (
 from mlplatform.spec.cleaning import CleaningPolicy
 from mlplatform.spec.task import ForecastTask, RankingTask, Task
 
-__all__ = ["Fit", "Goal", "Params", "Scorer", "Trainer", "trainer_for"]
+__all__ = ["Fit", "Goal", "Params", "Refitting", "Scorer", "Trainer", "refitting", "trainer_for"]
 
 Params = Mapping[str, float | int | str | bool]
 
@@ -63,6 +63,20 @@ class Trainer(Protocol):
     def prepare(self, train: Examples, tune: Examples, threads: int) -> Fit:
         """Do once what does not depend on the parameters; the result fits for given ones, on `threads` threads."""
         ...
+
+
+class Refitting(Protocol):
+    """A trainer that can learn from more rows without any to stop by."""
+
+    def refit(self, params: Params, fitted: Scorer, examples: Examples, threads: int) -> Scorer:
+        """Learn from `examples` for as long as `fitted` had learned."""
+        ...
+
+
+def refitting(trainer: Trainer) -> Refitting:
+    """The trainer as one that refits; the declaration has refused the others."""
+    assert hasattr(trainer, "refit"), f"{type(trainer).__name__} cannot learn again"
+    return cast("Refitting", trainer)
 
 
 CLASS_METRIC = "average_precision"

@@ -126,10 +126,7 @@ class TreesTrainer:
 
     def prepare(self, train: Examples, tune: Examples, threads: int) -> Fit:
         """Bin the rows once; each fit reuses the bins."""
-        # Pre-filtering drops columns by min_child_samples, which the search changes under the same bins.
-        fixed = {**self._objective(), **_repeatable(self.candidate.seed), **_directions(self.candidate, self.encoding)}
-        declared = {name: value for name, value in self.candidate.params.items() if name in OF_BINS}
-        binning: dict[str, Any] = {**fixed, **declared, "feature_pre_filter": False, "num_threads": threads}
+        binning = self._binning(threads)
         columns = sorted(self.encoding.code_counts())
         learn = _dataset(train, binning, columns)
         watch = _dataset(tune, binning, columns, reference=learn)
@@ -145,6 +142,21 @@ class TreesTrainer:
             return TreesScorer(_stored(booster, threads))
 
         return fit
+
+    def refit(self, params: Params, fitted: Scorer, examples: Examples, threads: int) -> Scorer:
+        """As many trees as the first fit kept."""
+        assert isinstance(fitted, TreesScorer)
+        binning = self._binning(threads)
+        learn = _dataset(examples, binning, sorted(self.encoding.code_counts()))
+        rounds = max(1, fitted.booster.num_trees())
+        booster = lgb.train({**binning, **params, **self.candidate.params}, learn, num_boost_round=rounds)
+        return TreesScorer(_stored(booster, threads))
+
+    def _binning(self, threads: int) -> dict[str, Any]:
+        # Pre-filtering drops columns by min_child_samples, which the search changes under the same bins.
+        fixed = {**self._objective(), **_repeatable(self.candidate.seed), **_directions(self.candidate, self.encoding)}
+        declared = {name: value for name, value in self.candidate.params.items() if name in OF_BINS}
+        return {**fixed, **declared, "feature_pre_filter": False, "num_threads": threads}
 
     def _space(self) -> Space:
         """Only classes have a class weight."""

@@ -45,6 +45,11 @@ class _AnyCandidate(Declared):
     seed: int = 7
     """Of the training itself."""
 
+    @property
+    def can_refit(self) -> bool:
+        """Whether it can learn from more rows without any to stop by."""
+        return False
+
     def refuses(self, task: str) -> str | None:
         """Why this candidate cannot learn a task of a kind; None where it can."""
         del task
@@ -72,6 +77,11 @@ class LightGBMCandidate(_Tuned):
     decreasing: list[str] = []
     """Features that can only lower it."""
 
+    @property
+    def can_refit(self) -> bool:
+        """As many trees as the first time."""
+        return True
+
     @model_validator(mode="after")
     def _directions_do_not_conflict(self) -> "LightGBMCandidate":
         if both := sorted(set(self.increasing) & set(self.decreasing)):
@@ -87,6 +97,11 @@ class SklearnCandidate(_Tuned):
     model: Literal["logistic", "random_forest", "hist_gradient_boosting", "ridge"]
     """`logistic`: a linear model. `random_forest`: trees that vote. `hist_gradient_boosting`: trees that correct each
     other, and stop on the tune rows. `ridge`: a linear model of an amount, for forecasts."""
+
+    @property
+    def can_refit(self) -> bool:
+        """Those that never stop early."""
+        return self.model != "hist_gradient_boosting"
 
     def refuses(self, task: str) -> str | None:
         """`logistic` and `random_forest` know classes alone, `ridge` amounts."""

@@ -112,6 +112,11 @@ class Training(_Unique):
     gates: Gates
     """What a model must show."""
 
+    refit: bool = False
+    """Learn again from train and tune together, for as long as the first fit learned, before the test part judges it: a
+    model that is one part fresher. Calibration stays that of the first fit, which had not seen the tune rows. For kinds
+    `lightgbm` and `sklearn` without `hist_gradient_boosting`."""
+
     @property
     def metric(self) -> Metric:
         """What models are compared by, declared or the task's own."""
@@ -152,6 +157,16 @@ class Training(_Unique):
                     f"{candidate.name} embeds {', '.join(unknown)}; allowed are categorical features that it does not "
                     f"ignore: {', '.join(seen) or 'none'}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _all_can_be_fitted_again(self) -> "Training":
+        unable = [candidate.name for candidate in self.candidates if not candidate.can_refit]
+        if self.refit and unable:
+            raise ValueError(
+                f"refit is declared, but {', '.join(unable)} cannot learn again without watching the tune rows; "
+                "allowed are kind lightgbm and kind sklearn with model logistic, random_forest or ridge"
+            )
         return self
 
     @model_validator(mode="after")

@@ -91,6 +91,21 @@ def test_with_an_anchor_trees_follow_a_level_that_they_have_not_seen(rows: pd.Da
     assert (median > 900).all()
 
 
+def test_a_refit_follows_the_last_weeks(rows: pd.DataFrame) -> None:
+    """Sales double when the tune part begins: who has learned from it errs less, by its share of the rows."""
+    split = forecast_training().split
+    doubled = AS_OF - pd.Timedelta(days=split.label_delay_days * 2 + split.test_days + split.tune_days)
+    later = rows["event_time"] + pd.to_timedelta(rows["horizon"], unit="D") >= doubled
+    jumped = rows.assign(label=rows["label"].where(~later, 2 * rows["label"]))
+    candidate = small_trees(tuning={"trials": 0})
+    biases = []
+    for refit in (False, True):
+        training = forecast_training(candidate).model_copy(update={"refit": refit})
+        found = train_candidate(jumped, candidate, training, event_time="event_time", as_of=AS_OF)
+        biases.append(abs(found.test.figures["bias"].value))
+    assert biases[1] < biases[0]
+
+
 def test_an_anchored_model_explains_its_anchor(rows: pd.DataFrame) -> None:
     model = train(rows, small_trees(), anchor="same_weekday").model
     matrix = model.matrix(rows.tail(50))

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,8 +9,9 @@ from mlplatform.errors import TrainingError
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.train import TrainedCandidate, train_candidate
 from mlplatform.spec.candidate import Tuning
+from mlplatform.spec.training import Training
 from mlplatform_tests.ml.conftest import blend, train
-from mlplatform_tests.ml.data import AS_OF, FEATURES, linear, training, trees
+from mlplatform_tests.ml.data import AS_OF, FEATURES, boosting, linear, training, trees
 
 
 def test_a_candidate_finds_the_pattern(trained: TrainedCandidate) -> None:
@@ -58,6 +60,34 @@ def test_how_amounts_are_binned_may_be_declared(rows: pd.DataFrame) -> None:
     coarse = trees(params={"max_bin": 15}, tuning=Tuning(trials=0), rounds=5)
     found = train_candidate(rows, coarse, training(), event_time="event_time", as_of=AS_OF)
     assert "[max_bin: 15]" in found.model.scorer.booster.model_to_string()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("make", [trees, linear])
+def test_a_refit_learns_from_the_tune_rows_too_and_keeps_its_first_head(rows: pd.DataFrame, make: Any) -> None:
+    candidate = make(tuning=Tuning(trials=0))
+    once, again = (
+        train_candidate(
+            rows,
+            candidate,
+            training(candidate).model_copy(update={"refit": refit}),
+            event_time="event_time",
+            as_of=AS_OF,
+        )
+        for refit in (False, True)
+    )
+    tune = pd.Timestamp(once.boundaries["tune_start"]), pd.Timestamp(once.boundaries["tune_end"])
+    assert again.train_rows == once.train_rows + rows["event_time"].between(*tune, inclusive="left").sum()
+    assert again.model.head == once.model.head
+    assert again.tune == once.tune
+    matrix = once.model.matrix(rows.head(100))
+    assert (again.model.predict(matrix) != once.model.predict(matrix)).any()
+    assert again.model.learned_until == once.model.learned_until
+
+
+def test_a_refit_of_what_must_watch_rows_is_refused() -> None:
+    declared = training(boosting()).model_dump() | {"refit": True}
+    with pytest.raises(ValueError, match="boosting cannot learn again without watching the tune rows"):
+        Training.model_validate(declared)
 
 
 def test_without_trials_the_defaults_are_fitted(rows: pd.DataFrame) -> None:
