@@ -110,7 +110,7 @@ def serve(use_case: str, port: int) -> int:
 
 @main.command()
 @click.argument("use_case")
-@click.option("--json", "body", required=True, help='One row of features, or {"rows": [...]}; - reads standard input.')
+@click.option("--json", "body", required=True, help='A row, {"rows": [...]}, or a key; - reads standard input.')
 @click.option("--url", default=None, help="Where the service is; default: looked for on ports 3003 and on.")
 @_reported
 def predict(use_case: str, body: str, url: str | None) -> int:

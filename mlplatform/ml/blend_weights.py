@@ -32,7 +32,7 @@ def blend_weights(log_odds: Floats, labels: Labels, counts: Floats | None = None
 
     start = np.append(np.full(members, 1 / members), 0.0)
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * members + [(None, None)])
-    return _shares(found.x[:-1])
+    return _shares(found.x[:-1], log_odds)
 
 
 def blend_amounts(columns: Floats, amounts: Floats, counts: Floats | None = None) -> Floats:
@@ -43,13 +43,18 @@ def blend_amounts(columns: Floats, amounts: Floats, counts: Floats | None = None
     from scipy.optimize import nnls
 
     root = np.ones(len(amounts)) if counts is None else np.sqrt(counts)
-    return _shares(nnls(columns * root[:, None], amounts * root)[0])
+    return _shares(nnls(columns * root[:, None], amounts * root)[0], columns)
 
 
-def _shares(weights: Floats) -> Floats:
-    """Adding up to 1, without those that would only cost time."""
+def _shares(weights: Floats, columns: Floats) -> Floats:
+    """Adding up to 1, without those that would only cost time: what they move, not their weight, is less than `LEAST`.
+
+    Scores of different trainers need not have one unit.
+    """
     members = len(weights)
-    shares = weights / weights.sum() if weights.sum() > 0 else np.full(members, 1 / members)
-    shares = np.where(shares < LEAST, 0.0, shares)
-    result: Floats = shares / shares.sum()
+    moved = weights * columns.std(axis=0)
+    if not moved.sum() > 0:
+        return np.full(members, 1 / members)
+    kept = np.where(moved / moved.sum() < LEAST, 0.0, weights)
+    result: Floats = kept / kept.sum()
     return result

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from mlplatform.ml.examples import Codes
 from mlplatform.ml.metrics import Floats
 
-__all__ = ["Estimate", "bootstrap_figures", "difference", "estimate", "resamples"]
+__all__ = ["Estimate", "block_resamples", "bootstrap_figures", "difference", "estimate", "resamples"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,21 @@ def resamples(positive: npt.NDArray[np.bool_], samples: int, seed: int, groups: 
         for drawn in filter(len, classes):
             weights[drawn] = _draw(drawn, random)
         yield weights if groups is None else weights[groups]
+
+
+def block_resamples(moments: Codes, length: int, samples: int, seed: int) -> Iterator[Floats]:
+    """Weights of each resample, float64[n], from blocks of `length` neighbouring moments [n] (numbered in their order).
+
+    The circular block bootstrap (Politis and Romano, 1992): each block begins at any moment with the same chance, and
+    behind the last one comes the first.
+    """
+    random, moments_in_all = np.random.default_rng(seed), int(moments.max()) + 1
+    length = min(length, moments_in_all)
+    blocks = -(-moments_in_all // length)
+    for _ in range(samples):
+        starts = random.integers(0, moments_in_all, blocks)
+        covered = (starts[:, None] + np.arange(length)) % moments_in_all
+        yield np.bincount(covered.ravel(), minlength=moments_in_all).astype(np.float64)[moments]
 
 
 def _draw(rows: npt.NDArray[np.intp], random: np.random.Generator) -> Floats:

@@ -69,7 +69,7 @@ def _summary(spec: UseCase, facts: CardFacts) -> Iterable[tuple[str, str]]:
     task = spec.training.task
     if task.kind == "binary":
         yield "decides between", f"{spec.outcomes.positive} (1) and {spec.outcomes.negative} (0)"
-    yield "answers", task_for(task).levels
+    yield "answers", facts.params.get("answers", task_for(task).levels)
     yield "model", f"candidate {facts.candidate}, {facts.params.get('kind', 'kind unknown')}"
     yield "chosen because", str(facts.comparison["verdict"])
     yield "owners", ", ".join(spec.owners) or "nobody is declared"

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mlplatform.errors import TrainingError
-from mlplatform.ml.bootstrap import Estimate, bootstrap_figures, difference, estimate, resamples
+from mlplatform.ml.bootstrap import Estimate, bootstrap_figures, difference, estimate
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.gates import GateResult, SliceResult, apply_gates
 from mlplatform.ml.metrics import Floats
@@ -172,8 +172,7 @@ class _Rows:
         """The metric of each model on the same resamples."""
         task, examples = self.task, self.examples
         figures = {name: task.figure(self.training.metric, examples, given) for name, given in answers.items()}
-        positive, together = task.evidence(examples.labels), task.drawn_together(examples)
-        drawn = resamples(positive, self.training.gates.bootstrap_samples, seed, together)
+        drawn = task.resamples(examples, self.training.gates.bootstrap_samples, seed)
         return bootstrap_figures(figures, drawn, examples.weights)
 
     def judge(self, name: str, model: Model, answers: Floats, metric: Estimate, gain: Estimate | None) -> Contender:

@@ -52,4 +52,7 @@ def _categories(values: pd.Series) -> tuple[str, ...]:
 
 
 def _as_text(value: object) -> str:
-    return "" if pd.isna(value) else str(value)  # type: ignore[call-overload]
+    if pd.isna(value):  # type: ignore[call-overload]
+        return ""
+    # pandas writes whole numbers as floats where a column has gaps.
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

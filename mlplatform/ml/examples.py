@@ -57,10 +57,16 @@ class Examples:
 
 
 def column_codes(frame: pd.DataFrame, column: str, said: str) -> Codes:
-    """The values of a column as numbers from 0, int[n]; `said`: what in the declaration names it."""
+    """The values of a column as numbers from 0, int[n]; `said`: what in the declaration names it.
+
+    Raises TrainingError when the column is missing, or a row has no value.
+    """
     if column not in frame.columns:
         raise TrainingError(f"{said} names {column!r}, which the features lack; have {list(frame.columns)}")
-    return pd.factorize(frame[column])[0]
+    codes = pd.factorize(frame[column])[0]
+    if without := int((codes < 0).sum()):
+        raise TrainingError(f"{without} of {len(codes)} rows have no {column!r}, which {said} names; correct the spine")
+    return codes
 
 
 def renumbered(codes: Codes) -> Codes:

@@ -5,7 +5,7 @@ A head belongs to the task: probabilities for yes or no, quantiles for a forecas
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 
@@ -126,11 +126,21 @@ class Quantiles:
 
     @classmethod
     def fit(
-        cls, levels: tuple[float, ...], raw: Floats, labels: Floats, minimum: float | None, *, conformal: bool
+        cls,
+        levels: tuple[float, ...],
+        raw: Floats,
+        labels: Floats,
+        minimum: float | None,
+        *,
+        conformal: bool,
+        weights: Floats | None = None,
     ) -> Self:
-        """Learn from rows that the model did not learn from: raw [n] or [n, levels], labels [n]."""
+        """Learn from rows that the model did not learn from: raw [n] or [n, levels], labels [n].
+
+        `weights` [n] count a row so often.
+        """
         if raw.ndim == 1:
-            offsets = np.quantile(labels - raw, levels)
+            offsets = np.quantile(labels - raw, levels, weights=weights, method=_METHOD)
             return cls(levels, offsets=tuple(map(float, offsets)), minimum=minimum)
         if not conformal:
             return cls(levels, minimum=minimum)
@@ -139,7 +149,8 @@ class Quantiles:
         outside = np.maximum(low - labels, labels - high) / np.maximum(high - low, least)
         covered = levels[-1] - levels[0]
         rank = min(1.0, np.ceil((len(labels) + 1) * covered) / len(labels))
-        return cls(levels, float(np.quantile(outside, rank, method="higher")), least, minimum=minimum)
+        widen = float(np.quantile(outside, rank, weights=weights, method=_METHOD))
+        return cls(levels, widen, least, minimum=minimum)
 
     @property
     def middle(self) -> int:
@@ -178,6 +189,8 @@ class Quantiles:
         return {"task": self.task, "head": asdict(self)}
 
 
+_METHOD: Literal["inverted_cdf"] = "inverted_cdf"
+"""The one that takes weights: the least value that the share lies at or below."""
 _WIDTH = 0.01
 """A row whose interval is a point is widened by a share of this much of a mean label."""
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mlplatform.errors import TrainingError
-from mlplatform.ml.bootstrap import Estimate, bootstrap_figures, estimate, resamples
+from mlplatform.ml.bootstrap import Estimate, bootstrap_figures, estimate
 from mlplatform.ml.cores import spare_threads
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples, row_groups, row_weights
@@ -177,7 +177,7 @@ def judge(model: Model, examples: Examples, training: Training, seed: int) -> Ju
     """Figures of a model on labelled rows, intervals by a stratified bootstrap."""
     task, gates = task_for(training.task), training.gates
     positive = task.evidence(examples.labels)
-    drawn = resamples(positive, gates.bootstrap_samples, seed, task.drawn_together(examples))
+    drawn = task.resamples(examples, gates.bootstrap_samples, seed)
     draws = bootstrap_figures(task.figures(examples, model.predict(examples.rows)), drawn, examples.weights)
     figures = {name: estimate(values, gates.confidence) for name, values in draws.items()}
     return Judged(rows=len(examples), evidence=int(positive.sum()), figures=figures)
@@ -189,7 +189,7 @@ def labelled_examples(frame: pd.DataFrame, rows: Floats, training: Training, eve
         raise TrainingError(f"the training rows lack the label {training.label!r}; have {list(frame.columns)}")
     task = task_for(training.task)
     weights, groups = row_weights(frame, training.weight), row_groups(frame, training.split.group)
-    labels, aside = task.labels(frame[training.label]), task.aside(frame, event_time)
+    labels, aside = task.labels(frame[training.label]), task.aside(frame, event_time, training.split.delay_days)
     return Examples(rows, labels, weights, groups, aside)
 
 
@@ -198,7 +198,9 @@ def _rows_in_use(
 ) -> tuple[pd.DataFrame, Parts]:
     """Rows of the three parts, in time order whatever order they came in, so that the same rows give one model."""
     split = cut_parts(frame, training.split, event_time, as_of)
-    used = frame[split.train | split.tune | split.test].sort_values(event_time, kind="stable")
+    # Rows of one request or origin share their time.
+    order = [event_time, *(name for name in training.task.columns if name in frame.columns)]
+    used = frame[split.train | split.tune | split.test].sort_values(order, kind="stable")
     return used, cut_parts(used, training.split, event_time, as_of)
 
 

@@ -49,6 +49,11 @@ class LookupSettings:
     usual: int | None = None
     """The limit of a request that names none; None: all rows."""
 
+    @property
+    def default_key(self) -> Key:
+        """The default as a key; of nothing where none is declared."""
+        return tuple(self.default[name] for name in self.keys) if self.default else ()
+
     def save(self, folder: Path) -> None:
         """Write SETTINGS_FILE."""
         (folder / SETTINGS_FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
@@ -82,6 +87,8 @@ class Lookup:
     table: "pa.Table"
     matrix: npt.NDArray[np.float64]
     places: Mapping[Key, slice]
+    steps: npt.NDArray[np.int64] | None
+    """The horizon of each row, where there are horizons."""
 
     @classmethod
     def load(cls, folder: Path, model: "Model") -> Self | None:
@@ -101,7 +108,10 @@ class Lookup:
             matrix = model.matrix(table.select(list(model.features)).to_pandas())
         except (OSError, pa.ArrowException) as error:
             raise ArtifactError(f"cannot read {folder / ROWS_FILE}: {error}; build the bundle again") from error
-        return cls(settings, table, matrix, _places(table, settings.keys))
+        steps = None if settings.steps is None else table[settings.steps].to_numpy().astype(np.int64)
+        places = _places(table, settings.keys)
+        _require_keys(places, settings, folder / ROWS_FILE)
+        return cls(settings, table, matrix, places, steps)
 
     def speaks_of(self, request: Mapping[str, Any], features: Collection[str]) -> bool:
         """Whether a request is one by key, maybe a misspelt one: it brings no features, or nothing but a key."""
@@ -112,28 +122,28 @@ class Lookup:
         """The rows of a request, or what is wrong with it."""
         if wrong := self._misnamed(request):
             return wrong
-        limit = self._limit(request)
-        if isinstance(limit, str):
-            return limit
         key = tuple(request[name] for name in self.settings.keys)
         for name, value, like in zip(self.settings.keys, key, next(iter(self.places)), strict=True):
             if type(value) is not type(like):
                 return f"{name} must be a {'whole number' if isinstance(like, int) else 'text'}"
-        rows = self.places.get(key)
-        if rows is not None:
-            return Asked(rows, True, limit)
-        if not self.settings.default:
-            return f"no such {', '.join(self.settings.keys)}; {len(self.places)} are known, such as {self.example()}"
-        return Asked(self.places[tuple(self.settings.default[name] for name in self.settings.keys)], False, limit)
+        rows, known = self.places.get(key), key in self.places
+        if rows is None:
+            if not self.settings.default:
+                return (
+                    f"no such {', '.join(self.settings.keys)}; {len(self.places)} are known, such as {self.example()}"
+                )
+            rows = self.places[self.settings.default_key]
+        limit = self._limit(request, rows)
+        return limit if isinstance(limit, str) else Asked(rows, known, limit)
 
     def chosen(self, asked: Asked, order: npt.NDArray[np.float64] | None) -> npt.NDArray[np.intp]:
         """Positions of the rows that are answered: the best by `order` [rows], or those up to the horizon."""
         places = np.arange(asked.rows.start, asked.rows.stop)
         if order is not None:
             return places[np.argsort(-order, kind="stable")[: asked.limit]]
-        if self.settings.steps is None:
+        if self.steps is None:
             return places
-        steps = self.table[self.settings.steps].to_numpy()[places]
+        steps = self.steps[places]
         within = places if asked.limit is None else places[steps <= asked.limit]
         return within[np.argsort(steps[within - asked.rows.start], kind="stable")]
 
@@ -148,7 +158,7 @@ class Lookup:
 
     def example(self) -> dict[str, Any]:
         """A key that is there."""
-        default = tuple(self.settings.default.get(name) for name in self.settings.keys)
+        default = self.settings.default_key
         key = next((key for key in self.places if key != default), next(iter(self.places)))
         return dict(zip(self.settings.keys, key, strict=True))
 
@@ -159,18 +169,32 @@ class Lookup:
         may = f", and may name {limit}" if limit else ""
         return f"a request names {', '.join(keys)}{may}, such as {self.example()}; or it brings all features"
 
-    def _limit(self, request: Mapping[str, Any]) -> int | str | None:
+    def _limit(self, request: Mapping[str, Any], rows: slice) -> int | str | None:
         name = self.settings.limit
         if name is None or name not in request:
             return self.settings.usual
         limit = request[name]
         if type(limit) is not int or limit < 1:
             return f"{name} must be a whole number from 1 on"
-        if self.settings.steps is not None:
-            furthest = int(self.table[self.settings.steps].to_numpy().max())
+        if self.steps is not None:
+            furthest = int(self.steps[rows].max())
             if limit > furthest:
                 return f"{name} is {limit}; forecasts reach {furthest} steps ahead, as far as their inputs are known"
         return limit
+
+
+def _require_keys(places: Mapping[Key, slice], settings: LookupSettings, path: Path) -> None:
+    """What a service could only find out when it is asked."""
+    if not places:
+        raise ArtifactError(f"{path} has no row; materialise the features and build the bundle again")
+    for key in places:
+        if not all(type(value) in (int, str) for value in key):
+            raise ArtifactError(f"{path}: {', '.join(settings.keys)} must be whole numbers or texts, without gaps")
+    if settings.default and settings.default_key not in places:
+        raise ArtifactError(
+            f"{path} has no row of serving.default {dict(settings.default)}; keys look like {next(iter(places))}. "
+            "Let the features have rows of it, or leave the default out"
+        )
 
 
 def _places(table: "pa.Table", keys: tuple[str, ...]) -> dict[Key, slice]:

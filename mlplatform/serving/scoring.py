@@ -16,7 +16,7 @@ from mlplatform.serving.rows import RowReader
 __all__ = ["REASONS", "RESERVED", "Live", "ScoreError", "Slot"]
 
 REASONS = 3
-"""Features named per prediction, by size of their contribution in log-odds."""
+"""Features named per prediction, by size of their contribution."""
 RESERVED = ("rows", "explain")
 """Keys of a request beside the features."""
 

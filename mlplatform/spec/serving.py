@@ -7,6 +7,12 @@ from mlplatform.spec._base import ColumnName, Declared
 __all__ = ["Serving"]
 
 
+_TAKEN = {
+    *("rows", "explain", "k"),
+    *("score", "decision", "forecast", "quantiles", "reasons", "items", "forecasts", "predictions", "known", "as_of"),
+}
+
+
 class Serving(Declared):
     """Requests by key: the feature rows of each key's newest event time travel with the model."""
 
@@ -17,6 +23,14 @@ class Serving(Declared):
     """Columns of the features that are no features of the model and stand in the answer, such as a title."""
     default: dict[ColumnName, str | int] = {}
     """The key that answers for one that is not there, such as somebody without a history. Empty: that is an error."""
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> "Serving":
+        if taken := sorted({*self.lookup, *self.show} & _TAKEN):
+            raise ValueError(
+                f"serving names {', '.join(taken)}, which requests and answers use themselves; rename them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _default_is_a_key(self) -> "Serving":

@@ -37,6 +37,11 @@ class SplitByTime(Declared):
         return self.train_days + self.tune_days + self.test_days + 3 * self.label_delay_days
 
     @property
+    def delay_days(self) -> int:
+        """Days until a label is known."""
+        return self.label_delay_days
+
+    @property
     def group(self) -> str | None:
         """Rows count as independent of each other."""
         return None
@@ -81,6 +86,11 @@ class SplitByGroup(Declared):
     """Folds of the train part, for the search."""
     seed: int = 7
     """Another seed deals the groups anew, and a champion of the old seed can no longer be judged fairly."""
+
+    @property
+    def delay_days(self) -> int:
+        """Nothing here goes by it."""
+        return 0
 
     @property
     def group(self) -> str | None:

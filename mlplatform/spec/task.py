@@ -30,6 +30,11 @@ class BinaryTask(Declared):
     costs: Costs
     """What mistakes cost."""
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of the features that it names."""
+        return ()
+
 
 class ForecastTask(Declared):
     """An amount, some steps ahead: one row for each series, origin (the event time) and horizon; labels are numbers,
@@ -54,6 +59,11 @@ class ForecastTask(Declared):
     minimum: float | None = None
     """No answer lies below, such as 0 for sales."""
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of the features that it names."""
+        return self.series, self.horizon, self.naive, self.scale
+
     @model_validator(mode="after")
     def _levels_rise_around_the_median(self) -> "ForecastTask":
         if self.quantiles != sorted(set(self.quantiles)) or _MEDIAN not in self.quantiles[1:-1]:
@@ -73,6 +83,11 @@ class RankingTask(Declared):
     """Column of the features that names the candidate."""
     k: PositiveInt = 10
     """How many of the first places count."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of the features that it names."""
+        return self.query, self.item
 
 
 _BINARY_UNLESS_SAID = ByKind(default="binary")

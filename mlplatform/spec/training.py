@@ -152,6 +152,8 @@ class Training(_Unique):
                 raise ValueError(f"{candidate.name} blends what its members see; let them ignore features")
             seen = [name for name in self.categorical if name not in candidate.ignore]
             embedded = candidate.embed if isinstance(candidate, TorchCandidate) else []
+            if embedded and set(self.features) <= {*embedded, *candidate.ignore}:
+                raise ValueError(f"{candidate.name} embeds every feature that it sees; leave its network one")
             if unknown := sorted(set(embedded) - set(seen)):
                 raise ValueError(
                     f"{candidate.name} embeds {', '.join(unknown)}; allowed are categorical features that it does not "

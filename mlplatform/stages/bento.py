@@ -70,7 +70,7 @@ def _build(
     lookup: "pd.DataFrame | None",
 ) -> "BuiltBento":
     from mlplatform.serving.build import build_bento
-    from mlplatform.serving.bundle import write_manifest
+    from mlplatform.serving.bundle import load_bundle, write_manifest
     from mlplatform.serving.lookup import ROWS_FILE
 
     with tempfile.TemporaryDirectory(prefix="mlplatform-bundle-") as made:
@@ -82,22 +82,27 @@ def _build(
             lookup_settings(uc.spec).save(bundle)
         facts = {"mlflow_run_id": champion.run_id, TRAINED_ON: champion.tags[TRAINED_ON]}
         write_manifest(bundle, uc.spec.name, champion.version, facts)
+        load_bundle(bundle)  # a bundle that no service could open must not be built
         return build_bento(bundle, uc.spec.name, champion.version, {"use_case": uc.spec.name})
 
 
 def _lookup(uc: Declaration, lake: LakeResource, model: Path) -> "pd.DataFrame | None":
-    """The rows of each key's newest event time that keep the contract; None where no key is declared."""
+    """The rows of each key's newest event time that keep the contract; None where no key is declared.
+
+    Of a forecast only those of the newest origin: a series that has ended has nothing ahead.
+    """
     from mlplatform.contracts.check import check_rows
     from mlplatform.contracts.load import load_contract
 
     spec, keys = uc.spec, uc.spec.serving.lookup
     if not keys:
         return None
+    together = "" if isinstance(spec.training.task, ForecastTask) else f"PARTITION BY {', '.join(keys)}"
     features = json.loads((model / "model.json").read_text(encoding="utf-8"))["features"]
     with lake.open().read() as con:
         newest = con.execute(
-            f"FROM {spec.name}.features "
-            f"QUALIFY {spec.event_time} = max({spec.event_time}) OVER (PARTITION BY {', '.join(keys)}) "
+            f"FROM {spec.name}.features WHERE {' AND '.join(f'{key} IS NOT NULL' for key in keys)} "
+            f"QUALIFY {spec.event_time} = max({spec.event_time}) OVER ({together}) "
             f"ORDER BY {', '.join([*keys, *spec.entity_keys])}"
         ).df()
     checked = check_rows(load_contract(uc.folder, spec.contract.module, "features"), newest, key=spec.entity_keys)

@@ -1,5 +1,6 @@
 """`champion`: all candidates and the incumbent on the same unseen rows, the gates, and the alias moved, or why not."""
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -102,12 +103,13 @@ def _compare(
 ) -> "Comparison":
     from mlplatform.ml.compare import compare
     from mlplatform.ml.model import Model
+    from mlplatform.ml.tasks import task_for
 
-    current = (
-        (f"v{incumbent.version}", Model.load(tracking.model_folder(incumbent.run_id)))
-        if incumbent is not None
-        else None
-    )
+    current = None
+    if incumbent is not None:
+        model = Model.load(tracking.model_folder(incumbent.run_id))
+        if task_for(uc.spec.training.task).answered_by(model.head):
+            current = (f"v{incumbent.version}", model)
     return compare(
         {name: each.model for name, each in trained.items()},
         current,
@@ -175,7 +177,7 @@ def _rows(
             {
                 "as_of": pd.Timestamp(frozen[AS_OF]),
                 "training_snapshot": int(frozen[SNAPSHOT]),
-                **_figures(each),
+                **_stored(each),
                 "role": "challenger" if each.name in trained else "incumbent",
                 "promoted": outcome.moved and each.name == comparison.winner,
                 "version_after": outcome.version or 0,
@@ -185,6 +187,13 @@ def _rows(
             for each in contenders
         ]
     )
+
+
+def _stored(contender: "Contender") -> dict[str, Any]:
+    """Figures as one text: a table keeps its columns when the task changes."""
+    figures = {name: _finite(value) for name, value in contender.figures.items()}
+    told = {name: value for name, value in _figures(contender).items() if name not in figures}
+    return {**told, "figures": json.dumps(figures)}
 
 
 def _figures(contender: "Contender") -> dict[str, Any]:

@@ -84,12 +84,14 @@ def _require_features(uc: Declaration, parsed: Path) -> None:
     name = f"{uc.spec.name}_features"
     columns = next((list(model["columns"]) for model in models if model["name"] == name), [])
     training = uc.spec.training
-    declared = [*training.features, *training.gates.slices, *training.split.keys]
+    serving = uc.spec.serving
+    declared = [*training.features, *training.gates.slices, *training.split.keys, *training.task.columns]
+    declared += [*serving.lookup, *serving.show]
     # A model that documents no columns says nothing of which there are.
     unknown = sorted(set(declared) - set(columns)) if columns else []
     if unknown:
         raise SpecError(
-            f"{uc.folder / 'defs.yaml'}: training names {', '.join(unknown)}, which dbt's {name} does not describe "
+            f"{uc.folder / 'defs.yaml'} names {', '.join(unknown)}, which dbt's {name} does not describe "
             f"(its YAML beside the SQL); it has {', '.join(columns)}"
         )
 

@@ -13,11 +13,11 @@ from mlplatform.ml.calibration import Sigmoid
 from mlplatform.ml.compare import Comparison, compare
 from mlplatform.ml.gates import SliceResult, apply_gates
 from mlplatform.ml.groups import Groups
-from mlplatform.ml.heads import Probability
+from mlplatform.ml.heads import Order, Probability, Quantiles
 from mlplatform.ml.model import Model
-from mlplatform.ml.tasks import Binary
+from mlplatform.ml.tasks import Binary, task_for
 from mlplatform.ml.train import TrainedCandidate
-from mlplatform.spec.task import BinaryTask, Costs
+from mlplatform.spec.task import BinaryTask, Costs, ForecastTask, RankingTask
 from mlplatform.spec.training import Gates
 from mlplatform_tests.ml.data import AS_OF, training
 
@@ -219,3 +219,13 @@ def test_a_stored_model_remembers_the_groups_that_it_held_out(trained_linear: Tr
     trained_linear.model.save(tmp_path / "without")
     assert Model.load(tmp_path / "with").held_out == held_out
     assert Model.load(tmp_path / "without").held_out is None
+
+
+def test_only_a_model_of_the_same_task_and_levels_is_an_incumbent(trained_linear: TrainedCandidate) -> None:
+    three, five = (0.1, 0.5, 0.9), (0.05, 0.25, 0.5, 0.75, 0.95)
+    forecast = task_for(ForecastTask(kind="forecast", series="s", horizon="h", naive="n", scale="c"))
+    ranking = task_for(RankingTask(kind="ranking", query="q", item="i"))
+    heads = [trained_linear.model.head, Order(), Quantiles(three), Quantiles(five)]
+    assert [BINARY.answered_by(head) for head in heads] == [True, False, False, False]
+    assert [ranking.answered_by(head) for head in heads] == [False, True, False, False]
+    assert [forecast.answered_by(head) for head in heads] == [False, False, True, False]

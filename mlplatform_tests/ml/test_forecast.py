@@ -175,12 +175,18 @@ def test_figures_are_those_of_their_definitions() -> None:
     assert found["pinball"] == pytest.approx(np.mean(pinball) / 3)
 
 
-def test_origins_are_drawn_whole(rows: pd.DataFrame) -> None:
+def test_a_bootstrap_draws_whole_blocks_of_origins_whose_horizons_overlap(rows: pd.DataFrame) -> None:
     training = forecast_training()
     examples = labelled_examples(rows, np.empty((len(rows), 0)), training, "event_time")
-    groups = task_for(training.task).drawn_together(examples)
-    assert groups is not None
-    assert len(np.unique(groups)) == rows["event_time"].nunique()
+    origin = pd.factorize(rows["event_time"], sort=True)[0]
+    for drawn in task_for(training.task).resamples(examples, 20, seed=1):
+        of_origin = pd.Series(drawn).groupby(origin)
+        assert (of_origin.nunique() == 1).all()
+        changes = int((np.diff(of_origin.first(), append=of_origin.first()[0]) != 0).sum())
+        blocks = -(-len(of_origin) // training.split.delay_days)
+        # Each block can change the count where it begins and where it ends, nowhere else.
+        assert changes <= 2 * blocks
+    assert drawn.sum() >= len(rows)
 
 
 def test_a_label_that_is_no_number_is_an_error_that_counts_them(rows: pd.DataFrame) -> None:

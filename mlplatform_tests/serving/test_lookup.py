@@ -1,5 +1,6 @@
 """Requests by key, for each task, through the app."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ async def test_the_best_are_the_best_of_all_rows_of_the_key(films: Path) -> None
     rows = rows.assign(score=model.predict(model.matrix(rows))).sort_values("score", ascending=False)
     async with client_of(films) as client:
         said = (await client.post("/predict", json={"user_id": 2, "k": 20, "explain": False})).json()
-    assert [item["item"] for item in said["items"]] == rows["item"].tolist()
+    assert {item["item"] for item in said["items"]} == set(rows["item"])
     assert [item["score"] for item in said["items"]] == pytest.approx(rows["score"].tolist())
     assert "reasons" not in said["items"][0]
 
@@ -159,9 +160,29 @@ async def test_the_example_of_the_document_is_answered_and_the_page_shows_it(sal
         assert "decided" not in page
 
 
-def test_rows_that_lack_a_feature_are_no_bundle(films: Path, tmp_path: Path) -> None:
-    import shutil
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda rows: rows.head(0), "has no row; materialise the features"),
+        (
+            lambda rows: rows[rows["user_id"] != 0],
+            r"has no row of serving\.default {'user_id': 0}; keys look like \(1,\)",
+        ),
+        (lambda rows: rows.assign(user_id=rows["user_id"].replace(1, None).astype(float)), "whole numbers or texts"),
+    ],
+)
+def test_rows_that_no_request_could_find_are_no_bundle(
+    films: Path, tmp_path: Path, spoil: Callable[[pd.DataFrame], pd.DataFrame], message: str
+) -> None:
+    broken = tmp_path / "bundle"
+    shutil.copytree(films, broken)
+    spoil(pd.read_parquet(broken / ROWS_FILE)).to_parquet(broken / ROWS_FILE)
+    write_manifest(broken, "case", "1", {})
+    with pytest.raises(ArtifactError, match=message):
+        load_bundle(broken)
 
+
+def test_rows_that_lack_a_feature_are_no_bundle(films: Path, tmp_path: Path) -> None:
     broken = tmp_path / "bundle"
     shutil.copytree(films, broken)
     pd.read_parquet(broken / ROWS_FILE).drop(columns="near").to_parquet(broken / ROWS_FILE)

@@ -1,6 +1,6 @@
 """What differs between yes or no, a forecast and an order: how labels are read, answers made and judged.
 
-One module per task; trainers, splits, the search, the comparison and the service know none of them by name.
+One module per task; splits, folds, the search, the comparison and the gates know none of them by name.
 """
 
 from typing import assert_never

@@ -1,13 +1,13 @@
 """What every task offers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mlplatform.ml.examples import Codes, Examples
+from mlplatform.ml.examples import Examples
 from mlplatform.ml.heads import Head
 from mlplatform.ml.metrics import Floats, Labels
 from mlplatform.spec.task import Task as DeclaredTask
@@ -43,8 +43,11 @@ class Task(Protocol):
         """Labels [n] of a column; raises TrainingError where one cannot be one."""
         ...
 
-    def aside(self, frame: pd.DataFrame, event_time: str) -> Mapping[str, npt.NDArray[Any]]:
-        """What answers are judged by beside the labels, [n] each; raises TrainingError where a column is missing."""
+    def aside(self, frame: pd.DataFrame, event_time: str, delay_days: int) -> Mapping[str, npt.NDArray[Any]]:
+        """What answers are judged by beside the labels, [n] each; raises TrainingError where a column is missing.
+
+        `delay_days`: until a label is known.
+        """
         ...
 
     def require(self, examples: Examples, part: str, extent: object) -> None:
@@ -57,6 +60,10 @@ class Task(Protocol):
 
     def head(self, kind: str, raw: Floats, tune: Examples) -> Head:
         """Fit a calibration of a kind on raw scores of the tune rows."""
+        ...
+
+    def answered_by(self, head: Head) -> bool:
+        """Whether a stored model's answers are ones of this task, as it is declared today."""
         ...
 
     def figure(self, name: str, examples: Examples, answers: Floats) -> Figure:
@@ -83,6 +90,7 @@ class Task(Protocol):
         """Which rows carry evidence, bool[n]."""
         ...
 
-    def drawn_together(self, examples: Examples) -> Codes | None:
-        """Rows that no bootstrap may tear apart: numbers of their groups, [n]."""
+    def resamples(self, examples: Examples, samples: int, seed: int) -> Iterator[Floats]:
+        """Weights of each bootstrap sample, float64[n]: how often it holds each row; what is not independent is drawn
+        together."""
         ...

@@ -1,6 +1,6 @@
 """Yes or no: calibrated probabilities, judged by rank, calibration and cost."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,9 +10,10 @@ import pandas as pd
 
 from mlplatform.errors import TrainingError
 from mlplatform.ml.blend_weights import blend_weights
+from mlplatform.ml.bootstrap import resamples
 from mlplatform.ml.calibration import fit_calibration
-from mlplatform.ml.examples import Codes, Examples
-from mlplatform.ml.heads import Probability
+from mlplatform.ml.examples import Examples
+from mlplatform.ml.heads import Head, Probability
 from mlplatform.ml.metrics import (
     Floats,
     Labels,
@@ -59,9 +60,9 @@ class Binary:
             raise TrainingError(f"{values.name!r} must be 0 or 1 in every row; drop rows whose label is not known yet")
         return values.to_numpy(dtype=np.int64)
 
-    def aside(self, frame: pd.DataFrame, event_time: str) -> Mapping[str, npt.NDArray[Any]]:
+    def aside(self, frame: pd.DataFrame, event_time: str, delay_days: int) -> Mapping[str, npt.NDArray[Any]]:
         """Nothing."""
-        del frame, event_time
+        del frame, event_time, delay_days
         return {}
 
     def require(self, examples: Examples, part: str, extent: object) -> None:
@@ -76,6 +77,10 @@ class Binary:
         """A calibration, and the threshold of the declared costs."""
         calibration = fit_calibration(kind, raw, tune.labels, tune.weights)
         return Probability(calibration, cost_threshold(self.declared.costs))
+
+    def answered_by(self, head: Head) -> bool:
+        """Probabilities."""
+        return isinstance(head, Probability)
 
     def figure(self, name: str, examples: Examples, answers: Floats) -> Figure:
         """`auc` or `average_precision` by any score; the others by probabilities."""
@@ -111,6 +116,7 @@ class Binary:
         """The positives."""
         return np.asarray(labels == 1)
 
-    def drawn_together(self, examples: Examples) -> Codes | None:
-        """The declared groups, if any."""
-        return examples.groups
+    def resamples(self, examples: Examples, samples: int, seed: int) -> Iterator[Floats]:
+        """Rows, or the declared groups."""
+        groups = examples.groups
+        return resamples(self.evidence(examples.labels), samples, seed, groups)

@@ -4,7 +4,7 @@ MASE: Hyndman and Koehler, "Another look at measures of forecast accuracy", Inte
 (2006).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,20 +14,22 @@ import pandas as pd
 
 from mlplatform.errors import TrainingError
 from mlplatform.ml.blend_weights import blend_amounts
-from mlplatform.ml.examples import Codes, Examples, column_codes, renumbered
-from mlplatform.ml.heads import Quantiles
+from mlplatform.ml.bootstrap import block_resamples, resamples
+from mlplatform.ml.examples import Examples, renumbered
+from mlplatform.ml.heads import Head, Quantiles
 from mlplatform.ml.metrics import Floats, Labels
 from mlplatform.ml.tasks.base import Figure
 from mlplatform.spec.task import ForecastTask
 
 __all__ = ["Forecast"]
 
-_NAIVE, _SCALE, _ORIGIN = "naive", "scale", "origin"
+_NAIVE, _SCALE, _ORIGIN, _OVERLAP = "naive", "scale", "origin", "overlap"
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Labels are amounts. Origins, not rows, are independent witnesses: a bootstrap draws whole origins."""
+    """Labels are amounts. A bootstrap draws blocks of origins: where horizons overlap they are no witnesses of their
+    own."""
 
     declared: ForecastTask
     unit: ClassVar[str] = Quantiles.unit
@@ -53,12 +55,16 @@ class Forecast:
             )
         return amounts
 
-    def aside(self, frame: pd.DataFrame, event_time: str) -> Mapping[str, npt.NDArray[Any]]:
-        """The naive forecast, its usual error, and the origin's number."""
+    def aside(self, frame: pd.DataFrame, event_time: str, delay_days: int) -> Mapping[str, npt.NDArray[Any]]:
+        """The naive forecast, its usual error, the origin's number, and how many origins look at one day."""
+        origins, codes = np.unique(frame[event_time].to_numpy(), return_inverse=True)
+        until = np.searchsorted(origins, origins + np.timedelta64(delay_days, "D"))
+        overlap = np.maximum(until - np.arange(len(origins)), 1)
         return {
             _NAIVE: _numbers(frame, self.declared.naive, "task.naive"),
             _SCALE: _numbers(frame, self.declared.scale, "task.scale"),
-            _ORIGIN: column_codes(frame, event_time, "event_time"),
+            _ORIGIN: codes,
+            _OVERLAP: overlap[codes],
         }
 
     def require(self, examples: Examples, part: str, extent: object) -> None:
@@ -79,8 +85,17 @@ class Forecast:
         """Widen (`conformal`) or not (`none`)."""
         levels = tuple(self.declared.quantiles)
         return Quantiles.fit(
-            levels, raw, tune.labels.astype(np.float64), self.declared.minimum, conformal=kind == "conformal"
+            levels,
+            raw,
+            tune.labels.astype(np.float64),
+            self.declared.minimum,
+            conformal=kind == "conformal",
+            weights=tune.weights,
         )
+
+    def answered_by(self, head: Head) -> bool:
+        """Quantiles of the same levels."""
+        return isinstance(head, Quantiles) and list(head.levels) == self.declared.quantiles
 
     def figure(self, name: str, examples: Examples, answers: Floats) -> Figure:
         """By its name; `skill` also by a model of the middle alone, [n] or [n, 1]."""
@@ -124,9 +139,12 @@ class Forecast:
         """Every row."""
         return np.ones(len(labels), dtype=np.bool_)
 
-    def drawn_together(self, examples: Examples) -> Codes:
-        """The declared groups, else the origin: what hits one row of a day hits the others."""
-        return renumbered(examples.aside[_ORIGIN]) if examples.groups is None else examples.groups
+    def resamples(self, examples: Examples, samples: int, seed: int) -> Iterator[Floats]:
+        """The declared groups, else blocks of origins that look at the same days: what hits one hits the others."""
+        if examples.groups is not None:
+            return resamples(self.evidence(examples.labels), samples, seed, examples.groups)
+        length = int(examples.aside[_OVERLAP].max(initial=1))
+        return block_resamples(renumbered(examples.aside[_ORIGIN]), length, samples, seed)
 
     def _median(self, answers: Floats) -> Floats:
         if answers.ndim == 1:

@@ -1,6 +1,6 @@
 """An order of candidates for each request, judged by where the right ones stand."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,8 +10,9 @@ import pandas as pd
 
 from mlplatform.errors import TrainingError
 from mlplatform.ml.blend_weights import blend_weights
+from mlplatform.ml.bootstrap import resamples
 from mlplatform.ml.examples import QUERY, Codes, Examples, column_codes, renumbered
-from mlplatform.ml.heads import Order
+from mlplatform.ml.heads import Head, Order
 from mlplatform.ml.metrics import Floats, Labels, query_figures
 from mlplatform.ml.tasks.base import Figure
 from mlplatform.spec.task import RankingTask
@@ -47,9 +48,9 @@ class Ranking:
             raise TrainingError(f"{values.name!r} must be 0 or 1 in every row: whether the candidate was right")
         return values.to_numpy(dtype=np.int64)
 
-    def aside(self, frame: pd.DataFrame, event_time: str) -> Mapping[str, npt.NDArray[Any]]:
+    def aside(self, frame: pd.DataFrame, event_time: str, delay_days: int) -> Mapping[str, npt.NDArray[Any]]:
         """Which rows are of one request."""
-        del event_time
+        del event_time, delay_days
         return {QUERY: column_codes(frame, self.declared.query, "task.query")}
 
     def require(self, examples: Examples, part: str, extent: object) -> None:
@@ -72,6 +73,10 @@ class Ranking:
         """There is nothing to fit."""
         del kind, raw, tune
         return Order()
+
+    def answered_by(self, head: Head) -> bool:
+        """Orders."""
+        return isinstance(head, Order)
 
     def figure(self, name: str, examples: Examples, answers: Floats) -> Figure:
         """`ndcg` or `recall`."""
@@ -98,6 +103,7 @@ class Ranking:
         """The candidates that were right."""
         return np.asarray(labels == 1)
 
-    def drawn_together(self, examples: Examples) -> Codes:
-        """The declared groups, such as the person, else the request."""
-        return renumbered(examples.aside[QUERY]) if examples.groups is None else examples.groups
+    def resamples(self, examples: Examples, samples: int, seed: int) -> Iterator[Floats]:
+        """The declared groups, such as the person, else requests."""
+        groups = renumbered(examples.aside[QUERY]) if examples.groups is None else examples.groups
+        return resamples(self.evidence(examples.labels), samples, seed, groups)
