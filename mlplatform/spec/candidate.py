@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from mlplatform.spec._base import ColumnName, Declared
+from mlplatform.spec._base import ColumnName, Declared, one_of
 from mlplatform.spec.by_kind import ByKind
 
 __all__ = [
@@ -17,6 +17,9 @@ __all__ = [
     "TorchCandidate",
     "Tuning",
 ]
+
+
+_Calibration = Literal["sigmoid", "isotonic", "conformal", "none"]
 
 
 class Tuning(Declared):
@@ -39,7 +42,7 @@ class _AnyCandidate(Declared):
     """The asset is `candidate_<name>`."""
     ignore: list[ColumnName] = []
     """Features that this candidate does not see, though others do."""
-    calibration: Literal["sigmoid", "isotonic", "conformal", "none"] | None = None
+    calibration: Annotated[_Calibration | None, one_of(_Calibration)] = None
     """What is fitted on the tune part, so that answers come true. Probabilities: `sigmoid` (default) or `isotonic`.
     Forecasts: `conformal` (default), which widens the interval until it covers what it should. Or `none`."""
     seed: int = 7

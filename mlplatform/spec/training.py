@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from mlplatform.spec._base import ColumnName, Declared
+from mlplatform.spec._base import ColumnName, Declared, one_of
 from mlplatform.spec.candidate import Candidate, EnsembleCandidate, LightGBMCandidate, TorchCandidate
 from mlplatform.spec.cleaning import CleaningPolicy, NumericCleaning, policies_by_column
 from mlplatform.spec.folds import StratifiedFolds
@@ -28,7 +28,7 @@ _CALIBRATIONS = {"binary": ("sigmoid", "isotonic", "none"), "forecast": ("confor
 class Gates(Declared):
     """What a model must show on the test rows before it may serve."""
 
-    metric: Metric | None = None
+    metric: Annotated[Metric | None, one_of(Metric)] = None
     """What models are compared by; higher is better. Binary: `average_precision` (default) or `auc`. Forecast: `skill`,
     one less the absolute error as a share of the naive forecast's. Ranking: `ndcg` (default) or `recall`, of the first
     `k` places."""

@@ -82,6 +82,12 @@ def test_what_a_task_does_not_know_is_refused_with_what_it_does(
             "['lightgbm', 'sklearn', 'torch', 'keras', 'ensemble']",
         ),
         ("kind: python", "kind: pyhton", "sources.0.kind", "['python', 'files']"),
+        (
+            "metric: average_precision",
+            "metric: accuracy",
+            "training.gates.metric",
+            "is not one of ['average_precision',",
+        ),
         ("tuning: {trials: 8", "tuning: {trials: few", "training.candidates.0.tuning.trials", "not of type 'integer'"),
         ("params: {days", "parms: {days", "sources.0", "'parms' was unexpected"),
     ],
