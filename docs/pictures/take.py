@@ -66,23 +66,27 @@ def dagster(path: str, settle: float = 4) -> Shot:
     return shot
 
 
-def graph(page: Page, port: int) -> None:
+def graph(use_case: str, height: int = 440) -> Shot:
     """Wide and low, as the graph is; the navigation folded away."""
-    page.set_viewport_size({"width": 1760, "height": 440})
-    dagster("/locations/mlplatform/asset-groups/fraud/lineage", settle=3)(page, port)
-    page.get_by_text("Hide navigation").click()
-    page.wait_for_timeout(8000)
+
+    def shot(page: Page, port: int) -> None:
+        page.set_viewport_size({"width": 1760, "height": height})
+        dagster(f"/locations/mlplatform/asset-groups/{use_case}/lineage", settle=3)(page, port)
+        page.get_by_text("Hide navigation").click()
+        page.wait_for_timeout(8000)
+
+    return shot
 
 
-def asset(name: str, view: str = "overview") -> Shot:
-    return dagster(f"/assets/fraud/{name}?view={view}", settle=8)
+def asset(name: str, view: str = "overview", use_case: str = "fraud") -> Shot:
+    return dagster(f"/assets/{use_case}/{name}?view={view}", settle=8)
 
 
-def pictures(name: str, which: int = 0) -> Shot:
+def pictures(name: str, which: int = 0, use_case: str = "fraud") -> Shot:
     """The asset's page with one of its pictures opened."""
 
     def shot(page: Page, port: int) -> None:
-        asset(name)(page, port)
+        asset(name, use_case=use_case)(page, port)
         page.get_by_text("[Show Markdown]").nth(which).click()
         page.wait_for_timeout(2500)
 
@@ -108,7 +112,8 @@ def skip_reason(page: Page, port: int) -> None:
 def mlflow(page: Page, port: int) -> None:
     with sqlite3.connect(Home.current().mlflow / "mlflow.sqlite") as db:
         run, experiment = db.execute(
-            "SELECT run_uuid, experiment_id FROM runs WHERE name = 'lightgbm' ORDER BY start_time DESC LIMIT 1"
+            "SELECT r.run_uuid, r.experiment_id FROM runs AS r JOIN experiments AS e USING (experiment_id) "
+            "WHERE r.name = 'lightgbm' AND e.name = 'fraud' ORDER BY r.start_time DESC LIMIT 1"
         ).fetchone()
     page.goto(f"http://127.0.0.1:{port + 1}/#/experiments/{experiment}/runs/{run}/model-metrics", timeout=60_000)
     page.wait_for_timeout(8000)
@@ -119,7 +124,7 @@ def mlflow(page: Page, port: int) -> None:
 
 
 def evidently(page: Page, port: int) -> None:
-    newest = max((Home.current().reports / "fraud").rglob("*.html"), key=lambda p: p.stat().st_mtime)
+    newest = max((Home.current().reports / "fraud").rglob("drift-*.html"), key=lambda p: p.stat().st_mtime)
     page.goto(f"http://127.0.0.1:{port + 2}/{newest.relative_to(Home.current().reports)}", timeout=60_000)
     page.wait_for_timeout(5000)
 
@@ -129,7 +134,14 @@ def service(page: Page, port: int) -> None:
 
 
 SHOTS: dict[str, Shot] = {
-    "graph": graph,
+    "graph": graph("fraud"),
+    "graph-diagnosis": graph("diagnosis", 560),
+    "graph-recommendation": graph("recommendation", 560),
+    "graph-demand": graph("demand", 560),
+    "groups": dagster("/asset-groups", settle=12),
+    "forecasts": pictures("candidate_lightgbm", 0, "demand"),
+    "error-by-horizon": pictures("candidate_lightgbm", 1, "demand"),
+    "ndcg-by-place": pictures("candidate_lightgbm", 0, "recommendation"),
     "candidate": asset("candidate_lightgbm"),
     "precision-recall": pictures("candidate_lightgbm", 0),
     "calibration": pictures("candidate_lightgbm", 1),
