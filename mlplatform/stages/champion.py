@@ -10,6 +10,7 @@ import dagster as dg
 from filelock import FileLock
 
 from mlplatform.home import Home
+from mlplatform.lake.lake import table_exists
 from mlplatform.lake.tables import append_rows, describe_table
 from mlplatform.resources.lake import SNAPSHOT, LakeResource, recorded_metadata, table_metadata
 from mlplatform.resources.tracking import Registered, Tracking
@@ -69,7 +70,7 @@ def champion_asset(uc: Declaration) -> dg.AssetsDefinition:
             promoted = _promote(uc, tracking, comparison, trained, incumbent, frozen)
         context.log.info(promoted.verdict)
         rows = _rows(comparison, trained, promoted, frozen)
-        done = lake.open().commit(lambda con: append_rows(con, champion_table(uc), rows), promoted.verdict)
+        done = lake.open().commit(lambda con: _append(con, champion_table(uc), rows), promoted.verdict)
         table = describe_table(lake.open(), champion_table(uc), done.snapshot)
         yield dg.MaterializeResult(
             metadata={**table_metadata(table), **_metadata(comparison, promoted)},
@@ -164,6 +165,13 @@ def _gate_results(comparison: "Comparison") -> list[dg.AssetCheckResult]:
         )
         for gate in judged.gates
     ]
+
+
+def _append(con: Any, table: str, rows: "pd.DataFrame") -> int:
+    """A table from before all figures stood in one column gets it."""
+    if table_exists(con, table):
+        con.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS figures VARCHAR")
+    return append_rows(con, table, rows)
 
 
 def _rows(

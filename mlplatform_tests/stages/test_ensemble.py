@@ -4,11 +4,14 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from mlplatform.cli.setup import prepare_home
 from mlplatform.errors import TrainingError
 from mlplatform.home import Home
+from mlplatform.lake.lake import Lake
+from mlplatform.lake.tables import describe_table, replace_table
 from mlplatform.resources.tracking import Tracking
 from mlplatform.spec import Declaration
 from mlplatform.spec import UseCase as UseCaseSpec
@@ -98,6 +101,16 @@ def test_the_same_rows_give_the_same_ensemble(platform: Platform) -> None:
     second = tracking.model_folder(platform.metadata("candidate_blend")["mlflow_run_id"])
     assert first != second
     assert (first / "model.json").read_bytes() == (second / "model.json").read_bytes()
+
+
+def test_a_champion_table_of_other_columns_takes_a_new_comparison(platform: Platform, module_home: Home) -> None:
+    lake = Lake.at(module_home)
+    old = pd.DataFrame({"as_of": [pd.Timestamp("2018-01-01")], "contender": ["old"], "auc": [0.5]})
+    with lake.read() as con:
+        stored = con.execute("SELECT * EXCLUDE (figures) FROM fraud.champion").df()
+    lake.commit(lambda con: replace_table(con, "fraud.champion", stored.merge(old, how="outer")), "as it was")
+    platform.run(["champion"], raise_on_error=True)
+    assert {"auc", "figures"} <= set(describe_table(lake, "fraud.champion").columns)
 
 
 def test_members_of_an_older_training_set_are_not_blended(platform: Platform) -> None:
