@@ -28,9 +28,22 @@ def _reported(command: Command) -> Callable[..., None]:
             sys.exit(1)
         except KeyboardInterrupt:
             sys.exit(130)
+        except Exception as error:
+            # Dagster wraps what a declaration is refused with in errors of its own, with a tree of components.
+            if (expected := _expected_cause(error)) is None:
+                raise
+            click.secho(f"{type(expected).__name__}: {expected}", fg="red", err=True)
+            sys.exit(1)
         sys.exit(code or 0)
 
     return run
+
+
+def _expected_cause(error: BaseException) -> PlatformError | None:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, PlatformError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

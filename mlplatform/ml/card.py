@@ -94,7 +94,7 @@ def _figures(spec: UseCase, facts: CardFacts) -> Iterable[tuple[str, str, str]]:
     level = f"{spec.training.gates.confidence:.0%}"
     for key in sorted(facts.metrics):
         name = key.removeprefix("test_")
-        if name == key or name.endswith(("_low", "_high")):
+        if name == key or name.endswith(("_low", "_high")) or name == "evidence":
             continue
         low, high = (facts.metrics.get(f"{key}_{edge}") for edge in ("low", "high"))
         interval = f"{low:.4g} to {high:.4g} ({level})" if low is not None and high is not None else ""
@@ -103,11 +103,13 @@ def _figures(spec: UseCase, facts: CardFacts) -> Iterable[tuple[str, str, str]]:
 
 def _contenders(facts: CardFacts) -> Iterable[str]:
     contenders, metric = facts.comparison["contenders"], str(facts.comparison["metric"])
-    told = ("contender", "metric", "metric_low", "metric_high", "passed", metric)
-    names = ("metric", "metric_low", "metric_high", *(name for name in contenders[0] if name not in told))
-    rows = [(str(each["contender"]), *(_shown(each[name]) for name in names)) for each in contenders]
+    told = ("contender", "metric", "passed", metric)
+    names = [name for name in contenders[0] if name not in told and not name.endswith(("_low", "_high"))]
+    rows = [
+        (str(each["contender"]), *(_with_interval(each, name) for name in ("metric", *names))) for each in contenders
+    ]
     yield "Beside the other contenders, on the same rows:"
-    yield _table(("contender", metric.replace("_", " "), *(n.replace("_", " ") for n in names[1:])), rows)
+    yield _table(("contender", metric.replace("_", " "), *(name.replace("_", " ") for name in names)), rows)
 
 
 def _slices(spec: UseCase, facts: CardFacts) -> Iterable[str]:
@@ -116,7 +118,7 @@ def _slices(spec: UseCase, facts: CardFacts) -> Iterable[str]:
         yield "No slices are declared, so nothing is known of how it does on parts of the rows."
         return
     rows = [
-        (f"{each['column']} = {each['group']}", f"{each['rows']:,}", f"{each['evidence']:,}", _shown(each["metric"]))
+        (f"{each['column']} = {each['group']}", f"{each['rows']:,}", f"{each['evidence']:,}", _in_group(each))
         for each in groups
     ]
     evidence = task_for(spec.training.task).evidence_name
@@ -177,6 +179,18 @@ def _number(value: float) -> str:
 
 def _shown(value: float | None) -> str:
     return "cannot be had" if value is None else f"{value:.4g}"
+
+
+def _with_interval(contender: Mapping[str, Any], name: str) -> str:
+    low, high = (contender.get(f"{name}_{edge}") for edge in ("low", "high"))
+    shown = _shown(contender[name])
+    return shown if low is None or high is None else f"{shown} [{low:.4g}, {high:.4g}]"
+
+
+def _in_group(group: Mapping[str, Any]) -> str:
+    return _with_interval(
+        {"metric": group["metric"], "metric_low": group.get("low"), "metric_high": group.get("high")}, "metric"
+    )
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

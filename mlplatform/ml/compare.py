@@ -31,8 +31,8 @@ class Contender:
     name: str
     metric: Estimate
     """The gates' metric with its interval."""
-    figures: Mapping[str, float]
-    """All figures of the task by name."""
+    figures: Mapping[str, Estimate]
+    """All figures of the task by name, with their intervals."""
     latency_ms: float
     slices: tuple[SliceResult, ...]
     gain: Estimate | None
@@ -67,7 +67,7 @@ def compare(
     training: Training,
     *,
     event_time: str,
-    seed: int = 0,
+    seed: int = 7,
 ) -> Comparison:
     """Judge every model on the same labelled rows and pick the best challenger that passes all gates.
 
@@ -88,13 +88,13 @@ def compare(
         test = _new_to(incumbent, test, event_time, training)
     rows = _Rows.of(test, training, event_time)
     answers = {name: model.predict(model.matrix(test)) for name, model in models.items()}
-    draws = rows.draws(answers, seed)
+    draws = {name: rows.draws(given, seed) for name, given in answers.items()}
     against = incumbent[0] if incumbent else None
 
     def contender(name: str, against: str | None) -> Contender:
-        confidence = training.gates.confidence
-        gain = difference(draws[name], draws[against], confidence) if against else None
-        return rows.judge(name, models[name], answers[name], estimate(draws[name], confidence), gain)
+        metric = training.metric
+        gain = difference(draws[name][metric], draws[against][metric], training.gates.confidence) if against else None
+        return rows.judge(name, models[name], answers[name], draws[name], gain, seed)
 
     judged = [contender(name, against) for name in challengers]
     ranked = tuple(sorted(judged, key=lambda each: -each.metric.value))
@@ -168,19 +168,19 @@ class _Rows:
         nothing = np.empty((len(test), 0))
         return cls(test, labelled_examples(test, nothing, training, event_time), training, task_for(training.task))
 
-    def draws(self, answers: Mapping[str, Floats], seed: int) -> dict[str, Floats]:
-        """The metric of each model on the same resamples."""
-        task, examples = self.task, self.examples
-        figures = {name: task.figure(self.training.metric, examples, given) for name, given in answers.items()}
-        drawn = task.resamples(examples, self.training.gates.bootstrap_samples, seed)
-        return bootstrap_figures(figures, drawn, examples.weights)
+    def draws(self, answers: Floats, seed: int) -> dict[str, Floats]:
+        """Every figure of a model on the same resamples as those of the other models."""
+        drawn = self.task.resamples(self.examples, self.training.gates.bootstrap_samples, seed)
+        return bootstrap_figures(self.task.figures(self.examples, answers), drawn, self.examples.weights)
 
-    def judge(self, name: str, model: Model, answers: Floats, metric: Estimate, gain: Estimate | None) -> Contender:
-        figures = {
-            figure: of(self.examples.weights) for figure, of in self.task.figures(self.examples, answers).items()
-        }
+    def judge(
+        self, name: str, model: Model, answers: Floats, draws: Mapping[str, Floats], gain: Estimate | None, seed: int
+    ) -> Contender:
+        confidence = self.training.gates.confidence
+        figures = {figure: estimate(values, confidence) for figure, values in draws.items()}
+        metric = figures[self.training.metric]
         latency = single_row_latency_ms(model, model.matrix(self.test.head(LATENCY_ROWS)))
-        slices = self.slices(answers)
+        slices = self.slices(answers, seed)
         gates = apply_gates(
             self.training.gates,
             self.task,
@@ -192,21 +192,24 @@ class _Rows:
         )
         return Contender(name, metric, figures, latency, slices, gain, gates)
 
-    def slices(self, answers: Floats) -> tuple[SliceResult, ...]:
+    def slices(self, answers: Floats, seed: int) -> tuple[SliceResult, ...]:
         columns = self.training.gates.slices
         missing = [column for column in columns if column not in self.test.columns]
         if missing:
             raise TrainingError(f"the test rows lack the slice columns {missing}; have {list(self.test.columns)}")
         return tuple(
-            self._slice(column, str(group), np.asarray(rows), answers)
+            self._slice(column, str(group), np.asarray(rows), answers, seed)
             for column in columns
             for group, rows in self.test.groupby(column, dropna=False).indices.items()
         )
 
-    def _slice(self, column: str, group: str, rows: npt.NDArray[np.intp], answers: Floats) -> SliceResult:
-        part = self.examples.at(rows)
-        metric = self.task.figure(self.training.metric, part, answers[rows])(part.weights)
-        return SliceResult(column, group, len(rows), int(self.task.evidence(part.labels).sum()), metric)
+    def _slice(self, column: str, group: str, rows: npt.NDArray[np.intp], answers: Floats, seed: int) -> SliceResult:
+        part, name = self.examples.at(rows), str(self.training.metric)
+        drawn = self.task.resamples(part, self.training.gates.bootstrap_samples, seed)
+        figure = {name: self.task.figure(name, part, answers[rows])}
+        found = estimate(bootstrap_figures(figure, drawn, part.weights)[name], self.training.gates.confidence)
+        evidence = int(self.task.evidence(part.labels).sum())
+        return SliceResult(column, group, len(rows), evidence, found.value, found.low, found.high)
 
 
 def _verdict(winner: Contender | None, incumbent: Contender | None, ranked: Sequence[Contender], metric: str) -> str:

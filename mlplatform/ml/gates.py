@@ -32,6 +32,9 @@ class SliceResult:
     evidence: int
     """Rows that carry it: positives, or all of a forecast."""
     metric: float
+    low: float
+    high: float
+    """Of its bootstrap interval."""
 
 
 def apply_gates(
@@ -72,7 +75,7 @@ def apply_gates(
 def _against_incumbent(gates: Gates, gain: Estimate | None) -> GateResult:
     limit = 0.0 if gates.incumbent == "better" else -gates.margin
     if gain is None:
-        return GateResult("incumbent", True, 0.0, limit, "there is no incumbent")
+        return GateResult("incumbent", True, 0.0, limit, "there is no incumbent to compare with")
     level = f"{gates.confidence:.0%}"
     detail = f"difference to the incumbent on the same rows {gain}, its {level} interval must lie above {limit:g}"
     return GateResult("incumbent", gain.low > limit, gain.low, limit, detail)

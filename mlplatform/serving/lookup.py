@@ -114,9 +114,9 @@ class Lookup:
         return cls(settings, table, matrix, places, steps)
 
     def speaks_of(self, request: Mapping[str, Any], features: Collection[str]) -> bool:
-        """Whether a request is one by key, maybe a misspelt one: it brings no features, or nothing but a key."""
-        named = {*self.settings.keys, self.settings.limit}
-        return set(request) <= named or not any(name in features for name in request)
+        """Whether a request is one by key, maybe a misspelt one: it brings nothing else, or few of the features."""
+        brought = sum(name in features for name in request)
+        return set(request) <= {*self.settings.keys, self.settings.limit} or 2 * brought < len(features)
 
     def find(self, request: Mapping[str, Any]) -> Asked | str:
         """The rows of a request, or what is wrong with it."""

@@ -148,7 +148,8 @@ class KerasCandidate(_NetworkCandidate):
 
 
 class EnsembleCandidate(_AnyCandidate):
-    """A weighted blend of other candidates' log-odds; stored as their folders and the weights."""
+    """A weighted blend of other candidates' answers (of probabilities, their log-odds); stored as their folders and the
+    weights."""
 
     kind: Literal["ensemble"]
     """A blend."""

@@ -14,12 +14,12 @@ from mlplatform.spec.task import ForecastTask, Task
 __all__ = ["Gates", "Metric", "Training"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Metric = Literal["average_precision", "auc", "skill", "ndcg", "recall"]
+Metric = Literal["average_precision", "auc", "skill", "quantile_skill", "ndcg", "recall"]
 
 # The first of each is what is meant where nothing is said.
 _METRICS: dict[str, tuple[Metric, ...]] = {
     "binary": ("average_precision", "auc"),
-    "forecast": ("skill",),
+    "forecast": ("skill", "quantile_skill"),
     "ranking": ("ndcg", "recall"),
 }
 _CALIBRATIONS = {"binary": ("sigmoid", "isotonic", "none"), "forecast": ("conformal", "none"), "ranking": ("none",)}
@@ -29,9 +29,9 @@ class Gates(Declared):
     """What a model must show on the test rows before it may serve."""
 
     metric: Annotated[Metric | None, one_of(Metric)] = None
-    """What models are compared by; higher is better. Binary: `average_precision` (default) or `auc`. Forecast: `skill`,
-    one less the absolute error as a share of the naive forecast's. Ranking: `ndcg` (default) or `recall`, of the first
-    `k` places."""
+    """What models are compared by; higher is better. Binary: `average_precision` (default) or `auc`. Forecast: `skill`
+    (default), one less the absolute error as a share of the naive forecast's, or `quantile_skill`, the same by the
+    pinball loss of all quantiles. Ranking: `ndcg` (default) or `recall`, of the first `k` places."""
     floor: Share
     """The metric must reach this."""
     incumbent: Literal["better", "not_worse"] = "not_worse"

@@ -131,6 +131,9 @@ def _promote(
     if comparison.winner is None:
         return _Outcome(incumbent.version if incumbent else None, moved=False, verdict=comparison.verdict)
     winner = trained[comparison.winner]
+    said = comparison.verdict
+    if incumbent is not None and comparison.incumbent is None:
+        said = f"{said.removesuffix(', the first champion')}; v{incumbent.version} answers something else: not compared"
     if incumbent is not None and _same_model(tracking, winner.run_id, incumbent.run_id):
         verdict = f"kept v{incumbent.version}: candidate {comparison.winner} is the same model, byte for byte"
         return _Outcome(incumbent.version, moved=False, verdict=verdict)
@@ -140,10 +143,10 @@ def _promote(
         "candidate": comparison.winner,
         TRAINED_ON: str(frozen[SNAPSHOT]),
         AS_OF: str(frozen[AS_OF]),
-        "verdict": comparison.verdict,
+        "verdict": said,
     }
     registered = tracking.promote(uc.spec.name, winner.run_id, tags)
-    return _Outcome(registered.version, moved=True, verdict=f"v{registered.version}: {comparison.verdict}")
+    return _Outcome(registered.version, moved=True, verdict=f"v{registered.version}: {said}")
 
 
 def _same_model(tracking: Tracking, one: str, other: str) -> bool:
@@ -199,9 +202,19 @@ def _rows(
 
 def _stored(contender: "Contender") -> dict[str, Any]:
     """Figures as one text: a table keeps its columns when the task changes."""
-    figures = {name: _finite(value) for name, value in contender.figures.items()}
+    figures = _estimates(contender)
     told = {name: value for name, value in _figures(contender).items() if name not in figures}
     return {**told, "figures": json.dumps(figures)}
+
+
+def _estimates(contender: "Contender") -> dict[str, float | None]:
+    """Every figure, and the edges of its interval."""
+    edges = ("value", "low", "high")
+    return {
+        name if edge == "value" else f"{name}_{edge}": _finite(getattr(figure, edge))
+        for name, figure in contender.figures.items()
+        for edge in edges
+    }
 
 
 def _figures(contender: "Contender") -> dict[str, Any]:
@@ -210,7 +223,7 @@ def _figures(contender: "Contender") -> dict[str, Any]:
         "metric": contender.metric.value,
         "metric_low": contender.metric.low,
         "metric_high": contender.metric.high,
-        **contender.figures,
+        **_estimates(contender),
         "latency_ms": contender.latency_ms,
         "passed": contender.passed,
     }
@@ -227,7 +240,10 @@ def comparison_record(comparison: "Comparison") -> dict[str, Any]:
         "evidence": comparison.evidence,
         "contenders": [_figures(each) for each in contenders],
         "gates": [asdict(gate) for gate in judged.gates],
-        "slices": [asdict(part) | {"metric": _finite(part.metric)} for part in judged.slices],
+        "slices": [
+            asdict(part) | {name: _finite(getattr(part, name)) for name in ("metric", "low", "high")}
+            for part in judged.slices
+        ],
     }
 
 
@@ -240,7 +256,7 @@ def _metadata(comparison: "Comparison", outcome: _Outcome) -> dict[str, Any]:
     from mlplatform.ml.plots import plot_comparison
 
     contenders = [*comparison.challengers, *([comparison.incumbent] if comparison.incumbent else [])]
-    records = [dg.TableRecord(_rounded(_figures(each))) for each in contenders]
+    records = [dg.TableRecord(_rounded(_shown(each))) for each in contenders]
     best = comparison.challengers[0]
     return {
         "verdict": outcome.verdict,
@@ -252,6 +268,12 @@ def _metadata(comparison: "Comparison", outcome: _Outcome) -> dict[str, Any]:
         "test_evidence": comparison.evidence,
         f"best_{comparison.metric}": round(best.metric.value, 6),
     }
+
+
+def _shown(contender: "Contender") -> dict[str, Any]:
+    """The table of the UI is wide enough without the edges of every interval."""
+    edges = {f"{name}_{edge}" for name in contender.figures for edge in ("low", "high")}
+    return {name: "" if v is None else v for name, v in _figures(contender).items() if name not in edges}
 
 
 def _rounded(figures: dict[str, Any]) -> dict[str, Any]:

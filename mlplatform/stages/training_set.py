@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlplatform.contracts.check import Checked
+    from mlplatform.ml.splits import Parts
 
 __all__ = ["AS_OF", "CONTENT_SHA256", "SPLIT", "split_version", "training_set_asset"]
 
@@ -168,8 +169,25 @@ def _with_parts(uc: Declaration, rows: "pd.DataFrame", as_of: "pd.Timestamp") ->
     from mlplatform.ml.splits import cut_parts
 
     split = cut_parts(rows, uc.spec.training.split, uc.spec.event_time, as_of)
+    _require_known_in_time(uc, rows, split)
     part = np.select([split.train, split.tune, split.test], ["train", "tune", "test"], "gap")
     return rows.assign(part=part)
+
+
+def _require_known_in_time(uc: Declaration, rows: "pd.DataFrame", split: "Parts") -> None:
+    """A label that became known after the next part had begun tells what that part should not know."""
+    from mlplatform.ml.splits import Window
+
+    for part, mask, following in (("train", split.train, "tune"), ("tune", split.tune, "test")):
+        begins = split.extents[following]
+        if not isinstance(begins, Window):
+            return
+        known_at = rows.loc[mask, uc.spec.label_known_at]
+        if late := int((known_at > begins.start).sum()):
+            raise TrainingError(
+                f"{late} of {int(mask.sum())} labels of the {part} part became known after the {following} part began "
+                f"({begins.start}; the last one {known_at.max()}); raise split.label_delay_days to the longest delay"
+            )
 
 
 def _content_hash(rows: "pd.DataFrame") -> str:

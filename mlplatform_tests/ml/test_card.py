@@ -13,7 +13,15 @@ def spec() -> UseCase:
 
 
 def group(name: str, positives: int, metric: float | None) -> dict[str, Any]:
-    return {"column": "is_night", "group": name, "rows": 1000, "evidence": positives, "metric": metric}
+    return {
+        "column": "is_night",
+        "group": name,
+        "rows": 1000,
+        "evidence": positives,
+        "metric": metric,
+        "low": metric,
+        "high": metric,
+    }
 
 
 @pytest.fixture

@@ -168,6 +168,9 @@ def test_figures_are_those_of_their_definitions() -> None:
     assert found["wape"] == pytest.approx((1 + 4 + 2) / 40)
     assert found["wape_naive"] == pytest.approx((2 + 10 + 0) / 40)
     assert found["skill"] == pytest.approx(1 - 7 / 12)
+    # The naive forecast stands for all three levels: mean of (.1 + .5 + .9) |error| / 3 where it is too low.
+    naive = [(0.1 + 0.5 + 0.9) * 2 / 3, (0.9 + 0.5 + 0.1) * 10 / 3, 0.0]
+    assert found["quantile_skill"] == pytest.approx(1 - found["pinball"] / np.mean(naive))
     assert found["mase"] == pytest.approx(np.mean([1 / 2, 4 / 4, 2 / 2]))
     assert found["coverage"] == pytest.approx(2 / 3)
     assert found["bias"] == pytest.approx((-1 - 4 + 2) / 40)
@@ -220,7 +223,7 @@ def test_forecasters_are_compared_by_skill_and_their_coverage_is_a_gate(rows: pd
     assert found.winner == found.challengers[0].name
     gates = {gate.name: gate for gate in found.challengers[0].gates}
     assert set(gates) == {"metric_floor", "incumbent", "calibration", "slices", "latency"}
-    assert gates["calibration"].value == pytest.approx(abs(found.challengers[0].figures["coverage"] - 0.8))
+    assert gates["calibration"].value == pytest.approx(abs(found.challengers[0].figures["coverage"].value - 0.8))
     assert [part.evidence for part in found.challengers[0].slices] == [14 * 7] * 3
 
 

@@ -127,6 +127,7 @@ async def test_a_series_gets_its_horizons_in_order_with_quantiles(sales: Path) -
         ({"series": None}, "series must be a text"),
         ({"series": 1}, "series must be a text"),
         ({"serie": "s1"}, "a request names series, and may name horizon, such as {'series': 's0'}; or it brings all"),
+        ({"series": "s1", "horizon": 2, "foo": 1}, "a request names series, and may name horizon"),
         ({}, "a request names series, and may name horizon"),
     ],
 )

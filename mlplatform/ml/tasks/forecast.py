@@ -98,8 +98,9 @@ class Forecast:
         return isinstance(head, Quantiles) and list(head.levels) == self.declared.quantiles
 
     def figure(self, name: str, examples: Examples, answers: Floats) -> Figure:
-        """By its name; `skill` also by a model of the middle alone, [n] or [n, 1]."""
-        if name == "skill":
+        """By its name; skills also by a model of the middle alone, [n] or [n, 1]."""
+        alone = answers.ndim == 1 or answers.shape[1] == 1
+        if name == "skill" or (name == "quantile_skill" and alone):
             return self._skill(examples, self._median(answers))
         return self.figures(examples, answers)[name]
 
@@ -109,11 +110,12 @@ class Forecast:
         error = np.abs(labels - median)
         scaled = error / examples.aside[_SCALE]
         levels = np.asarray(self.declared.quantiles)
-        below = labels[:, None] - answers
-        pinball = np.maximum(levels * below, (levels - 1) * below).mean(axis=1)
+        pinball = _pinball(labels, answers, levels)
+        naive = _pinball(labels, examples.aside[_NAIVE][:, None], levels)
         inside = (labels >= answers[:, 0]) & (labels <= answers[:, -1])
         return {
             "skill": self._skill(examples, median),
+            "quantile_skill": lambda weights: 1 - _ratio(pinball, naive, weights),
             "wape": lambda weights: _ratio(error, np.abs(labels), weights),
             "wape_naive": lambda weights: _ratio(np.abs(labels - examples.aside[_NAIVE]), np.abs(labels), weights),
             "mase": lambda weights: _mean(scaled, weights),
@@ -155,6 +157,13 @@ class Forecast:
         error = np.abs(examples.labels - median)
         naive = np.abs(examples.labels - examples.aside[_NAIVE])
         return lambda weights: 1 - _ratio(error, naive, weights)
+
+
+def _pinball(labels: Floats, answers: Floats, levels: Floats) -> Floats:
+    """Mean over the levels, [n]; one column of answers stands for all of them."""
+    below = labels[:, None] - answers
+    loss: Floats = np.maximum(levels * below, (levels - 1) * below).mean(axis=1)
+    return loss
 
 
 def _mean(values: Floats, weights: Floats | None) -> float:
