@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from mlplatform.spec.monitoring import Policy
+from mlplatform.spec.policy import Policy
 
 __all__ = ["Champion", "Decision", "WindowEvidence", "decide"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mlplatform.spec.monitoring import Drift
+from mlplatform.spec.drift import Drift
 
 __all__ = ["ColumnDrift", "DriftResult", "adjust", "find_drift", "sample_rows"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from mlplatform.ml.drift import sample_rows
-from mlplatform.spec.monitoring import Drift
+from mlplatform.spec.drift import Drift
 
 __all__ = ["write_evidently_report"]
 

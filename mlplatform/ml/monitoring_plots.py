@@ -8,7 +8,7 @@ from matplotlib.dates import date2num
 from mlplatform.ml.decision import Decision, WindowEvidence
 from mlplatform.ml.drift import DriftResult
 from mlplatform.ml.figure import ACCENT, BASE, MUTED, TEXT, bars, new_figure, to_png
-from mlplatform.spec.monitoring import Policy
+from mlplatform.spec.policy import Policy
 
 __all__ = ["plot_decision", "plot_drift_by_column", "plot_drift_over_time"]
 

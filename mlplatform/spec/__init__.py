@@ -11,8 +11,11 @@ from mlplatform.spec.candidate import (
     TorchCandidate,
     Tuning,
 )
+from mlplatform.spec.drift import Drift
+from mlplatform.spec.journal import Journal
 from mlplatform.spec.load import Declaration, declared_use_cases, load_declaration
-from mlplatform.spec.monitoring import Drift, Policy
+from mlplatform.spec.performance import Performance
+from mlplatform.spec.policy import Policy
 from mlplatform.spec.serving import Serving
 from mlplatform.spec.source import FilesSource, PythonSource, Source
 from mlplatform.spec.split import Split, SplitByGroup, SplitByTime
@@ -32,10 +35,12 @@ __all__ = [
     "FilesSource",
     "ForecastTask",
     "Gates",
+    "Journal",
     "KerasCandidate",
     "Leakage",
     "LightGBMCandidate",
     "Outcomes",
+    "Performance",
     "Policy",
     "PythonSource",
     "RankingTask",

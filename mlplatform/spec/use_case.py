@@ -5,7 +5,10 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
-from mlplatform.spec.monitoring import Drift, Policy
+from mlplatform.spec.drift import Drift
+from mlplatform.spec.journal import Journal
+from mlplatform.spec.performance import Performance
+from mlplatform.spec.policy import Policy
 from mlplatform.spec.serving import Serving
 from mlplatform.spec.source import Source
 from mlplatform.spec.training import Training
@@ -69,6 +72,10 @@ class UseCase(Declared):
     """Task, split, candidates and gates."""
     serving: Serving = Serving()
     """What the service knows beside the model."""
+    journal: Journal = Journal()
+    """What is kept of each served prediction."""
+    performance: Performance = Performance()
+    """How served predictions are judged when their labels arrive."""
     drift: Drift = Drift()
     """How windows are compared with the training rows."""
     policy: Policy = Policy()

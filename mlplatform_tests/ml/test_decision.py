@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlplatform.ml.decision import Champion, Decision, WindowEvidence, decide
-from mlplatform.spec.monitoring import Policy
+from mlplatform.spec.policy import Policy
 
 AS_OF = pd.Timestamp("2024-06-01")
 POLICY = Policy(

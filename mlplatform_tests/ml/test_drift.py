@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
 from mlplatform.ml.drift import ColumnDrift, DriftResult, adjust, find_drift, sample_rows
-from mlplatform.spec.monitoring import Drift
+from mlplatform.spec.drift import Drift
 
 NUMBERS = [f"n{i}" for i in range(20)]
 

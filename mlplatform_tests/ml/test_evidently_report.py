@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from mlplatform.ml.evidently_report import write_evidently_report
-from mlplatform.spec.monitoring import Drift
+from mlplatform.spec.drift import Drift
 
 
 def sample(seed: int) -> pd.DataFrame:

@@ -10,7 +10,8 @@ from mlplatform.ml.compare import compare
 from mlplatform.ml.decision import Champion, WindowEvidence, decide
 from mlplatform.ml.drift import find_drift
 from mlplatform.ml.train import TrainedCandidate
-from mlplatform.spec.monitoring import Drift, Policy
+from mlplatform.spec.drift import Drift
+from mlplatform.spec.policy import Policy
 from mlplatform_tests.ml.data import FEATURES, training
 
 RANDOM = np.random.default_rng(0)

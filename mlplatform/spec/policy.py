@@ -1,4 +1,4 @@
-"""When a model is watched and when it is trained again."""
+"""When a model is trained again."""
 
 from typing import Annotated, Literal
 
@@ -6,30 +6,9 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from mlplatform.spec._base import Declared
 
-__all__ = ["Drift", "Policy"]
+__all__ = ["Policy"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Drift(Declared):
-    """One fixed test per column, corrected over the columns, and an effect size that must be reached too."""
-
-    window_days: PositiveInt = 7
-    """Length of a window."""
-    numeric_test: Literal["ks"] = "ks"
-    """Kolmogorov-Smirnov."""
-    categorical_test: Literal["chisquare"] = "chisquare"
-    """Chi-square."""
-    correction: Literal["holm", "benjamini_hochberg"] = "holm"
-    """For testing many columns at once."""
-    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
-    """A corrected p-value below this, together with `min_effect`, is drift."""
-    min_rows: PositiveInt = 500
-    """Below this many rows in either sample there is no verdict."""
-    min_effect: Share = 0.1
-    """Distance (Kolmogorov-Smirnov, or total variation for categories) below which a difference is not drift."""
-    sample_rows: PositiveInt = 5000
-    """Rows of each sample that the tests and Evidently's page see."""
 
 
 class Policy(Declared):
