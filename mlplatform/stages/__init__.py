@@ -10,6 +10,9 @@ from mlplatform.stages.jobs import jobs
 from mlplatform.stages.leakage import leakage_check
 from mlplatform.stages.model_card import model_card_asset
 from mlplatform.stages.new_data import new_data_sensor
+from mlplatform.stages.outcomes import outcomes_asset
+from mlplatform.stages.performance_report import performance_report_asset
+from mlplatform.stages.prediction_log import prediction_log_asset
 from mlplatform.stages.raw import raw_asset
 from mlplatform.stages.retrain import retrain_sensor
 from mlplatform.stages.retrain_decision import retrain_decision_asset
@@ -26,6 +29,9 @@ __all__ = [
     "leakage_check",
     "model_card_asset",
     "new_data_sensor",
+    "outcomes_asset",
+    "performance_report_asset",
+    "prediction_log_asset",
     "raw_asset",
     "retrain_decision_asset",
     "retrain_sensor",
