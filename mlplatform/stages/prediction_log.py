@@ -75,11 +75,6 @@ def _forget(uc: Declaration, lake: Lake) -> int:
 def _metadata(uc: Declaration, lake: Lake, done: "Ingested") -> dict[str, Any]:
     from mlplatform.ml.monitoring_plots import plot_predictions_over_time
 
-    told: dict[str, Any] = {
-        "new_predictions": done.rows,
-        "torn_bytes": done.torn_bytes,
-        "unreadable_lines": done.unreadable,
-    }
     info = table_metadata(describe_table(lake, prediction_table(uc.spec)))
     with lake.read() as con:
         days = con.execute(
@@ -88,6 +83,7 @@ def _metadata(uc: Declaration, lake: Lake, done: "Ingested") -> dict[str, Any]:
             f"FROM {prediction_table(uc.spec)} GROUP BY ALL ORDER BY ALL"
         ).df()
     if len(days):
-        told |= {"latest_p99_ms": round(float(days["p99"].iloc[-1]), 2)}
-        info |= {"over_time": picture(plot_predictions_over_time(days), "predictions over time")}
+        info["latest_p99_ms"] = round(float(days["p99"].iloc[-1]), 2)
+        info["over_time"] = picture(plot_predictions_over_time(days), "predictions over time")
+    told = {"new_predictions": done.rows, "torn_bytes": done.torn_bytes, "unreadable_lines": done.unreadable}
     return {**info, **told}
