@@ -173,6 +173,19 @@ def resume(use_case: str) -> int:
 
 
 @main.command()
+@click.argument("use_case")
+@click.option("--to", default=None, type=click.IntRange(min=1), help="Version; default: the one before the champion.")
+@click.option("--reason", required=True, help="Why; it stays in the lineage.")
+@click.option("--pause", default="7d", show_default=True, help="No retraining for this long (7d, 12h; 0: no pause).")
+@_reported
+def rollback(use_case: str, to: int | None, reason: str, pause: str) -> int:
+    """Make an earlier version live again; running services follow, and retraining is paused."""
+    from mlplatform.cli.rollback import rollback_use_case
+
+    return 0 if rollback_use_case(use_case, to, reason, pause) else 1
+
+
+@main.command()
 @_reported
 def doctor() -> int:
     """Check the installation, the home, the ports and the lake, and say what to do about what is wrong."""

@@ -49,6 +49,7 @@ class UseCase(dg.Component):
                 stages.training_set_asset(uc),
                 *(stages.candidate_asset(uc, candidate) for candidate in uc.spec.training.candidates),
                 stages.champion_asset(uc),
+                stages.rollback_asset(uc),
                 stages.model_card_asset(uc),
                 stages.bento_asset(uc),
                 stages.deployment_asset(uc),

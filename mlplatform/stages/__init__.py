@@ -16,6 +16,7 @@ from mlplatform.stages.prediction_log import prediction_log_asset
 from mlplatform.stages.raw import raw_asset
 from mlplatform.stages.retrain import retrain_sensor
 from mlplatform.stages.retrain_decision import retrain_decision_asset
+from mlplatform.stages.rollback import rollback_asset
 from mlplatform.stages.training_set import training_set_asset
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "raw_asset",
     "retrain_decision_asset",
     "retrain_sensor",
+    "rollback_asset",
     "training_set_asset",
 ]

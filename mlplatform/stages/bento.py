@@ -39,7 +39,11 @@ def bento_asset(uc: Declaration) -> dg.AssetsDefinition:
 
     @dg.asset(
         **asset_attributes(uc, "bento", _DESCRIPTION, {"bentoml"}, "serving", version),
-        deps=[asset_key(uc, "champion"), *([asset_key(uc, "features")] if uc.spec.serving.lookup else [])],
+        deps=[
+            asset_key(uc, "champion"),
+            asset_key(uc, "rollback"),
+            *([asset_key(uc, "features")] if uc.spec.serving.lookup else []),
+        ],
     )
     def bento(context: dg.AssetExecutionContext, lake: LakeResource, tracking: Tracking) -> dg.MaterializeResult[Any]:
         champion = tracking.champion(uc.spec.name)

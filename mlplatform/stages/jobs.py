@@ -23,6 +23,9 @@ __all__ = [
 
 MODEL_HALF = ("training_set", "champion", "model_card", "bento", "deployment")
 
+BY_HAND = ("rollback",)
+"""Stages that only a job of their own runs."""
+
 ATTEMPTS = 3
 """How often a sensor asks for the same work before it waits for a person."""
 FINGERPRINT_TAG = "mlplatform/fingerprint"
@@ -83,8 +86,8 @@ def range_tags(uc: Declaration, start: date, end: date) -> dict[str, str]:
 
 
 def jobs(uc: Declaration) -> dict[str, Any]:
-    """The three jobs by name; sensors start them."""
-    group = dg.AssetSelection.groups(uc.spec.name)
+    """The jobs by name; sensors start the first three, people the others."""
+    group = dg.AssetSelection.groups(uc.spec.name) - _keys(uc, *BY_HAND)
     model = _keys(uc, *MODEL_HALF, *(f"candidate_{c.name}" for c in uc.spec.training.candidates))
     # What is found by key must be as new as the features are.
     fresh = _keys(uc, *(("bento", "deployment") if uc.spec.serving.lookup else ()))
@@ -93,6 +96,10 @@ def jobs(uc: Declaration) -> dict[str, Any]:
         ingest_job(uc): ("New data, features, drift report and retrain decision; no training.", group - model | fresh),
         training_job(uc): ("Training set, candidates, champion, model card, bento, deployment.", model),
     }
+    described[f"{uc.spec.name}_rollback"] = (
+        "An earlier version becomes champion and is deployed; retraining is paused.",
+        _keys(uc, "rollback", "model_card", "bento", "deployment"),
+    )
     return {
         name: dg.define_asset_job(name, selection, description=text, tags=use_case_tags(uc))
         for name, (text, selection) in described.items()

@@ -8,6 +8,7 @@ import dagster as dg
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake, table_exists
 from mlplatform.spec import Declaration
+from mlplatform.stages.alias import recorded_champion
 from mlplatform.stages.champion import champion_table
 from mlplatform.stages.clock import AS_OF_TAG, newest_day_end
 from mlplatform.stages.deployment import current_deployment
@@ -35,12 +36,12 @@ def retrain_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinition
         busy = unfinished_run(context.instance, uc)
         if busy:
             return dg.SkipReason(f"run {busy} of {uc.spec.name} is not finished")
-        paused = _paused(uc)
-        if paused:
-            return dg.SkipReason(str(paused))
         undeployed = _undeployed_version(uc)
         if undeployed is not None:
             return _deploy(context.instance, uc, undeployed)
+        paused = _paused(uc)
+        if paused:
+            return dg.SkipReason(str(paused))
         decision = newest_decision(uc, Lake.at(Home.current()))
         if decision is None:
             return dg.SkipReason("no decision has been made yet")
@@ -89,7 +90,8 @@ def _deploy(instance: dg.DagsterInstance, uc: Declaration, version: int) -> dg.R
 
 
 def _paused(uc: Declaration) -> Pause | None:
-    """The pause in force at the data's newest moment. It holds up a deployment too: the champion stays as it is."""
+    """The pause in force at the data's newest moment. A champion that is not deployed yet still is: a rollback that was
+    killed between its two halves must come to its end."""
     lake = Lake.at(Home.current())
     if not lake.has_table(pause_table(uc)):
         return None
@@ -108,11 +110,6 @@ def _concluded(uc: Declaration, decision: dict[str, Any]) -> bool:
 
 
 def _undeployed_version(uc: Declaration) -> int | None:
-    """The version that the latest comparison left as champion, if it is not the live one."""
-    lake, table, live = Lake.at(Home.current()), champion_table(uc), current_deployment(uc)
-    if not lake.has_table(table):
-        return None
-    with lake.read() as con:
-        row = con.execute(f"SELECT version_after FROM {table} ORDER BY rowid DESC LIMIT 1").fetchone()
-    version = int(row[0]) if row else 0
+    """The version that the latest promotion or rollback made champion, if it is not the live one."""
+    version, live = recorded_champion(uc, Lake.at(Home.current())), current_deployment(uc)
     return version if version and (live is None or int(live.version) != version) else None
