@@ -111,7 +111,7 @@ def _earlier(uc: Declaration, lake: Lake, champion: "Registered | None") -> int:
     earlier = [int(version) for (version,) in found if int(version) < champion.version and int(version) not in bad]
     if not earlier:
         raise ArtifactError(
-            f"no version below v{champion.version} of {uc.spec.name} has been live; name one with --to, or train another"
+            f"no version below v{champion.version} of {uc.spec.name} has been live; name one (--to), or train another"
         )
     return max(earlier)
 
