@@ -53,6 +53,7 @@ class UseCase(dg.Component):
                 stages.model_card_asset(uc),
                 stages.bento_asset(uc),
                 stages.deployment_asset(uc),
+                stages.batch_scores_asset(uc),
                 stages.prediction_log_asset(uc),
                 stages.outcomes_asset(uc),
                 stages.drift_report_asset(uc),

@@ -1,5 +1,6 @@
 """One file per node of a use case's graph, same names; each exports a function that builds it."""
 
+from mlplatform.stages.batch_scores import batch_scores_asset
 from mlplatform.stages.bento import bento_asset
 from mlplatform.stages.candidate import candidate_asset
 from mlplatform.stages.champion import champion_asset
@@ -20,6 +21,7 @@ from mlplatform.stages.rollback import rollback_asset
 from mlplatform.stages.training_set import training_set_asset
 
 __all__ = [
+    "batch_scores_asset",
     "bento_asset",
     "candidate_asset",
     "champion_asset",

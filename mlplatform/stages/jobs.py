@@ -23,7 +23,7 @@ __all__ = [
 
 MODEL_HALF = ("training_set", "champion", "model_card", "bento", "deployment")
 
-BY_HAND = ("rollback",)
+BY_HAND = ("rollback", "batch_scores")
 """Stages that only a job of their own runs."""
 
 ATTEMPTS = 3
@@ -99,6 +99,10 @@ def jobs(uc: Declaration) -> dict[str, Any]:
     described[f"{uc.spec.name}_rollback"] = (
         "An earlier version becomes champion and is deployed; retraining is paused.",
         _keys(uc, "rollback", "model_card", "bento", "deployment"),
+    )
+    described[f"{uc.spec.name}_batch_scores"] = (
+        "A table, or some days of it, scored by the live model.",
+        _keys(uc, "batch_scores"),
     )
     return {
         name: dg.define_asset_job(name, selection, description=text, tags=use_case_tags(uc))

@@ -15,9 +15,10 @@ from mlplatform.stages.deployment import current_deployment
 from mlplatform.stages.jobs import ATTEMPTS, failed_runs, training_job, unfinished_run, use_case_tags
 from mlplatform.stages.naming import asset_key
 from mlplatform.stages.pause import Pause, current_pause, pause_table
+from mlplatform.stages.replaying import replaying
 from mlplatform.stages.retrain_decision import DECISION_ID, DECISION_TAG, REASON, VERDICT, newest_decision
 
-__all__ = ["due_training", "retrain_sensor"]
+__all__ = ["due_training", "retrain_sensor", "wanted_run"]
 
 _DEPLOY_TAG = "mlplatform/deploy_version"
 
@@ -33,23 +34,30 @@ def retrain_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinition
         description='The newest decision says "retrain": train, compare, package and deploy.',
     )
     def retrain(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        busy = unfinished_run(context.instance, uc)
-        if busy:
-            return dg.SkipReason(f"run {busy} of {uc.spec.name} is not finished")
-        undeployed = _undeployed_version(uc)
-        if undeployed is not None:
-            return _deploy(context.instance, uc, undeployed)
-        paused = _paused(uc)
-        if paused:
-            return dg.SkipReason(str(paused))
-        decision = newest_decision(uc, Lake.at(Home.current()))
-        if decision is None:
-            return dg.SkipReason("no decision has been made yet")
-        if decision[VERDICT] != "retrain":
-            return dg.SkipReason(f"{decision[VERDICT]}: {decision[REASON]}")
-        return _train(context.instance, uc, decision)
+        if replaying(uc):
+            return dg.SkipReason(f"a replay moves the time of {uc.spec.name}; it asks for runs itself")
+        return wanted_run(context.instance, uc)
 
     return retrain
+
+
+def wanted_run(instance: dg.DagsterInstance, uc: Declaration) -> dg.RunRequest | dg.SkipReason:
+    """The run that is due now: a deployment that a dead run left out, or the training that the decision asks for."""
+    busy = unfinished_run(instance, uc)
+    if busy:
+        return dg.SkipReason(f"run {busy} of {uc.spec.name} is not finished")
+    undeployed = _undeployed_version(uc)
+    if undeployed is not None:
+        return _deploy(instance, uc, undeployed)
+    paused = _paused(uc)
+    if paused:
+        return dg.SkipReason(str(paused))
+    decision = newest_decision(uc, Lake.at(Home.current()))
+    if decision is None:
+        return dg.SkipReason("no decision has been made yet")
+    if decision[VERDICT] != "retrain":
+        return dg.SkipReason(f"{decision[VERDICT]}: {decision[REASON]}")
+    return _train(instance, uc, decision)
 
 
 def due_training(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
