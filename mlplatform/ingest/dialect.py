@@ -133,7 +133,7 @@ class _SQLite(Dialect):
         return ", ".join(f"{_exact_text(quote(name))} AS {quote(name)}" for name in columns)
 
     def moment(self, column: str, arrives_as: pa.DataType) -> str:  # noqa: ARG002
-        # SQLite would read a number as a Julian day, and '12:00' as a time of the year 2000. GLOB: LIKE takes twice as long.
+        # SQLite would read a number as a Julian day, '12:00' as a time of the year 2000. LIKE would take twice as long.
         own = quote(column)
         return f"CASE WHEN {own} GLOB '????-??-??*' THEN datetime({own}) END"
 
