@@ -5,7 +5,6 @@ conditions, joins and counts then use the database's own indexes, and only the r
 an attached SQLite table DuckDB pushes conditions on the row id alone, to a Postgres table neither `count` nor `max`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -50,9 +49,9 @@ class Dialect:
         """A relation in DuckDB: the rows that the database answers a statement of its own SQL with."""
         return f"({statement})"
 
-    def values(self, columns: Sequence[str]) -> str:
-        """The select list, in the database, of columns as they are."""
-        return ", ".join(map(quote, columns))
+    def values(self, columns: pa.Schema) -> str:
+        """The select list, in the database, of columns (as they arrive if nothing is done) without a loss."""
+        return ", ".join(map(quote, columns.names))
 
     def is_time(self, arrives_as: pa.DataType) -> bool:
         """Whether a column of this type can be the time of a row."""
@@ -84,7 +83,7 @@ class Dialect:
 
 @dataclass(frozen=True)
 class _Postgres(Dialect):
-    """The columns keep their types. A time is compared as it is stored, so that an index on it is used."""
+    """A time is compared as it is stored, so that an index on it is used."""
 
     title: str = "Postgres"
     extensions: tuple[str, ...] = (POSTGRES,)
@@ -100,6 +99,11 @@ class _Postgres(Dialect):
 
     def asked(self, statement: str) -> str:
         return f"postgres_query('{ATTACHED}', {text_sql(statement)})"
+
+    def values(self, columns: pa.Schema) -> str:
+        # A numeric that is NaN or infinite would arrive as 0 (at 1.5.5), one of undeclared digits as a float: which
+        # floats are numerics cannot be seen.
+        return ", ".join(_exact_number(quote(c.name)) if _may_be_numeric(c.type) else quote(c.name) for c in columns)
 
     def is_time(self, arrives_as: pa.DataType) -> bool:
         return _is_timestamp(arrives_as)
@@ -129,8 +133,8 @@ class _SQLite(Dialect):
     def asked(self, statement: str) -> str:
         return f"sqlite_query('{ATTACHED}', {text_sql(statement)})"
 
-    def values(self, columns: Sequence[str]) -> str:
-        return ", ".join(f"{_exact_text(quote(name))} AS {quote(name)}" for name in columns)
+    def values(self, columns: pa.Schema) -> str:
+        return ", ".join(f"{_exact_text(quote(name))} AS {quote(name)}" for name in columns.names)
 
     def moment(self, column: str, arrives_as: pa.DataType) -> str:  # noqa: ARG002
         # SQLite would read a number as a Julian day, '12:00' as a time of the year 2000. LIKE would take twice as long.
@@ -156,6 +160,15 @@ DIALECTS: dict[str, Dialect] = {"postgres": _Postgres(), "sqlite": _SQLite(), "d
 
 def _is_timestamp(arrives_as: pa.DataType) -> bool:
     return bool(pa.types.is_timestamp(arrives_as) or pa.types.is_date(arrives_as))
+
+
+def _may_be_numeric(arrives_as: pa.DataType) -> bool:
+    return bool(pa.types.is_decimal(arrives_as) or pa.types.is_float64(arrives_as))
+
+
+def _exact_number(column: str) -> str:
+    """Postgres' text of a number has all its digits; NaN is no value, as it is in a file."""
+    return f"NULLIF({column}, 'NaN')::text AS {column}"
 
 
 def _exact_text(column: str) -> str:

@@ -34,7 +34,7 @@ class _Sql:
         return schema
 
     def _rows(self, database: OpenDatabase, columns: pa.Schema, condition: str) -> pa.Table:
-        selected = database.dialect.values(columns.names)
+        selected = database.dialect.values(columns)
         statement = f"SELECT {selected} FROM {database.relation} WHERE {condition}"
         return database.ask(statement, renamed(self._given, columns.names))
 
@@ -43,7 +43,7 @@ class SqlTable(_Sql):
     """All rows of a table or query whose rows have no time."""
 
     def read_all(self) -> pa.Table:
-        """The rows in the database's types (SQLite: as text), in no certain order."""
+        """The rows typed or as text, in no certain order."""
         with open_database(self.spec) as database:
             return self._rows(database, self._columns(database), "1 = 1")
 
@@ -66,7 +66,7 @@ class SqlReader(_Sql):
         return self._extent
 
     def read(self, start: date, end: date) -> pa.Table:
-        """Rows of the days in [start, end), in the database's types (SQLite: as text), in no certain order."""
+        """Rows of the days in [start, end), typed or as text, in no certain order."""
         newest = self._extent[1] - _DAY if self._extent else None
         with open_database(self.spec) as database:
             columns, latest = self._columns(database), _latest(database)

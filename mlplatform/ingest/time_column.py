@@ -73,7 +73,7 @@ class TimeColumn:
         return f"{order} >= {dialect.bound(start, self.arrives_as)} AND {order} < {dialect.bound(end, self.arrives_as)}"
 
     def _require_no_row(self, end: datetime) -> None:
-        values = self.database.dialect.values([self.name])
+        values = self.database.dialect.values(pa.schema([(self.name, self.arrives_as)]))
         example = self.database.ask(f"SELECT {values} FROM {self.database.relation} LIMIT 1")
         if len(example):
             raise SourceError(

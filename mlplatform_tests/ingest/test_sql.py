@@ -192,7 +192,28 @@ def test_postgres_columns_of_every_common_type_are_read(user_database: Open) -> 
     cast = cast_table(read, to | {"flag": ColumnType("integer", "BIGINT"), "code": ColumnType("string", "VARCHAR")})
     assert [cast.values[name][0].as_py() for name in ("amount", "mood", "flag")] == [12.34, "tired", 1]
     assert len(cast.values["code"][0].as_py()) == 36
+    assert read["wide"].to_pylist() == ["10000000000"]
     assert not any(len(rows) for rows in cast.refused.values())
+
+
+def test_no_number_of_postgres_arrives_as_another(user_database: Open) -> None:
+    database = user_database("postgres")
+    written = ["12345678901234567890.5", "NaN", "Infinity", "0.1"]
+    numbers = ", ".join(f"({i}, timestamp '2018-04-01', '{text}'::numeric)" for i, text in enumerate(written))
+    database.run(
+        "CREATE TABLE transactions AS SELECT *, NULLIF(amount, 'Infinity')::numeric(30, 1) AS declared, amount::float8 "
+        f"AS binary FROM (VALUES {numbers}) AS v(transaction_id, event_time, amount)"
+    )
+    read = reader(database).read(*APRIL).sort_by("transaction_id")
+    assert read["amount"].to_pylist() == ["12345678901234567890.5", None, "Infinity", "0.1"]
+    assert read["declared"].to_pylist() == ["12345678901234567890.5", None, None, "0.1"]
+    cast = cast_table(read, {name: ColumnType("float", "DOUBLE") for name in ("amount", "binary")})
+    assert (
+        cast.values["amount"].to_pylist()
+        == cast.values["binary"].to_pylist()
+        == [12345678901234567890.5, None, None, 0.1]
+    )
+    assert cast.refused["amount"].tolist() == cast.refused["binary"].tolist() == [2]
 
 
 @pytest.mark.parametrize("kind", ["timestamp", "timestamptz", "date"])
