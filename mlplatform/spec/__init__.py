@@ -11,13 +11,14 @@ from mlplatform.spec.candidate import (
     TorchCandidate,
     Tuning,
 )
+from mlplatform.spec.database import Database
 from mlplatform.spec.drift import Drift
 from mlplatform.spec.journal import Journal
 from mlplatform.spec.load import Declaration, declared_use_cases, load_declaration
 from mlplatform.spec.performance import Performance
 from mlplatform.spec.policy import Policy
 from mlplatform.spec.serving import Serving
-from mlplatform.spec.source import FilesSource, PythonSource, Source
+from mlplatform.spec.source import FilesSource, PythonSource, Source, SqlSource
 from mlplatform.spec.split import Split, SplitByGroup, SplitByTime
 from mlplatform.spec.task import BinaryTask, Costs, ForecastTask, RankingTask, Task
 from mlplatform.spec.training import Gates, Training
@@ -28,6 +29,7 @@ __all__ = [
     "Candidate",
     "Contract",
     "Costs",
+    "Database",
     "Declaration",
     "Declared",
     "Drift",
@@ -51,6 +53,7 @@ __all__ = [
     "Split",
     "SplitByGroup",
     "SplitByTime",
+    "SqlSource",
     "Task",
     "TorchCandidate",
     "Training",
