@@ -58,9 +58,14 @@ class UseCase(dg.Component):
                 stages.outcomes_asset(uc),
                 stages.drift_report_asset(uc),
                 stages.performance_report_asset(uc),
+                stages.succession_asset(uc),
                 stages.retrain_decision_asset(uc),
             ],
             asset_checks=[stages.leakage_check(uc)],
             jobs=list(jobs.values()),
-            sensors=[stages.new_data_sensor(uc, jobs), stages.retrain_sensor(uc, jobs)],
+            sensors=[
+                stages.new_data_sensor(uc, jobs),
+                stages.retrain_sensor(uc, jobs),
+                stages.succession_sensor(uc, jobs),
+            ],
         )

@@ -17,6 +17,7 @@ from mlplatform.spec.journal import Journal
 from mlplatform.spec.load import Declaration, declared_use_cases, load_declaration
 from mlplatform.spec.performance import Performance
 from mlplatform.spec.policy import Policy
+from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.serving import Serving
 from mlplatform.spec.source import FilesSource, PythonSource, Source, SqlSource
 from mlplatform.spec.split import Split, SplitByGroup, SplitByTime
@@ -46,6 +47,7 @@ __all__ = [
     "Policy",
     "PythonSource",
     "RankingTask",
+    "Rollback",
     "SearchedCandidate",
     "Serving",
     "SklearnCandidate",

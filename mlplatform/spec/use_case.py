@@ -9,6 +9,7 @@ from mlplatform.spec.drift import Drift
 from mlplatform.spec.journal import Journal
 from mlplatform.spec.performance import Performance
 from mlplatform.spec.policy import Policy
+from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.serving import Serving
 from mlplatform.spec.source import Source
 from mlplatform.spec.training import Training
@@ -86,6 +87,8 @@ class UseCase(Declared):
     """How windows are compared with the training rows."""
     policy: Policy = Policy()
     """When to train again."""
+    rollback: Rollback = Rollback()
+    """When a fresh champion is taken back."""
 
     @model_validator(mode="after")
     def _source_names_are_unique(self) -> "UseCase":
