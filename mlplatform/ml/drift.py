@@ -143,7 +143,8 @@ def _compare(
     old, new = reference[name], current[name]
     if name in categorical:
         return compare_categories(old, new, blocks)
-    return compare_numbers(*(each.to_numpy(dtype=np.float64, na_value=np.nan) for each in (old, new)), blocks=blocks)
+    a, b = (each.to_numpy(dtype=np.float64, na_value=np.nan) for each in (old, new))
+    return compare_numbers(a, b, blocks)
 
 
 def _shares(columns: Sequence[str], importance: Mapping[str, float] | None) -> dict[str, float]:

@@ -46,7 +46,9 @@ def compare_numbers(old: Floats, new: Floats, blocks: Blocks = (None, None)) -> 
     p = _ks_p_value(effect, worth[0] * known[0], worth[1] * known[1]) if min(map(len, rising)) else 1.0
     if min(known) < 1:
         change, p_change = _chi_square(
-            np.array([[worth[0] * known[0], worth[1] * known[1]], [worth[0] * (1 - known[0]), worth[1] * (1 - known[1])]])
+            np.array(
+                [[worth[0] * known[0], worth[1] * known[1]], [worth[0] * (1 - known[0]), worth[1] * (1 - known[1])]]
+            )
         )
         effect, p = max(effect, change), min(1.0, 2 * min(p, p_change))
     return Difference("ks", effect, p, worth, (means[0], means[1]))
