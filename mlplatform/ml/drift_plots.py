@@ -26,7 +26,7 @@ def plot_drift_map(effects: pd.DataFrame, drifted: pd.DataFrame, min_effect: flo
     shown = effects.loc[order].sort_index(axis=1).iloc[:, -MOST_WINDOWS:]
     figure, axes = new_figure("Drift by column, window by window", height=1.2 + 0.24 * len(shown))
     axes.grid(visible=False)
-    # White below the distance that counts: what is coloured may matter.
+    # Pale below the distance that counts: what is coloured may matter.
     image = axes.imshow(
         shown.to_numpy(), aspect="auto", cmap="Oranges", vmin=min_effect / 2, vmax=max(3 * min_effect, 0.3)
     )
@@ -90,6 +90,6 @@ def plot_causes(causes: RootCause, drifted: Sequence[str] = ()) -> bytes:
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(places, names)
     axes.grid(axis="y", visible=False)
-    told = "change of the mean contribution (orange: the column drifted)"
-    axes.set_xlabel(told + ("\ngrey: what a group of a slice adds, by size and by score" if groups else ""))
+    told = "part of the shift · lines: two standard errors\norange: the column drifted"
+    axes.set_xlabel(told + (" · grey: groups of a slice" if groups else ""))
     return to_png(figure)
