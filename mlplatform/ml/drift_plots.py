@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.dates import date2num
 from matplotlib.ticker import MaxNLocator
 
@@ -26,15 +27,14 @@ def plot_drift_map(effects: pd.DataFrame, drifted: pd.DataFrame, min_effect: flo
     shown = effects.loc[order].sort_index(axis=1).iloc[:, -MOST_WINDOWS:]
     figure, axes = new_figure("Drift by column, window by window", height=1.2 + 0.24 * len(shown))
     axes.grid(visible=False)
-    # Pale below the distance that counts: what is coloured may matter.
-    image = axes.imshow(
-        shown.to_numpy(), aspect="auto", cmap="Oranges", vmin=min_effect / 2, vmax=max(3 * min_effect, 0.3)
-    )
+    # Few shades, pale below the distance that counts: what is coloured may matter.
+    shades, most = colormaps["Oranges"].resampled(6), max(3 * min_effect, 0.3)
+    image = axes.imshow(shown.to_numpy(), aspect="auto", cmap=shades, vmin=0, vmax=most)
     marks = drifted.loc[shown.index, shown.columns].to_numpy()
     rows, columns = np.nonzero(marks)
     axes.scatter(columns, rows, s=16, color="black")
     axes.set_yticks(range(len(shown)), list(shown.index))
-    step = max(1, -(-shown.shape[1] // 6))
+    step = max(1, -(-shown.shape[1] // 5))
     axes.set_xticks(range(0, shown.shape[1], step), [f"{end:%d %b}" for end in shown.columns[::step]])
     axes.set_xlabel("end of window; a dot is drift")
     bar = figure.colorbar(image, ax=axes, pad=0.02)
@@ -90,6 +90,6 @@ def plot_causes(causes: RootCause, drifted: Sequence[str] = ()) -> bytes:
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(places, names)
     axes.grid(axis="y", visible=False)
-    told = "part of the shift · lines: two standard errors\norange: the column drifted"
-    axes.set_xlabel(told + (" · grey: groups of a slice" if groups else ""))
+    told = "part of the shift; lines: two standard errors\norange: drifted columns"
+    axes.set_xlabel(told + ("; grey: slices" if groups else ""))
     return to_png(figure)
