@@ -32,7 +32,7 @@ KINDS = ("shift", "scale", "missing", "category swap", "gradual")
 DISTANCES = (0.05, 0.15, 0.3)
 LONGEST = 12
 PER_REFERENCE = 20
-COMPARED = 5
+COMPARED = 2
 """Windows of each case on which the whole preset is run, to see that `tested` says the same."""
 
 

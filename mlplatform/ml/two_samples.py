@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mlplatform.ml.design_effect import Ints, design_effect
+from mlplatform.ml.design_effect import Ints, effective_rows
 
 __all__ = ["Difference", "Floats", "compare_categories", "compare_numbers"]
 
@@ -41,7 +41,7 @@ def compare_numbers(old: Floats, new: Floats, blocks: Blocks = (None, None)) -> 
     means = tuple(float(each.mean()) if len(each) else np.nan for each in rising)
     known = len(rising[0]) / len(old), len(rising[1]) / len(new)
     edges = rising[0][np.arange(1, BINS) * len(rising[0]) // BINS] if len(rising[0]) else rising[0]
-    worth = _effective(old, edges, blocks[0]), _effective(new, edges, blocks[1])
+    worth = _effective_rows((old, new), edges, blocks)
     effect = ks_distance(*rising)
     p = _ks_p_value(effect, worth[0] * known[0], worth[1] * known[1]) if min(map(len, rising)) else 1.0
     if min(known) < 1:
@@ -51,13 +51,13 @@ def compare_numbers(old: Floats, new: Floats, blocks: Blocks = (None, None)) -> 
             )
         )
         effect, p = max(effect, change), min(1.0, 2 * min(p, p_change))
-    return Difference("ks", effect, p, worth, (means[0], means[1]))
+    return Difference("ks", effect, p, (worth[0], worth[1]), (means[0], means[1]))
 
 
 def compare_categories(old: pd.Series, new: pd.Series, blocks: Blocks = (None, None)) -> Difference:
     """Chi-square of the table value x sample, and the total variation; missing is a value of its own.
 
-    Counts are divided by the design effect first (Rao and Scott, 1992, for clustered rows).
+    Counts are those of the effective rows (Rao and Scott, 1992, for clustered rows).
     """
     if not len(old) or not len(new):
         return Difference("chisquare", 0.0, 1.0)
@@ -65,9 +65,7 @@ def compare_categories(old: pd.Series, new: pd.Series, blocks: Blocks = (None, N
     levels = len(names) + 1
     codes = np.where(codes < 0, len(names), codes)
     parts = codes[: len(old)], codes[len(old) :]
-    worth = [
-        len(part) / design_effect(part, levels, block, ordered=False) for part, block in zip(parts, blocks, strict=True)
-    ]
+    worth = effective_rows(parts, levels, blocks, ordered=False)
     shares = np.column_stack([np.bincount(part, minlength=levels) / len(part) for part in parts])
     effect, p = _chi_square(shares * np.asarray(worth))
     return Difference("chisquare", effect, p, (worth[0], worth[1]))
@@ -97,12 +95,13 @@ def _known(values: Floats) -> Floats:
     return rising[: len(rising) - int(np.isnan(values).sum())]
 
 
-def _effective(values: Floats, edges: Floats, blocks: Ints | None) -> float:
-    if blocks is None or not len(edges):
-        return float(len(values))
-    bins = np.searchsorted(edges, values, side="left")
-    bins[np.isnan(values)] = len(edges) + 1
-    return len(values) / design_effect(bins, len(edges) + 2, blocks, ordered=True)
+def _effective_rows(samples: tuple[Floats, Floats], edges: Floats, blocks: Blocks) -> tuple[float, ...]:
+    if all(block is None for block in blocks):
+        return tuple(float(len(values)) for values in samples)
+    bins = [np.searchsorted(edges, values, side="left") for values in samples]
+    for each, values in zip(bins, samples, strict=True):
+        each[np.isnan(values)] = len(edges) + 1
+    return effective_rows(bins, len(edges) + 2, blocks, ordered=True)
 
 
 def _ks_p_value(distance: float, old: float, new: float) -> float:
