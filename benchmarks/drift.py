@@ -146,12 +146,11 @@ def million_rows(rows: int) -> dict[str, Spent]:
     reference, current = world.rows(random, SETTING.sample_rows, REFERENCE_DAYS), world.rows(random, rows, WINDOW_DAYS)
     large = world.rows(random, rows, REFERENCE_DAYS)
     ours(reference, reference)  # imports
-    seconds = {
+    return {
         "ours": min(_timed(lambda: ours(reference, current)) for _ in range(3)),
         "ours, reference as large": min(_timed(lambda: ours(large, current)) for _ in range(3)),
         "evidently": _timed(lambda: evidently.report(reference, current)),
     }
-    return seconds
 
 
 def _timed(work: Callable[[], object]) -> Spent:
