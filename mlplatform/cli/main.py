@@ -149,6 +149,30 @@ def status(as_json: bool) -> int:
 
 
 @main.command()
+@click.argument("use_case")
+@click.option("--for", "span", default=None, metavar="7d", help="How long, in the data's time; default: until resumed.")
+@click.option("--reason", required=True, help="Stands in the decision, in `status` and in the lake.")
+@_reported
+def pause(use_case: str, span: str | None, reason: str) -> int:
+    """Keep the champion: no retraining until the time is over or `mlplatform resume`."""
+    from mlplatform.cli.pause import pause_use_case
+
+    pause_use_case(use_case, span, reason)
+    return 0
+
+
+@main.command()
+@click.argument("use_case")
+@_reported
+def resume(use_case: str) -> int:
+    """Let a paused use case retrain again."""
+    from mlplatform.cli.pause import resume_use_case
+
+    resume_use_case(use_case)
+    return 0
+
+
+@main.command()
 @_reported
 def doctor() -> int:
     """Check the installation, the home, the ports and the lake, and say what to do about what is wrong."""

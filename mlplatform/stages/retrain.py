@@ -1,5 +1,6 @@
 """The retrain sensor: a decision to retrain becomes a deployment, once, also when a run dies on the way."""
 
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -8,10 +9,11 @@ from mlplatform.home import Home
 from mlplatform.lake.lake import Lake, table_exists
 from mlplatform.spec import Declaration
 from mlplatform.stages.champion import champion_table
-from mlplatform.stages.clock import AS_OF_TAG
+from mlplatform.stages.clock import AS_OF_TAG, newest_day_end
 from mlplatform.stages.deployment import current_deployment
 from mlplatform.stages.jobs import ATTEMPTS, failed_runs, training_job, unfinished_run, use_case_tags
 from mlplatform.stages.naming import asset_key
+from mlplatform.stages.pause import Pause, current_pause, pause_table
 from mlplatform.stages.retrain_decision import DECISION_ID, DECISION_TAG, REASON, VERDICT, newest_decision
 
 __all__ = ["due_training", "retrain_sensor"]
@@ -33,6 +35,9 @@ def retrain_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinition
         busy = unfinished_run(context.instance, uc)
         if busy:
             return dg.SkipReason(f"run {busy} of {uc.spec.name} is not finished")
+        paused = _paused(uc)
+        if paused:
+            return dg.SkipReason(str(paused))
         undeployed = _undeployed_version(uc)
         if undeployed is not None:
             return _deploy(context.instance, uc, undeployed)
@@ -49,7 +54,7 @@ def retrain_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinition
 def due_training(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
     """The id of a decision to retrain that has not led to a comparison yet and may still be tried."""
     decision = newest_decision(uc, Lake.at(Home.current()))
-    if decision is None or decision[VERDICT] != "retrain" or _concluded(uc, decision):
+    if decision is None or decision[VERDICT] != "retrain" or _concluded(uc, decision) or _paused(uc):
         return None
     tag = {DECISION_TAG: str(decision[DECISION_ID])}
     return str(decision[DECISION_ID]) if failed_runs(instance, tag) < ATTEMPTS else None
@@ -81,6 +86,15 @@ def _deploy(instance: dg.DagsterInstance, uc: Declaration, version: int) -> dg.R
         tags={**use_case_tags(uc), **tag},
         asset_selection=[asset_key(uc, stage) for stage in ("model_card", "bento", "deployment")],
     )
+
+
+def _paused(uc: Declaration) -> Pause | None:
+    """The pause in force at the data's newest moment. It holds up a deployment too: the champion stays as it is."""
+    lake = Lake.at(Home.current())
+    if not lake.has_table(pause_table(uc)):
+        return None
+    at = newest_day_end(uc, lake).to_pydatetime() if lake.has_table(f"{uc.spec.name}.spine") else datetime.min
+    return current_pause(uc, lake, at)
 
 
 def _concluded(uc: Declaration, decision: dict[str, Any]) -> bool:
