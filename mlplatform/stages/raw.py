@@ -56,7 +56,9 @@ def raw_asset(uc: Declaration, source: Source) -> dg.AssetsDefinition:
     stage = f"raw_{source.name}"
     description = f"Rows of `{source.name}` as they arrived, one each by {', '.join(source.key)}, with `_loaded_at`."
     own = [uc.folder / f"{source.module}.py"] if isinstance(source, PythonSource) else []
-    version = code_version("ingest", "contracts", "stages/raw.py", contract_file(uc), *own, declared=source)
+    version = code_version(
+        "ingest", "contracts", "stages/raw.py", contract_file(uc), *own, declared=source, without={"freshness"}
+    )
     partitions = partitions_of(source)
 
     @dg.asset(
