@@ -20,6 +20,12 @@ class Failure:
     stages: tuple[str, ...] = ()
     check: str | None = None
 
+    @classmethod
+    def parse(cls, text: str) -> "Failure":
+        """The reverse of `str`, for what the ledger holds."""
+        stages, _, check = text.partition(".")
+        return cls(() if stages == RUN else tuple(stages.split(", ")), check or None)
+
     def __str__(self) -> str:
         stages = ", ".join(self.stages) or RUN
         return f"{stages}.{self.check}" if self.check else stages

@@ -14,7 +14,7 @@ from mlplatform.healing.plan import Failure
 from mlplatform.spec import Declaration
 from mlplatform.stages.jobs import use_case_tags
 
-__all__ = ["CheckOutcome", "FinishedRun", "finished_runs", "newest_event"]
+__all__ = ["CheckOutcome", "FinishedRun", "finished_runs", "newest_event", "read_run"]
 
 _ENDS = (dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED)
 _TOLD_OF = {
@@ -84,6 +84,11 @@ class FinishedRun:
         return sorted(key for key in self.steps if key not in self.made or key in refused)
 
     @property
+    def to_do(self) -> list[dg.AssetKey]:
+        """What an attempt must make: what is unfinished, or, of a green run, what its failed checks are on."""
+        return self.unfinished or sorted({check.key for check in self.checks if not check.passed})
+
+    @property
     def failure(self) -> Failure:
         """What failed first, in the words of the rules: the check that stopped a step, else the step's stages."""
         failed = [e.step_key for e in self.events if e.event_type == dg.DagsterEventType.STEP_FAILURE]
@@ -140,13 +145,21 @@ def _of_use_case(instance: dg.DagsterInstance, uc: Declaration, records: list[An
         run = instance.get_run_by_id(record.run_id)
         if run is None or not _belongs(run, uc):
             continue
-        events = tuple(
-            entry.dagster_event
-            for entry in instance.all_logs(run.run_id, of_type=_TOLD_OF)
-            if entry.dagster_event is not None
-        )
         succeeded = record.event_log_entry.dagster_event_type == dg.DagsterEventType.RUN_SUCCESS
-        yield FinishedRun(record.storage_id, run, succeeded, events)
+        yield FinishedRun(record.storage_id, run, succeeded, _events(instance, run.run_id))
+
+
+def read_run(instance: dg.DagsterInstance, run_id: str) -> FinishedRun | None:
+    """A run that has ended, by its id; None if its records were deleted."""
+    run = instance.get_run_by_id(run_id)
+    if run is None:
+        return None
+    return FinishedRun(0, run, run.status == dg.DagsterRunStatus.SUCCESS, _events(instance, run_id))
+
+
+def _events(instance: dg.DagsterInstance, run_id: str) -> tuple[dg.DagsterEvent, ...]:
+    logged = instance.all_logs(run_id, of_type=_TOLD_OF)
+    return tuple(entry.dagster_event for entry in logged if entry.dagster_event is not None)
 
 
 def _belongs(run: dg.DagsterRun, uc: Declaration) -> bool:

@@ -8,15 +8,17 @@ import dagster as dg
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake, table_exists
 from mlplatform.spec import Declaration
+from mlplatform.stages.attempts import tried
 from mlplatform.stages.champion import champion_table
 from mlplatform.stages.clock import AS_OF_TAG, newest_day_end
 from mlplatform.stages.deployment import current_deployment
-from mlplatform.stages.jobs import ATTEMPTS, failed_runs, training_job, unfinished_run, use_case_tags
+from mlplatform.stages.jobs import training_job, unfinished_run, use_case_tags
 from mlplatform.stages.naming import asset_key
 from mlplatform.stages.pause import Pause, current_pause, pause_table
 from mlplatform.stages.retrain_decision import DECISION_ID, DECISION_TAG, REASON, VERDICT, newest_decision
+from mlplatform.stages.watchdog import no_space
 
-__all__ = ["due_training", "retrain_sensor"]
+__all__ = ["due_training", "paused", "retrain_sensor"]
 
 _DEPLOY_TAG = "mlplatform/deploy_version"
 
@@ -35,9 +37,9 @@ def retrain_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinition
         busy = unfinished_run(context.instance, uc)
         if busy:
             return dg.SkipReason(f"run {busy} of {uc.spec.name} is not finished")
-        paused = _paused(uc)
-        if paused:
-            return dg.SkipReason(str(paused))
+        held = no_space(uc) or paused(uc)
+        if held:
+            return dg.SkipReason(str(held))
         undeployed = _undeployed_version(uc)
         if undeployed is not None:
             return _deploy(context.instance, uc, undeployed)
@@ -54,41 +56,42 @@ def retrain_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinition
 def due_training(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
     """The id of a decision to retrain that has not led to a comparison yet and may still be tried."""
     decision = newest_decision(uc, Lake.at(Home.current()))
-    if decision is None or decision[VERDICT] != "retrain" or _concluded(uc, decision) or _paused(uc):
+    if decision is None or decision[VERDICT] != "retrain" or _concluded(uc, decision) or paused(uc):
         return None
     tag = {DECISION_TAG: str(decision[DECISION_ID])}
-    return str(decision[DECISION_ID]) if failed_runs(instance, tag) < ATTEMPTS else None
+    before = tried(instance, uc, tag)
+    return None if before is not None and before.over else str(decision[DECISION_ID])
 
 
 def _train(instance: dg.DagsterInstance, uc: Declaration, decision: dict[str, Any]) -> dg.RunRequest | dg.SkipReason:
     identity = str(decision[DECISION_ID])
     if _concluded(uc, decision):
         return dg.SkipReason(f"decision {identity} has led to a comparison as of {decision['as_of']}")
-    failed = failed_runs(instance, {DECISION_TAG: identity})
-    if failed >= ATTEMPTS:
-        return dg.SkipReason(f"the training of decision {identity} failed {failed} times; look at its last run")
+    before = tried(instance, uc, {DECISION_TAG: identity})
+    if before is not None:
+        return dg.SkipReason(f"the training of decision {identity} failed: {before.text}")
     tags = {
         **use_case_tags(uc),
         DECISION_TAG: identity,
         AS_OF_TAG: decision["as_of"].isoformat(),
         "mlplatform/reason": str(decision[REASON])[:200],
     }
-    return dg.RunRequest(run_key=f"{identity} attempt {failed + 1}", tags=tags)
+    return dg.RunRequest(run_key=identity, tags=tags)
 
 
 def _deploy(instance: dg.DagsterInstance, uc: Declaration, version: int) -> dg.RunRequest | dg.SkipReason:
     tag = {_DEPLOY_TAG: f"{uc.spec.name} v{version}"}
-    failed = failed_runs(instance, tag)
-    if failed >= ATTEMPTS:
-        return dg.SkipReason(f"champion v{version} is not deployed: packaging failed {failed} times; see its last run")
+    before = tried(instance, uc, tag)
+    if before is not None:
+        return dg.SkipReason(f"champion v{version} is not deployed: packaging failed: {before.text}")
     return dg.RunRequest(
-        run_key=f"{tag[_DEPLOY_TAG]} attempt {failed + 1}",
+        run_key=tag[_DEPLOY_TAG],
         tags={**use_case_tags(uc), **tag},
         asset_selection=[asset_key(uc, stage) for stage in ("model_card", "bento", "deployment")],
     )
 
 
-def _paused(uc: Declaration) -> Pause | None:
+def paused(uc: Declaration) -> Pause | None:
     """The pause in force at the data's newest moment. It holds up a deployment too: the champion stays as it is."""
     lake = Lake.at(Home.current())
     if not lake.has_table(pause_table(uc)):
