@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlplatform.serving.build import BuiltBento
+    from mlplatform.serving.journal import JournalSettings
     from mlplatform.serving.lookup import LookupSettings
 
 __all__ = ["REFERENCE_FILE", "bento_asset"]
@@ -34,7 +35,7 @@ _DESCRIPTION = (
 def bento_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Package whatever version carries the champion alias; packaging it again gives the same bento."""
 
-    version = code_version("serving", "ml", "stages/bento.py", declared=uc.spec.serving)
+    version = code_version("serving", "ml", "stages/bento.py", declared=(uc.spec.serving, uc.spec.journal))
 
     @dg.asset(
         **asset_attributes(uc, "bento", _DESCRIPTION, {"bentoml"}, "serving", version),
@@ -80,6 +81,7 @@ def _build(
         if lookup is not None:
             lookup.to_parquet(bundle / ROWS_FILE, index=False)
             lookup_settings(uc.spec).save(bundle)
+        journal_settings(uc.spec, _features(bundle)).save(bundle)
         facts = {"mlflow_run_id": champion.run_id, TRAINED_ON: champion.tags[TRAINED_ON]}
         write_manifest(bundle, uc.spec.name, champion.version, facts)
         load_bundle(bundle)  # a bundle that no service could open must not be built
@@ -98,7 +100,7 @@ def _lookup(uc: Declaration, lake: LakeResource, model: Path) -> "pd.DataFrame |
     if not keys:
         return None
     together = "" if isinstance(spec.training.task, ForecastTask) else f"PARTITION BY {', '.join(keys)}"
-    features = json.loads((model / "model.json").read_text(encoding="utf-8"))["features"]
+    features = _features(model)
     with lake.open().read() as con:
         newest = con.execute(
             f"FROM {spec.name}.features WHERE {' AND '.join(f'{key} IS NOT NULL' for key in keys)} "
@@ -110,7 +112,7 @@ def _lookup(uc: Declaration, lake: LakeResource, model: Path) -> "pd.DataFrame |
     good = checked.good.to_pandas()
     # The contract need not speak of what is only shown.
     rest = [name for name in newest.columns if name not in good.columns or name in spec.entity_keys]
-    kept = list(dict.fromkeys([*keys, spec.event_time, *lookup_settings(spec).shown, *features]))
+    kept = list(dict.fromkeys([*keys, *spec.entity_keys, spec.event_time, *lookup_settings(spec).shown, *features]))
     rows: pd.DataFrame = good.merge(newest[rest], on=spec.entity_keys, validate="one_to_one")[kept]
     return rows
 
@@ -129,6 +131,28 @@ def lookup_settings(spec: UseCase) -> "LookupSettings":
             return asked(answers="forecasts", shown=shown, limit="horizon", steps=task.horizon)
         case _:
             return asked(answers="predictions", shown=tuple(serving.show))
+
+
+def journal_settings(spec: UseCase, features: list[str]) -> "JournalSettings":
+    """What the service keeps of each prediction, of a model with these features."""
+    from mlplatform.serving.journal import JournalSettings
+
+    journal = spec.journal
+    kept = features if journal.columns is None else [name for name in features if name in journal.columns]
+    return JournalSettings(
+        enabled=journal.enabled,
+        keys=tuple(spec.entity_keys),
+        event_time=spec.event_time,
+        columns=tuple(kept),
+        hashed=tuple(journal.hashed),
+        flush_seconds=journal.flush_seconds,
+        queue_rows=journal.queue_rows,
+    )
+
+
+def _features(model: Path) -> list[str]:
+    names: list[str] = json.loads((model / "model.json").read_text(encoding="utf-8"))["features"]
+    return names
 
 
 def _reference(uc: Declaration, lake: LakeResource, champion: Registered) -> "pd.DataFrame":
