@@ -22,7 +22,7 @@ from mlplatform.spec import AlertChannel
 __all__ = ["Delivery", "alert_table", "deliver", "raise_alerts", "undelivered"]
 
 _COLUMNS = (
-    'channel VARCHAR, "key" VARCHAR, use_case VARCHAR, kind VARCHAR, title VARCHAR, "text" VARCHAR, at TIMESTAMP, '
+    'channel VARCHAR, "key" VARCHAR, use_case VARCHAR, kind VARCHAR, title VARCHAR, "text" VARCHAR, "at" TIMESTAMP, '
     "run_id VARCHAR, tries INTEGER, sent_at TIMESTAMP, error VARCHAR"
 )
 _ALERT = ", ".join(f'"{field.name}"' for field in fields(Alert))
@@ -82,7 +82,7 @@ def undelivered(lake: Lake, use_case: str) -> list[tuple[str, str, str]]:
             return []
         return con.execute(
             f"SELECT channel, title, coalesce(error, 'waits') FROM {alert_table(use_case)} WHERE sent_at IS NULL "
-            "ORDER BY at"
+            'ORDER BY "at"'
         ).fetchall()
 
 
@@ -117,7 +117,7 @@ def _waiting(lake: Lake, use_case: str, declared: Mapping[str, AlertChannel]) ->
         return []
     with lake.read() as con:
         rows = con.execute(
-            f"SELECT channel, tries, {_ALERT} FROM {alert_table(use_case)} WHERE sent_at IS NULL ORDER BY at"
+            f'SELECT channel, tries, {_ALERT} FROM {alert_table(use_case)} WHERE sent_at IS NULL ORDER BY "at"'
         ).fetchall()
     return [(row[0], Alert(*row[2:])) for row in rows if row[0] in declared and row[1] < declared[row[0]].attempts]
 

@@ -19,6 +19,7 @@ from mlplatform.cli.setup import prepare_home
 from mlplatform.errors import SpecError
 from mlplatform.home import Home
 from mlplatform.spec import Declaration, declared_use_cases, load_declaration
+from mlplatform.watchdog.checks import require_space
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -31,10 +32,12 @@ def run_use_case(name: str, select: str | None = None, until: str | None = None)
 
     Raises:
         SpecError: there is no such use case, or the selection or the date makes no sense.
+        DiskFullError: too little space is left for it.
     """
     home = Home.current()
     uc = load_declaration(name)
     last_day = _last_day(uc, until) if until else None
+    require_space(home, uc.spec.watchdog)
     end_on_signals()
     prepare_home(home)
     click.echo(f"{name}: loading definitions")

@@ -18,8 +18,8 @@ Outcome = Literal["waiting", "started", "succeeded", "failed", "gave up", "alert
 left; `alerted`: no remedy is declared, people were told; `resolved`: what had failed was made good by another run."""
 
 _COLUMNS = (
-    "problem VARCHAR, number INTEGER, event_id BIGINT, at TIMESTAMP, failed VARCHAR, rule VARCHAR, remedy VARCHAR, "
-    "attempt INTEGER, of INTEGER, outcome VARCHAR, run_id VARCHAR, due_at TIMESTAMP, detail VARCHAR"
+    'problem VARCHAR, number INTEGER, event_id BIGINT, "at" TIMESTAMP, failed VARCHAR, rule VARCHAR, remedy VARCHAR, '
+    'attempt INTEGER, "of" INTEGER, outcome VARCHAR, run_id VARCHAR, due_at TIMESTAMP, detail VARCHAR'
 )
 
 
@@ -75,5 +75,5 @@ def read_steps(lake: Lake, use_case: str) -> list[Step]:
     with lake.read() as con:
         if not table_exists(con, ledger_table(use_case)):
             return []
-        rows = con.execute(f"SELECT {columns} FROM {ledger_table(use_case)} ORDER BY at, problem, number").fetchall()
+        rows = con.execute(f'SELECT {columns} FROM {ledger_table(use_case)} ORDER BY "at", problem, number').fetchall()
     return [Step(*row) for row in rows]

@@ -6,6 +6,8 @@ from mlplatform.stages.champion import champion_asset
 from mlplatform.stages.dbt import dbt_assets
 from mlplatform.stages.deployment import deployment_asset
 from mlplatform.stages.drift_report import drift_report_asset
+from mlplatform.stages.healing import healing_sensor, ledger_asset
+from mlplatform.stages.healing_rules import require_known_rules
 from mlplatform.stages.jobs import jobs
 from mlplatform.stages.leakage import leakage_check
 from mlplatform.stages.model_card import model_card_asset
@@ -14,6 +16,7 @@ from mlplatform.stages.raw import raw_asset
 from mlplatform.stages.retrain import retrain_sensor
 from mlplatform.stages.retrain_decision import retrain_decision_asset
 from mlplatform.stages.training_set import training_set_asset
+from mlplatform.stages.watchdog import watchdog_sensor
 
 __all__ = [
     "bento_asset",
@@ -22,12 +25,16 @@ __all__ = [
     "dbt_assets",
     "deployment_asset",
     "drift_report_asset",
+    "healing_sensor",
     "jobs",
     "leakage_check",
+    "ledger_asset",
     "model_card_asset",
     "new_data_sensor",
     "raw_asset",
+    "require_known_rules",
     "retrain_decision_asset",
     "retrain_sensor",
     "training_set_asset",
+    "watchdog_sensor",
 ]

@@ -11,9 +11,14 @@ from mlplatform.lake.lake import Lake
 from mlplatform.spec import Declaration
 from mlplatform.stages.remedies import PROBLEM_TAG
 
-__all__ = ["Tried", "tried"]
+__all__ = ["Tried", "healing_under_way", "tried"]
 
 _DIED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+
+def healing_under_way(uc: Declaration) -> bool:
+    """Whether an attempt at any failure is due or running: what it will make, nobody else should."""
+    return any(problem.healing for problem in problems(read_steps(Lake.at(Home.current()), uc.spec.name)))
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,12 @@ that it has answered. A tick that dies leaves the cursor where it was: events th
 over then, alerts of a known key are not raised again, and a run key starts one run.
 """
 
+from dataclasses import replace
+from typing import Any
+
 import dagster as dg
 
+from mlplatform.errors import LakeBusyError
 from mlplatform.healing.ledger import Step, ledger_table, read_steps, record_steps
 from mlplatform.healing.plan import Failure, rule_key
 from mlplatform.healing.problem import Problem, problems
@@ -27,6 +31,8 @@ from mlplatform.stages.watchdog import no_space
 __all__ = ["healing_sensor", "ledger_asset"]
 
 LEDGER = "healing_ledger"
+# Dagster ends a tick after 60 s.
+_LOCK_SECONDS = 15.0
 _EVENTS_PER_TICK = 100
 _SHOWN_STEPS = 30
 _CHAMPION = {"champion", "deployment"}
@@ -44,7 +50,7 @@ def ledger_asset(uc: Declaration) -> dg.AssetSpec:
     )
 
 
-def healing_sensor(uc: Declaration, jobs: dict[str, object]) -> dg.SensorDefinition:
+def healing_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinition:
     """Answer what has ended since the last tick, then start what is due, one run at a time."""
 
     @dg.sensor(
@@ -55,26 +61,34 @@ def healing_sensor(uc: Declaration, jobs: dict[str, object]) -> dg.SensorDefinit
         description="Failed runs and failed checks: the declared remedy, with back-off and a cap; the ledger; alerts.",
     )
     def healing(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        lake = Lake.at(Home.current())
+        lake = replace(Lake.at(Home.current()), write_timeout=_LOCK_SECONDS)
         if context.cursor is None:
             # What failed before anybody watched is history, not work.
             start = newest_event(context.instance)
             return dg.SensorResult(cursor=str(start), skip_reason=f"watches from event {start} on")
-        steps, end = _answer_ends(context.instance, uc, lake, int(context.cursor))
-        known = problems(read_steps(lake, uc.spec.name))
-        started, request, events = _start_due(context, uc, lake, known)
-        for failed in deliver_alerts(uc, lake).failed:
-            context.log.warning(f"alert not delivered: {failed}")
-        if steps or started:
-            events.append(_ledger_event(uc, lake))
-        return dg.SensorResult(
-            run_requests=[request] if request else [],
-            skip_reason=None if request else _said(uc, lake),
-            cursor=str(end),
-            asset_events=events,
-        )
+        try:
+            return _tick(context, uc, lake, int(context.cursor))
+        except LakeBusyError as busy:
+            # A dbt build may write for minutes. What was not recorded is answered at the next tick.
+            return dg.SensorResult(cursor=context.cursor, skip_reason=str(busy))
 
     return healing
+
+
+def _tick(context: dg.SensorEvaluationContext, uc: Declaration, lake: Lake, after: int) -> dg.SensorResult:
+    steps, end = _answer_ends(context.instance, uc, lake, after)
+    known = problems(read_steps(lake, uc.spec.name))
+    started, request, events = _start_due(context, uc, lake, known)
+    for failed in deliver_alerts(uc, lake).failed:
+        context.log.warning(f"alert not delivered: {failed}")
+    if steps or started:
+        events.append(_ledger_event(uc, lake))
+    return dg.SensorResult(
+        run_requests=[request] if request else [],
+        skip_reason=None if request else _said(uc, lake),
+        cursor=str(end),
+        asset_events=events,
+    )
 
 
 def _answer_ends(instance: dg.DagsterInstance, uc: Declaration, lake: Lake, after: int) -> tuple[list[Step], int]:
@@ -119,7 +133,7 @@ def _start(context: dg.SensorEvaluationContext, uc: Declaration, lake: Lake, pro
         _record(uc, lake, steps)
         return steps, None, []
     assert context.repository_def is not None, "the daemon and the tests give it"
-    done = apply_remedy(uc, lake, context.instance, context.repository_def.asset_graph, problem, rule, failed)
+    done = apply_remedy(uc, lake, context.instance, context.repository_def, problem, rule, failed)
     steps = [] if problem.last.outcome == "started" else [problem.step("started", now, detail=done.detail)]
     if done.request is None:
         steps += _ended_at_once(uc, problem.plus(*steps), done)

@@ -53,7 +53,7 @@ def apply_remedy(
     uc: Declaration,
     lake: Lake,
     instance: dg.DagsterInstance,
-    graph: dg.AssetGraph,
+    repository: dg.RepositoryDefinition,
     problem: Problem,
     rule: Rule,
     failed: FinishedRun,
@@ -75,7 +75,7 @@ def apply_remedy(
         return _last_good(uc, lake, instance, problem, failed)
     keys = failed.to_do
     if rule.remedy == "refetch":
-        keys = _from_the_source(uc, graph, failed)
+        keys = _from_the_source(uc, repository, failed)
     extra = {TOLERANCE_TAG: str(rule.tolerance)} if rule.remedy == "quarantine" else {}
     return Done(_request(uc, problem, failed, keys, extra))
 
@@ -95,7 +95,8 @@ def _request(
     )
 
 
-def _from_the_source(uc: Declaration, graph: dg.AssetGraph, failed: FinishedRun) -> list[dg.AssetKey]:
+def _from_the_source(uc: Declaration, repository: dg.RepositoryDefinition, failed: FinishedRun) -> list[dg.AssetKey]:
+    graph = repository.asset_graph
     raw = dg.AssetSelection.assets(*(asset_key(uc, f"raw_{source.name}") for source in uc.spec.sources))
     between = raw.downstream() & dg.AssetSelection.assets(*failed.to_do).upstream()
     return sorted({*between.resolve(graph), *failed.to_do} & graph.executable_asset_keys)

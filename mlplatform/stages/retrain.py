@@ -8,7 +8,7 @@ import dagster as dg
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake, table_exists
 from mlplatform.spec import Declaration
-from mlplatform.stages.attempts import tried
+from mlplatform.stages.attempts import healing_under_way, tried
 from mlplatform.stages.champion import champion_table
 from mlplatform.stages.clock import AS_OF_TAG, newest_day_end
 from mlplatform.stages.deployment import current_deployment
@@ -41,6 +41,8 @@ def retrain_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinition
         if held:
             return dg.SkipReason(str(held))
         undeployed = _undeployed_version(uc)
+        if undeployed is not None and healing_under_way(uc):
+            return dg.SkipReason(f"champion v{undeployed} waits to be deployed: a failure is being healed")
         if undeployed is not None:
             return _deploy(context.instance, uc, undeployed)
         decision = newest_decision(uc, Lake.at(Home.current()))
