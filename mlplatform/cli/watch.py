@@ -1,4 +1,4 @@
-"""What `mlplatform up` watches: the daemon itself, which cannot tell when it is dead, and what its sensors no longer tell."""
+"""What `mlplatform up` watches: the daemon, which cannot tell when it is dead, and what its sensors no longer tell."""
 
 import threading
 from collections.abc import Callable

@@ -116,7 +116,7 @@ def _last_good(
     stages = problem.last.failed.partition(".")[0].split(", ")
     steps = {failed.steps[key] for stage in stages if (key := asset_key(uc, stage)) in failed.steps}
     of_step = [key for key, step in failed.steps.items() if step in steps]
-    written = [key for key in of_step if lake.has_table(table_of(key))]
+    written = [key for key in sorted(of_step) if lake.has_table(table_of(key))]
     snapshot = _good_snapshot(instance, written, failed.run.run_id) if written else None
     if snapshot is None:
         return Done(succeeded=False, detail=f"no earlier run made {', '.join(stages)} with all checks passed")
@@ -150,10 +150,11 @@ def _told(instance: dg.DagsterInstance, run_id: str) -> tuple[dict[dg.AssetKey, 
     made, refused = dict[dg.AssetKey, int](), set[dg.AssetKey]()
     for entry in instance.all_logs(run_id, of_type=kinds):
         event = entry.dagster_event
-        if event is None or event.asset_key is None:
+        if event is None:
             continue
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            refused |= set() if event.asset_check_evaluation_data.passed else {event.asset_key}
-        elif SNAPSHOT in (metadata := event.step_materialization_data.materialization.metadata):
-            made[event.asset_key] = int(str(metadata[SNAPSHOT].value))
+            check = event.asset_check_evaluation_data
+            refused |= set() if check.passed else {check.asset_key}
+        elif SNAPSHOT in (written := event.step_materialization_data.materialization).metadata:
+            made[written.asset_key] = int(str(written.metadata[SNAPSHOT].value))
     return made, refused
