@@ -48,10 +48,15 @@ class UseCase(dg.Component):
             stages.training_set_asset(uc),
             *(stages.candidate_asset(uc, candidate) for candidate in uc.spec.training.candidates),
             stages.champion_asset(uc),
+            stages.rollback_asset(uc),
             stages.model_card_asset(uc),
             stages.bento_asset(uc),
             stages.deployment_asset(uc),
+            stages.batch_scores_asset(uc),
+            stages.prediction_log_asset(uc),
+            stages.outcomes_asset(uc),
             stages.drift_report_asset(uc),
+            stages.performance_report_asset(uc),
             stages.retrain_decision_asset(uc),
         ]
         checks = [stages.leakage_check(uc)]

@@ -55,6 +55,8 @@ def ingest_journal(lake: Lake, folder: Path, table: str, keys: Sequence[str]) ->
 
     A live segment is read up to its last whole line. Memory: some times CHUNK_BYTES.
     """
+    if not lake.has_table(table):
+        lake.commit(lambda con: append_rows(con, table, _schema(keys).empty_table()), f"{table} begins")
     total = Ingested()
     for segment in segments(folder):
         try:

@@ -1,7 +1,6 @@
 """Start and stop `bentoml serve` for one use case, on loopback, as a process of its own."""
 
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -14,13 +13,13 @@ import httpx
 
 from mlplatform.errors import PlatformError
 from mlplatform.home import Home
+from mlplatform.serving.journal_key import journal_key
 
 __all__ = [
     "HOST",
     "Served",
     "ServiceError",
     "is_running",
-    "journal_key",
     "serve_command",
     "serve_environment",
     "start_service",
@@ -61,30 +60,6 @@ def serve_environment(home: Home, pointer: Path | None) -> dict[str, str]:
         environment["MLPLATFORM_JOURNAL"] = str(home.journal(pointer.stem))
         environment["MLPLATFORM_JOURNAL_KEY"] = journal_key(home)
     return environment
-
-
-def journal_key(home: Home) -> str:
-    """The key of the hashes in the journal: MLPLATFORM_JOURNAL_KEY, else one made at the first call, kept in the home.
-
-    Whoever has it can try values against the hashes: only this user can read the file.
-    """
-    if given := os.environ.get("MLPLATFORM_JOURNAL_KEY"):
-        return given
-    path = home.journal_key
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        made = path.with_name(f".{path.name}.{os.getpid()}")
-        descriptor = os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(32))
-        try:
-            # Two may come first at once: one key wins, whole.
-            os.link(made, path)
-        except FileExistsError:
-            pass
-        finally:
-            made.unlink()
-    return path.read_text(encoding="ascii").strip()
 
 
 def start_service(

@@ -19,6 +19,12 @@ from mlplatform.spec.watchdog import Watchdog
 __all__ = ["Contract", "Leakage", "Outcomes", "UseCase"]
 
 
+_LOGGED = {
+    *("prediction_id", "request_id", "predicted_at", "event_time", "model_version", "bento", "role", "latency_ms"),
+    *("score", "decision", "answer", "reasons", "features", "label"),
+}
+
+
 class Contract(Declared):
     """The Pandera models beside defs.yaml and how much of a batch may break them."""
 
@@ -114,6 +120,14 @@ class UseCase(Declared):
             raise ValueError(
                 f"partitioned sources differ ({'; '.join(sorted(ranges))}); give them one `partition`, `start` and "
                 "`end`, or `partition: none`"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _keys_have_names_of_their_own(self) -> "UseCase":
+        if taken := sorted(set(self.entity_keys) & _LOGGED):
+            raise ValueError(
+                f"entity_keys names {', '.join(taken)}, which is a column of the log of predictions; rename it"
             )
         return self
 

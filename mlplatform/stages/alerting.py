@@ -70,12 +70,15 @@ def _told(uc: Declaration, step: Step) -> str:
 
 
 def decision_alerts(uc: Declaration, run: FinishedRun, at: datetime) -> Iterator[Alert]:
-    """What a run decided: to retrain or that it may not, a version that went live."""
-    made = {name: _metadata(run, asset_key(uc, name)) for name in ("retrain_decision", "champion", "deployment")}
+    """What a run decided: to retrain or that it may not, a version that went live, one that was taken back."""
+    made = {
+        name: _metadata(run, asset_key(uc, name)) for name in ("retrain_decision", "champion", "deployment", "rollback")
+    }
     for name, title in (
         ("retrain_decision", _of_decision(made["retrain_decision"])),
         ("deployment", _of_deployment(made["deployment"])),
         ("champion", _of_champion(made["champion"])),
+        ("rollback", _of_rollback(made["rollback"])),
     ):
         if title:
             text = str(made[name].get("reason") or made[name].get("verdict") or "")
@@ -95,6 +98,10 @@ def _of_champion(told: dict[str, Any]) -> str | None:
     if not told or told.get("promoted"):
         return None
     return f"the champion stays v{told['model_version']}" if told["model_version"] else "no candidate was promoted"
+
+
+def _of_rollback(told: dict[str, Any]) -> str | None:
+    return f"rolled back: v{told['model_version']} instead of v{told['instead_of']}" if told else None
 
 
 def _metadata(run: FinishedRun, key: dg.AssetKey) -> dict[str, Any]:

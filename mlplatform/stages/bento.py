@@ -39,7 +39,7 @@ def bento_asset(uc: Declaration) -> dg.AssetsDefinition:
 
     @dg.asset(
         **asset_attributes(uc, "bento", _DESCRIPTION, {"bentoml"}, "serving", version),
-        deps=[asset_key(uc, "champion"), *([asset_key(uc, "features")] if uc.spec.serving.lookup else [])],
+        deps=[asset_key(uc, stage) for stage in _upstream(uc)],
     )
     def bento(context: dg.AssetExecutionContext, lake: LakeResource, tracking: Tracking) -> dg.MaterializeResult[Any]:
         champion = tracking.champion(uc.spec.name)
@@ -61,6 +61,11 @@ def bento_asset(uc: Declaration) -> dg.AssetsDefinition:
         )
 
     return bento
+
+
+def _upstream(uc: Declaration) -> list[str]:
+    """Either of the first two moves the alias."""
+    return ["champion", "rollback", *(["features"] if uc.spec.serving.lookup else [])]
 
 
 def _build(

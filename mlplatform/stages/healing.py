@@ -25,6 +25,7 @@ from mlplatform.stages.healing_answers import Known, answer
 from mlplatform.stages.jobs import everything_job, unfinished_run
 from mlplatform.stages.naming import asset_key
 from mlplatform.stages.remedies import ATTEMPT_TAG, Done, apply_remedy, attempt_name
+from mlplatform.stages.replaying import replaying
 from mlplatform.stages.retrain import paused
 from mlplatform.stages.watchdog import no_space
 
@@ -35,7 +36,7 @@ LEDGER = "healing_ledger"
 _LOCK_SECONDS = 15.0
 _EVENTS_PER_TICK = 100
 _SHOWN_STEPS = 30
-_CHAMPION = {"champion", "deployment"}
+_TRAINING = "champion"
 
 
 def ledger_asset(uc: Declaration) -> dg.AssetSpec:
@@ -62,6 +63,11 @@ def healing_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinition
     )
     def healing(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         lake = replace(Lake.at(Home.current()), write_timeout=_LOCK_SECONDS)
+        if replaying(uc):
+            return dg.SensorResult(
+                cursor=context.cursor,
+                skip_reason=f"a replay moves the time of {uc.spec.name}; healing waits for its end",
+            )
         if context.cursor is None:
             # What failed before anybody watched is history, not work.
             start = newest_event(context.instance)
@@ -162,9 +168,9 @@ def _has_run(instance: dg.DagsterInstance, problem: Problem) -> bool:
 
 
 def _held(instance: dg.DagsterInstance, uc: Declaration, problem: Problem) -> bool:
-    """A pause keeps the champion: what would compare or deploy waits for its end."""
+    """A pause keeps the champion: what would compare candidates with it waits for its end."""
     failed = read_run(instance, problem.last.run_id) if paused(uc) else None
-    return failed is not None and any(key.path[-1] in _CHAMPION for key in failed.to_do)
+    return failed is not None and any(key.path[-1] == _TRAINING for key in failed.to_do)
 
 
 def _said(uc: Declaration, lake: Lake) -> str:

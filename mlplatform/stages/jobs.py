@@ -21,6 +21,9 @@ __all__ = [
 
 MODEL_HALF = ("training_set", "champion", "model_card", "bento", "deployment")
 
+BY_HAND = ("rollback", "batch_scores")
+"""Stages that only a job of their own runs."""
+
 FINGERPRINT_TAG = "mlplatform/fingerprint"
 """Tag of a run that ingests: the content of the sources that it read."""
 
@@ -73,8 +76,8 @@ def range_tags(uc: Declaration, start: date, end: date) -> dict[str, str]:
 
 
 def jobs(uc: Declaration) -> dict[str, Any]:
-    """The three jobs by name; sensors start them."""
-    group = dg.AssetSelection.groups(uc.spec.name)
+    """The jobs by name; sensors start the first three, people the others."""
+    group = dg.AssetSelection.groups(uc.spec.name) - _keys(uc, *BY_HAND)
     model = _keys(uc, *MODEL_HALF, *(f"candidate_{c.name}" for c in uc.spec.training.candidates))
     # What is found by key must be as new as the features are.
     fresh = _keys(uc, *(("bento", "deployment") if uc.spec.serving.lookup else ()))
@@ -83,6 +86,14 @@ def jobs(uc: Declaration) -> dict[str, Any]:
         ingest_job(uc): ("New data, features, drift report and retrain decision; no training.", group - model | fresh),
         training_job(uc): ("Training set, candidates, champion, model card, bento, deployment.", model),
     }
+    described[f"{uc.spec.name}_rollback"] = (
+        "An earlier version becomes champion and is deployed; retraining is paused.",
+        _keys(uc, "rollback", "model_card", "bento", "deployment"),
+    )
+    described[f"{uc.spec.name}_batch_scores"] = (
+        "A table, or some days of it, scored by the live model.",
+        _keys(uc, "batch_scores"),
+    )
     return {
         name: dg.define_asset_job(name, selection, description=text, tags=use_case_tags(uc))
         for name, (text, selection) in described.items()

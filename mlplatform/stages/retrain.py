@@ -8,6 +8,7 @@ import dagster as dg
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake, table_exists
 from mlplatform.spec import Declaration
+from mlplatform.stages.alias import recorded_champion
 from mlplatform.stages.attempts import healing_under_way, tried
 from mlplatform.stages.champion import champion_table
 from mlplatform.stages.clock import AS_OF_TAG, newest_day_end
@@ -15,10 +16,11 @@ from mlplatform.stages.deployment import current_deployment
 from mlplatform.stages.jobs import training_job, unfinished_run, use_case_tags
 from mlplatform.stages.naming import asset_key
 from mlplatform.stages.pause import Pause, current_pause, pause_table
+from mlplatform.stages.replaying import replaying
 from mlplatform.stages.retrain_decision import DECISION_ID, DECISION_TAG, REASON, VERDICT, newest_decision
 from mlplatform.stages.watchdog import no_space
 
-__all__ = ["due_training", "paused", "retrain_sensor"]
+__all__ = ["due_training", "paused", "retrain_sensor", "wanted_run"]
 
 _DEPLOY_TAG = "mlplatform/deploy_version"
 
@@ -34,25 +36,35 @@ def retrain_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinition
         description='The newest decision says "retrain": train, compare, package and deploy.',
     )
     def retrain(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        busy = unfinished_run(context.instance, uc)
-        if busy:
-            return dg.SkipReason(f"run {busy} of {uc.spec.name} is not finished")
-        held = no_space(uc) or paused(uc)
-        if held:
-            return dg.SkipReason(str(held))
-        undeployed = _undeployed_version(uc)
-        if undeployed is not None and healing_under_way(uc):
-            return dg.SkipReason(f"champion v{undeployed} waits to be deployed: a failure is being healed")
-        if undeployed is not None:
-            return _deploy(context.instance, uc, undeployed)
-        decision = newest_decision(uc, Lake.at(Home.current()))
-        if decision is None:
-            return dg.SkipReason("no decision has been made yet")
-        if decision[VERDICT] != "retrain":
-            return dg.SkipReason(f"{decision[VERDICT]}: {decision[REASON]}")
-        return _train(context.instance, uc, decision)
+        if replaying(uc):
+            return dg.SkipReason(f"a replay moves the time of {uc.spec.name}; it asks for runs itself")
+        return wanted_run(context.instance, uc)
 
     return retrain
+
+
+def wanted_run(instance: dg.DagsterInstance, uc: Declaration) -> dg.RunRequest | dg.SkipReason:
+    """The run that is due now: a deployment that a dead run left out, or the training that the decision asks for."""
+    busy = unfinished_run(instance, uc)
+    if busy:
+        return dg.SkipReason(f"run {busy} of {uc.spec.name} is not finished")
+    full = no_space(uc)
+    if full:
+        return dg.SkipReason(full)
+    undeployed = _undeployed_version(uc)
+    if undeployed is not None and healing_under_way(uc):
+        return dg.SkipReason(f"champion v{undeployed} waits to be deployed: a failure is being healed")
+    if undeployed is not None:
+        return _deploy(instance, uc, undeployed)
+    held = paused(uc)
+    if held:
+        return dg.SkipReason(str(held))
+    decision = newest_decision(uc, Lake.at(Home.current()))
+    if decision is None:
+        return dg.SkipReason("no decision has been made yet")
+    if decision[VERDICT] != "retrain":
+        return dg.SkipReason(f"{decision[VERDICT]}: {decision[REASON]}")
+    return _train(instance, uc, decision)
 
 
 def due_training(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
@@ -94,7 +106,8 @@ def _deploy(instance: dg.DagsterInstance, uc: Declaration, version: int) -> dg.R
 
 
 def paused(uc: Declaration) -> Pause | None:
-    """The pause in force at the data's newest moment. It holds up a deployment too: the champion stays as it is."""
+    """The pause in force at the data's newest moment. A champion that is not deployed yet still is: a rollback that was
+    killed between its two halves must come to its end."""
     lake = Lake.at(Home.current())
     if not lake.has_table(pause_table(uc)):
         return None
@@ -113,11 +126,6 @@ def _concluded(uc: Declaration, decision: dict[str, Any]) -> bool:
 
 
 def _undeployed_version(uc: Declaration) -> int | None:
-    """The version that the latest comparison left as champion, if it is not the live one."""
-    lake, table, live = Lake.at(Home.current()), champion_table(uc), current_deployment(uc)
-    if not lake.has_table(table):
-        return None
-    with lake.read() as con:
-        row = con.execute(f"SELECT version_after FROM {table} ORDER BY rowid DESC LIMIT 1").fetchone()
-    version = int(row[0]) if row else 0
+    """The version that the latest promotion or rollback made champion, if it is not the live one."""
+    version, live = recorded_champion(uc, Lake.at(Home.current())), current_deployment(uc)
     return version if version and (live is None or int(live.version) != version) else None

@@ -70,7 +70,7 @@ def retrain_decision_asset(uc: Declaration) -> dg.AssetsDefinition:
 
     @dg.asset(
         **asset_attributes(uc, "retrain_decision", _DESCRIPTION, {"duckdb"}, "monitoring", version),
-        deps=[asset_key(uc, "drift_report")],
+        deps=[asset_key(uc, "drift_report"), asset_key(uc, "performance_report")],
     )
     def retrain_decision(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[Any]:
         from mlplatform.ml.decision import decide

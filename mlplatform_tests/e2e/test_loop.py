@@ -20,6 +20,8 @@ from mlplatform.errors import SpecError
 from mlplatform.home import Home
 from mlplatform.serving.launch import Served, stop_service
 from mlplatform.spec import Declaration
+from mlplatform.stages.jobs import use_case_tags
+from mlplatform.stages.rollback import rollback_config, rollback_job
 from mlplatform_tests.small_fraud import Platform, dagster_home, failed_checks, small_fraud
 
 TRAINED_UNTIL = 70
@@ -178,6 +180,31 @@ def test_a_model_that_fails_a_gate_is_refused_and_never_served(platform: Platfor
     assert "metric_floor" in failed_checks(result)
     assert "kept incumbent v2" in platform.metadata("champion")["verdict"]
     assert platform.metadata("deployment")["model_version"] == 2
+
+
+def test_a_rollback_takes_the_running_service_back_and_pauses_retraining(platform: Platform, service: Served) -> None:
+    uc, load = platform.declaration, _Load(service.url)
+    with load:
+        result = platform.launch(
+            rollback_job(uc), use_case_tags(uc), config=rollback_config(uc, "v2 blocks good customers", pause_days=14)
+        )
+        assert result.success
+        load.wait_for_version("1")
+    assert load.failed == []
+    assert platform.metadata("deployment")["model_version"] == 1
+    assert platform.metadata("rollback")["instead_of"] == 2
+    assert "paused" in platform.tick("fraud_retrain").skipped
+
+
+def test_a_rollback_that_makes_no_sense_says_why_and_changes_nothing(platform: Platform) -> None:
+    uc = platform.declaration
+    for version, why in ((1, "v1 is the champion of fraud already"), (9, "fraud has no version 9; registered: 1, 2")):
+        result = platform.launch(
+            rollback_job(uc), use_case_tags(uc), config=rollback_config(uc, "a mistake", to_version=version)
+        )
+        assert not result.success
+        assert any(why in str(event.event_specific_data) for event in result.get_step_failure_events())
+    assert platform.metadata("deployment")["model_version"] == 1
 
 
 class _Load:

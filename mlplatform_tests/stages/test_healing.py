@@ -293,7 +293,7 @@ def test_a_rule_for_something_that_is_not_there_is_refused_when_the_graph_is_bui
     instance: dg.DagsterInstance, csv: Path
 ) -> None:
     rule = {"when": "raw.contrakt", "remedy": "retry"}
-    with pytest.raises(SpecError, match=r"healing has no stage or check raw\.contrakt; stages: bento, candidate"):
+    with pytest.raises(SpecError, match=r"no stage or check raw\.contrakt; stages: .*raw_transactions.*; checks, .*contract"):
         Platform(declared(csv, healing=[rule]), instance)
 
 
@@ -309,3 +309,27 @@ def green_run_with_a_failed_check(platform: Platform, passed: bool = False) -> s
     result = dg.materialize([raw], instance=platform.instance, tags=use_case_tags(platform.declaration))
     assert result.success
     return result.run_id
+
+
+def test_what_a_person_ran_by_hand_is_told_and_not_run_again(platform: Platform, home: Home) -> None:
+    @dg.asset(key=dg.AssetKey(["fraud", "rollback"]))
+    def rollback() -> None:
+        raise ValueError("no such version")
+
+    tags = use_case_tags(platform.declaration)
+    dg.materialize([rollback], instance=platform.instance, tags=tags, raise_on_error=False)
+    assert platform.tick("fraud_healing").requests == []
+    assert outcomes(home) == [("rollback", "none", 0, "alerted")]
+    assert [alert["kind"] for alert in alerts(home)] == ["run_failed"]
+
+
+def test_while_history_is_replayed_healing_waits_and_misses_nothing(platform: Platform, home: Home, csv: Path) -> None:
+    from filelock import FileLock
+
+    from mlplatform.stages.replaying import replay_lock
+
+    csv.unlink()
+    with FileLock(replay_lock(home, platform.declaration)):
+        platform.run(["raw_transactions"])
+        assert "a replay moves the time" in platform.tick("fraud_healing").skipped
+    assert len(platform.tick("fraud_healing").requests) == 1
