@@ -33,7 +33,7 @@ class Mail:
                 if self.username and self.password:
                     server.login(self.username, self.password)
                 server.send_message(self._message(alert))
-        except (OSError, smtplib.SMTPException) as error:
+        except (OSError, smtplib.SMTPException, ValueError) as error:
             raise AlertError(f"the mail server {self.host}:{self.port} did not take it: {error}") from None
 
     def _message(self, alert: Alert) -> EmailMessage:

@@ -293,7 +293,9 @@ def test_a_rule_for_something_that_is_not_there_is_refused_when_the_graph_is_bui
     instance: dg.DagsterInstance, csv: Path
 ) -> None:
     rule = {"when": "raw.contrakt", "remedy": "retry"}
-    with pytest.raises(SpecError, match=r"no stage or check raw\.contrakt; stages: .*raw_transactions.*; checks, .*contract"):
+    with pytest.raises(
+        SpecError, match=r"no stage or check raw\.contrakt; stages: .*raw_transactions.*; checks, .*contract"
+    ):
         Platform(declared(csv, healing=[rule]), instance)
 
 
