@@ -70,7 +70,8 @@ class Problem:
         last = self.last
         tried = f" ({last.remedy} {last.attempt} of {last.of})" if last.of else ""
         due = f", due at {last.due_at:%Y-%m-%d %H:%M:%S} UTC" if last.outcome == "waiting" and last.due_at else ""
-        return f"{last.failed} in run {last.problem[:8]}: {last.outcome}{tried}{due}"
+        what = "" if last.failed == "run" else f"{last.failed} in "
+        return f"{what}run {last.problem[:8]}: {last.outcome}{tried}{due}"
 
 
 def problems(steps: Iterable[Step]) -> list[Problem]:

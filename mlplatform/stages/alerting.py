@@ -51,7 +51,8 @@ def _of_step(step: Step) -> tuple[AlertKind, str] | None:
     if step.number == 1:
         if in_green_run:
             return "check_failed", f"check {step.failed} failed (the run went on)"
-        return ("check_failed" if "." in step.failed else "run_failed"), f"a run failed at {step.failed}"
+        where = "" if step.failed == "run" else f" at {step.failed}"
+        return ("check_failed" if "." in step.failed else "run_failed"), f"a run failed{where}"
     if step.outcome == "gave up":
         return "gave_up", f"{step.failed} could not be healed"
     if step.outcome in ("succeeded", "resolved"):
