@@ -57,6 +57,7 @@ class UseCase(dg.Component):
             stages.outcomes_asset(uc),
             stages.drift_report_asset(uc),
             stages.performance_report_asset(uc),
+            stages.succession_asset(uc),
             stages.retrain_decision_asset(uc),
         ]
         checks = [stages.leakage_check(uc)]
@@ -68,6 +69,7 @@ class UseCase(dg.Component):
             sensors=[
                 stages.new_data_sensor(uc, jobs),
                 stages.retrain_sensor(uc, jobs),
+                stages.succession_sensor(uc, jobs),
                 stages.healing_sensor(uc, jobs),
                 stages.watchdog_sensor(uc),
             ],

@@ -22,7 +22,7 @@ def sensor_states(instance: "dg.DagsterInstance", use_case: str) -> list[SensorS
     running = {InstigatorStatus.RUNNING, InstigatorStatus.DECLARED_IN_CODE}
     found = instance.all_instigator_state(instigator_type=InstigatorType.SENSOR, instigator_statuses=running)
     # A use case may be named like the beginning of another: fraud and fraud_cards.
-    names = {f"{use_case}_{role}" for role in ("new_data", "retrain", "healing", "watchdog")}
+    names = {f"{use_case}_{role}" for role in ("new_data", "retrain", "succession", "healing", "watchdog")}
     return [_state(instance, state) for state in found if state.instigator_name in names]
 
 

@@ -12,14 +12,16 @@ from mlplatform.spec.candidate import (
     TorchCandidate,
     Tuning,
 )
+from mlplatform.spec.database import Database
 from mlplatform.spec.drift import Drift
 from mlplatform.spec.healing import DEFAULT_RULES, Remedy, Rule
 from mlplatform.spec.journal import Journal
 from mlplatform.spec.load import Declaration, declared_use_cases, load_declaration
 from mlplatform.spec.performance import Performance
 from mlplatform.spec.policy import Policy
+from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.serving import Serving
-from mlplatform.spec.source import FilesSource, PythonSource, Source
+from mlplatform.spec.source import FilesSource, PythonSource, Source, SqlSource
 from mlplatform.spec.split import Split, SplitByGroup, SplitByTime
 from mlplatform.spec.task import BinaryTask, Costs, ForecastTask, RankingTask, Task
 from mlplatform.spec.training import Gates, Training
@@ -34,6 +36,7 @@ __all__ = [
     "Candidate",
     "Contract",
     "Costs",
+    "Database",
     "Declaration",
     "Declared",
     "Drift",
@@ -54,6 +57,7 @@ __all__ = [
     "PythonSource",
     "RankingTask",
     "Remedy",
+    "Rollback",
     "Rule",
     "SearchedCandidate",
     "Serving",
@@ -63,6 +67,7 @@ __all__ = [
     "Split",
     "SplitByGroup",
     "SplitByTime",
+    "SqlSource",
     "Task",
     "TorchCandidate",
     "Training",

@@ -11,6 +11,7 @@ from mlplatform.spec.healing import DEFAULT_RULES, Rule
 from mlplatform.spec.journal import Journal
 from mlplatform.spec.performance import Performance
 from mlplatform.spec.policy import Policy
+from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.serving import Serving
 from mlplatform.spec.source import Source
 from mlplatform.spec.training import Training
@@ -89,6 +90,8 @@ class UseCase(Declared):
     """How windows are compared with the training rows."""
     policy: Policy = Policy()
     """When to train again."""
+    rollback: Rollback = Rollback()
+    """When a fresh champion is taken back."""
     healing: list[Rule] = list(DEFAULT_RULES)
     """What is done when a run or a check fails; replaces the default rules. An empty list: nothing, but it is told."""
     watchdog: Watchdog = Watchdog()

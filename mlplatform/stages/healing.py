@@ -22,7 +22,7 @@ from mlplatform.spec import Declaration
 from mlplatform.stages.alerting import decision_alerts, deliver_alerts, raise_for, step_alerts, wall_clock
 from mlplatform.stages.finished_runs import finished_runs, newest_event, read_run
 from mlplatform.stages.healing_answers import Known, answer
-from mlplatform.stages.jobs import everything_job, unfinished_run
+from mlplatform.stages.jobs import unfinished_run
 from mlplatform.stages.naming import asset_key
 from mlplatform.stages.remedies import ATTEMPT_TAG, Done, apply_remedy, attempt_name
 from mlplatform.stages.replaying import replaying
@@ -56,7 +56,7 @@ def healing_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinition
 
     @dg.sensor(
         name=f"{uc.spec.name}_healing",
-        jobs=[jobs[everything_job(uc)]],
+        jobs=list(jobs.values()),
         minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Failed runs and failed checks: the declared remedy, with back-off and a cap; the ledger; alerts.",

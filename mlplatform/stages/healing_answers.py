@@ -11,7 +11,7 @@ from mlplatform.healing.plan import Failure
 from mlplatform.healing.problem import Problem, opening
 from mlplatform.spec import Declaration
 from mlplatform.stages.finished_runs import CheckOutcome, FinishedRun, read_run
-from mlplatform.stages.jobs import BY_HAND
+from mlplatform.stages.jobs import BY_HAND, ROLLBACK_TAG
 from mlplatform.stages.remedies import PROBLEM_TAG
 
 __all__ = ["Known", "answer"]
@@ -78,7 +78,7 @@ def _of_checks(run: FinishedRun, own: Problem | None, known: Known) -> Iterator[
 
 def _opened(run: FinishedRun, problem: str, failure: Failure, detail: str, known: Known) -> Step:
     # What a person runs by hand is theirs to run again.
-    by_hand = any(key.path[-1] in BY_HAND for key in run.steps)
+    by_hand = ROLLBACK_TAG not in run.run.tags and any(key.path[-1] in BY_HAND for key in run.steps)
     return opening(
         [] if by_hand else known.uc.spec.healing,
         failure,

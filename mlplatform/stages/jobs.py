@@ -9,7 +9,9 @@ from mlplatform.spec import Declaration
 from mlplatform.stages.naming import asset_key
 
 __all__ = [
+    "BY_HAND",
     "FINGERPRINT_TAG",
+    "ROLLBACK_TAG",
     "everything_job",
     "ingest_job",
     "jobs",
@@ -24,6 +26,8 @@ MODEL_HALF = ("training_set", "champion", "model_card", "bento", "deployment")
 BY_HAND = ("rollback", "batch_scores")
 """Stages that only a job of their own runs."""
 
+ROLLBACK_TAG = "mlplatform/roll_back"
+"""Tag of a rollback that the succession sensor asked for, and no person."""
 FINGERPRINT_TAG = "mlplatform/fingerprint"
 """Tag of a run that ingests: the content of the sources that it read."""
 

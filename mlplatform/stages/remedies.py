@@ -4,9 +4,10 @@ A remedy that is a run carries two tags: the problem that it heals and which att
 knows its outcome, and the sensors that asked for the work first leave it alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import dagster as dg
 import duckdb
@@ -20,7 +21,7 @@ from mlplatform.spec import Declaration, Rule
 from mlplatform.stages.clock import newest_day_end
 from mlplatform.stages.contract import TOLERANCE_TAG
 from mlplatform.stages.finished_runs import FinishedRun
-from mlplatform.stages.jobs import everything_job, use_case_tags
+from mlplatform.stages.jobs import BY_HAND, everything_job, use_case_tags
 from mlplatform.stages.naming import asset_key
 from mlplatform.stages.pause import pause
 
@@ -81,18 +82,29 @@ def apply_remedy(
 
 
 def _request(
-    uc: Declaration, problem: Problem, failed: FinishedRun, keys: Iterable[dg.AssetKey], extra: dict[str, str]
+    uc: Declaration, problem: Problem, failed: FinishedRun, keys: Sequence[dg.AssetKey], extra: dict[str, str]
 ) -> dg.RunRequest:
     kept = {name: value for name, value in failed.run.tags.items() if name.startswith(_KEPT_TAGS)}
     # A lifted tolerance holds for the one attempt that it was declared for.
     kept.pop(TOLERANCE_TAG, None)
     name = attempt_name(problem)
+    stages = {key.path[-1] for key in keys}
+    # What only a job of its own runs is not in the job of everything.
+    of_its_own = failed.run.job_name if stages & set(BY_HAND) else everything_job(uc)
     return dg.RunRequest(
         run_key=name,
-        job_name=everything_job(uc),
+        job_name=of_its_own,
+        run_config=_config_of(failed, {f"{uc.spec.name}__{stage}" for stage in stages}),
         tags={**kept, **use_case_tags(uc), PROBLEM_TAG: problem.id, ATTEMPT_TAG: name, **extra},
         asset_selection=sorted(keys),
     )
+
+
+def _config_of(failed: FinishedRun, steps: set[str]) -> dict[str, Any]:
+    """What the failed run was configured with, as far as its steps are run again."""
+    given: Any = failed.run.run_config.get("ops") or {}
+    kept = {name: config for name, config in given.items() if name in steps}
+    return {"ops": kept} if kept else {}
 
 
 def _from_the_source(uc: Declaration, repository: dg.RepositoryDefinition, failed: FinishedRun) -> list[dg.AssetKey]:

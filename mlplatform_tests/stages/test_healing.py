@@ -335,3 +335,24 @@ def test_while_history_is_replayed_healing_waits_and_misses_nothing(platform: Pl
         platform.run(["raw_transactions"])
         assert "a replay moves the time" in platform.tick("fraud_healing").skipped
     assert len(platform.tick("fraud_healing").requests) == 1
+
+
+def test_a_rollback_that_a_sensor_asked_for_is_tried_again_by_its_own_job_with_its_own_words(
+    platform: Platform, home: Home
+) -> None:
+    """Nothing was ever promoted here, so it fails; what matters is what is asked for next."""
+    from mlplatform.stages.jobs import ROLLBACK_TAG
+    from mlplatform.stages.rollback import rollback_config, rollback_job
+
+    uc = platform.declaration
+    words = rollback_config(uc, "v2 does worse", 1)
+    tags = {**use_case_tags(uc), ROLLBACK_TAG: "fraud v2"}
+    assert not platform.launch(rollback_job(uc), tags, config=words).success
+    [request] = platform.tick("fraud_healing").requests
+    assert request.job_name == rollback_job(uc)
+    assert request.run_config == words
+    assert dg.AssetKey(["fraud", "rollback"]) in (request.asset_selection or [])
+    again = platform.launch(rollback_job(uc), dict(request.tags), list(request.asset_selection or []), config=words)
+    assert not again.success
+    platform.tick("fraud_healing")
+    assert [step.outcome for step in ledger(home)][:3] == ["waiting", "started", "failed"]
