@@ -88,6 +88,16 @@ class Home:
         """Where `mlplatform up` serves the reports; MLPLATFORM_REPORTS_URL says otherwise."""
         return os.environ.get("MLPLATFORM_REPORTS_URL", "http://127.0.0.1:3002")
 
+    @property
+    def logs(self) -> Path:
+        """One file per run, part and service, and the alerts."""
+        return self.root / "logs"
+
+    @property
+    def alert_log(self) -> Path:
+        """Alerts of `kind: log`, one line of JSON each."""
+        return self.logs / "alerts.log"
+
     def deployment(self, use_case: str) -> Path:
         """The pointer that a running service follows: which bento is live."""
         return self.root / "deployments" / f"{use_case}.json"

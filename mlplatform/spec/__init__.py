@@ -1,6 +1,7 @@
 """The declaration of a use case as frozen pydantic models. No Dagster here: stages, service and cli all read it."""
 
 from mlplatform.spec._base import Declared
+from mlplatform.spec.alerts import AlertChannel, AlertKind, EmailChannel, LogChannel, SlackChannel, WebhookChannel
 from mlplatform.spec.candidate import (
     Candidate,
     EnsembleCandidate,
@@ -13,6 +14,7 @@ from mlplatform.spec.candidate import (
 )
 from mlplatform.spec.database import Database
 from mlplatform.spec.drift import Drift
+from mlplatform.spec.healing import DEFAULT_RULES, Remedy, Rule
 from mlplatform.spec.journal import Journal
 from mlplatform.spec.load import Declaration, declared_use_cases, load_declaration
 from mlplatform.spec.performance import Performance
@@ -24,8 +26,12 @@ from mlplatform.spec.split import Split, SplitByGroup, SplitByTime
 from mlplatform.spec.task import BinaryTask, Costs, ForecastTask, RankingTask, Task
 from mlplatform.spec.training import Gates, Training
 from mlplatform.spec.use_case import Contract, Leakage, Outcomes, UseCase
+from mlplatform.spec.watchdog import Freshness, Watchdog
 
 __all__ = [
+    "DEFAULT_RULES",
+    "AlertChannel",
+    "AlertKind",
     "BinaryTask",
     "Candidate",
     "Contract",
@@ -34,23 +40,29 @@ __all__ = [
     "Declaration",
     "Declared",
     "Drift",
+    "EmailChannel",
     "EnsembleCandidate",
     "FilesSource",
     "ForecastTask",
+    "Freshness",
     "Gates",
     "Journal",
     "KerasCandidate",
     "Leakage",
     "LightGBMCandidate",
+    "LogChannel",
     "Outcomes",
     "Performance",
     "Policy",
     "PythonSource",
     "RankingTask",
+    "Remedy",
     "Rollback",
+    "Rule",
     "SearchedCandidate",
     "Serving",
     "SklearnCandidate",
+    "SlackChannel",
     "Source",
     "Split",
     "SplitByGroup",
@@ -61,6 +73,8 @@ __all__ = [
     "Training",
     "Tuning",
     "UseCase",
+    "Watchdog",
+    "WebhookChannel",
     "declared_use_cases",
     "load_declaration",
 ]

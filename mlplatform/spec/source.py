@@ -7,6 +7,7 @@ from pydantic import Field, PositiveInt, model_validator
 from mlplatform.spec._base import ColumnName, Declared
 from mlplatform.spec.by_kind import ByKind
 from mlplatform.spec.database import Database, Query, TableName
+from mlplatform.spec.watchdog import Freshness
 
 __all__ = ["FilesSource", "PythonSource", "Source", "SqlSource"]
 
@@ -32,6 +33,8 @@ class _AnySource(Declared):
     """How many new days the new-data sensor ingests in one run; of partitions of months, all months that hold them."""
     look_back_days: PositiveInt = 30
     """When the source's content changed: how many days are read again, for late rows and labels that became known."""
+    freshness: Freshness | None = None
+    """When the watchdog calls it stale; left out, it does not look."""
 
     @model_validator(mode="before")
     @classmethod

@@ -7,6 +7,8 @@ from mlplatform.stages.champion import champion_asset
 from mlplatform.stages.dbt import dbt_assets
 from mlplatform.stages.deployment import deployment_asset
 from mlplatform.stages.drift_report import drift_report_asset
+from mlplatform.stages.healing import healing_sensor, ledger_asset
+from mlplatform.stages.healing_rules import require_known_rules
 from mlplatform.stages.jobs import jobs
 from mlplatform.stages.leakage import leakage_check
 from mlplatform.stages.model_card import model_card_asset
@@ -20,6 +22,7 @@ from mlplatform.stages.retrain_decision import retrain_decision_asset
 from mlplatform.stages.rollback import rollback_asset
 from mlplatform.stages.succession import succession_asset, succession_sensor
 from mlplatform.stages.training_set import training_set_asset
+from mlplatform.stages.watchdog import watchdog_sensor
 
 __all__ = [
     "batch_scores_asset",
@@ -29,18 +32,22 @@ __all__ = [
     "dbt_assets",
     "deployment_asset",
     "drift_report_asset",
+    "healing_sensor",
     "jobs",
     "leakage_check",
+    "ledger_asset",
     "model_card_asset",
     "new_data_sensor",
     "outcomes_asset",
     "performance_report_asset",
     "prediction_log_asset",
     "raw_asset",
+    "require_known_rules",
     "retrain_decision_asset",
     "retrain_sensor",
     "rollback_asset",
     "succession_asset",
     "succession_sensor",
     "training_set_asset",
+    "watchdog_sensor",
 ]

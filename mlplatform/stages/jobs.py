@@ -9,10 +9,10 @@ from mlplatform.spec import Declaration
 from mlplatform.stages.naming import asset_key
 
 __all__ = [
-    "ATTEMPTS",
+    "BY_HAND",
     "FINGERPRINT_TAG",
+    "ROLLBACK_TAG",
     "everything_job",
-    "failed_runs",
     "ingest_job",
     "jobs",
     "range_tags",
@@ -26,8 +26,8 @@ MODEL_HALF = ("training_set", "champion", "model_card", "bento", "deployment")
 BY_HAND = ("rollback", "batch_scores")
 """Stages that only a job of their own runs."""
 
-ATTEMPTS = 3
-"""How often a sensor asks for the same work before it waits for a person."""
+ROLLBACK_TAG = "mlplatform/roll_back"
+"""Tag of a rollback that the succession sensor asked for, and no person."""
 FINGERPRINT_TAG = "mlplatform/fingerprint"
 """Tag of a run that ingests: the content of the sources that it read."""
 
@@ -61,12 +61,6 @@ def unfinished_run(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
     """The short id of a run of this use case that is queued or running."""
     runs = instance.get_runs(dg.RunsFilter(tags=use_case_tags(uc), statuses=_UNFINISHED), limit=1)
     return runs[0].run_id[:8] if runs else None
-
-
-def failed_runs(instance: dg.DagsterInstance, tags: dict[str, str]) -> int:
-    """How many runs with these tags failed or were cancelled."""
-    statuses = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-    return len(instance.get_runs(dg.RunsFilter(tags=tags, statuses=statuses)))
 
 
 def use_case_tags(uc: Declaration) -> dict[str, str]:

@@ -14,11 +14,12 @@ from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.resources.tracking import Tracking
 from mlplatform.spec import Declaration
 from mlplatform.stages.alias import promoted_over
+from mlplatform.stages.attempts import tried
 from mlplatform.stages.champion import champion_table
 from mlplatform.stages.clock import as_of_run
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.deployment import current_deployment
-from mlplatform.stages.jobs import failed_runs, unfinished_run, use_case_tags
+from mlplatform.stages.jobs import ROLLBACK_TAG, unfinished_run, use_case_tags
 from mlplatform.stages.naming import asset_attributes, asset_key
 from mlplatform.stages.outcomes import key_hash
 from mlplatform.stages.rollback import rollback_config, rollback_job
@@ -32,8 +33,6 @@ __all__ = ["succession_asset", "succession_sensor", "succession_table"]
 
 _DESCRIPTION = "The fresh champion beside its predecessor on the same served examples: keep, wait, or roll back."
 _MOST_ROWS = 50_000
-_TAG = "mlplatform/roll_back"
-_ATTEMPTS = 3
 
 
 def succession_table(uc: Declaration) -> str:
@@ -216,12 +215,12 @@ def wanted_rollback(instance: dg.DagsterInstance, uc: Declaration) -> dg.RunRequ
     rule = uc.spec.rollback
     if not rule.automatic:
         return dg.SkipReason(f"v{live.version}: {row[1]}; rollback.automatic is false")
-    tag = {_TAG: f"{uc.spec.name} v{live.version}"}
-    failed = failed_runs(instance, tag)
-    if failed >= _ATTEMPTS:
-        return dg.SkipReason(f"the rollback of v{live.version} failed {failed} times; see its last run")
+    tag = {ROLLBACK_TAG: f"{uc.spec.name} v{live.version}"}
+    before = tried(instance, uc, tag)
+    if before is not None:
+        return dg.SkipReason(f"the rollback of v{live.version} failed: {before.text}")
     return dg.RunRequest(
-        run_key=f"{tag[_TAG]} attempt {failed + 1}",
+        run_key=f"roll back {tag[ROLLBACK_TAG]}",
         run_config=rollback_config(uc, f"v{live.version} is {row[1]}", int(row[2]), rule.pause_days),
         tags={**use_case_tags(uc), **tag},
     )
