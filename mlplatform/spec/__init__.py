@@ -15,7 +15,17 @@ from mlplatform.spec.drift import Drift
 from mlplatform.spec.journal import Journal
 from mlplatform.spec.load import Declaration, declared_use_cases, load_declaration
 from mlplatform.spec.performance import Performance
-from mlplatform.spec.policy import Policy
+from mlplatform.spec.policy import (
+    AnyPolicy,
+    CombinedPolicy,
+    DriftPolicy,
+    DriftSignal,
+    NeverPolicy,
+    PerformancePolicy,
+    PerformanceSignal,
+    Policy,
+    SchedulePolicy,
+)
 from mlplatform.spec.serving import Serving
 from mlplatform.spec.source import FilesSource, PythonSource, Source
 from mlplatform.spec.split import Split, SplitByGroup, SplitByTime
@@ -24,13 +34,17 @@ from mlplatform.spec.training import Gates, Training
 from mlplatform.spec.use_case import Contract, Leakage, Outcomes, UseCase
 
 __all__ = [
+    "AnyPolicy",
     "BinaryTask",
     "Candidate",
+    "CombinedPolicy",
     "Contract",
     "Costs",
     "Declaration",
     "Declared",
     "Drift",
+    "DriftPolicy",
+    "DriftSignal",
     "EnsembleCandidate",
     "FilesSource",
     "ForecastTask",
@@ -39,11 +53,15 @@ __all__ = [
     "KerasCandidate",
     "Leakage",
     "LightGBMCandidate",
+    "NeverPolicy",
     "Outcomes",
     "Performance",
+    "PerformancePolicy",
+    "PerformanceSignal",
     "Policy",
     "PythonSource",
     "RankingTask",
+    "SchedulePolicy",
     "SearchedCandidate",
     "Serving",
     "SklearnCandidate",

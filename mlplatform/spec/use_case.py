@@ -8,7 +8,7 @@ from mlplatform.spec._base import ColumnName, Declared
 from mlplatform.spec.drift import Drift
 from mlplatform.spec.journal import Journal
 from mlplatform.spec.performance import Performance
-from mlplatform.spec.policy import Policy
+from mlplatform.spec.policy import CombinedPolicy, Policy
 from mlplatform.spec.serving import Serving
 from mlplatform.spec.source import Source
 from mlplatform.spec.training import Training
@@ -78,7 +78,7 @@ class UseCase(Declared):
     """How served predictions are judged when their labels arrive."""
     drift: Drift = Drift()
     """How windows are compared with the training rows."""
-    policy: Policy = Policy()
+    policy: Policy = CombinedPolicy()
     """When to train again."""
 
     @model_validator(mode="after")

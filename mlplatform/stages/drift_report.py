@@ -11,7 +11,7 @@ from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import describe_table, merge_rows
 from mlplatform.resources.lake import LakeResource, table_metadata
-from mlplatform.spec import Declaration
+from mlplatform.spec import Declaration, DriftSignal
 from mlplatform.stages.bento import REFERENCE_FILE
 from mlplatform.stages.clock import as_of_run
 from mlplatform.stages.code_version import code_version
@@ -82,11 +82,16 @@ class _Reference:
         self.importance: dict[str, float] = json.loads((folder / IMPORTANCE_FILE).read_text())
 
 
+def _watched(uc: Declaration) -> DriftSignal:
+    """What counts as drift: the policy's, or the default where the policy does not go by drift."""
+    return uc.spec.policy.on_drift or DriftSignal()
+
+
 def _window_ends(uc: Declaration, as_of: "pd.Timestamp") -> "list[pd.Timestamp]":
     import pandas as pd
 
     step = pd.Timedelta(days=uc.spec.drift.window_days)
-    return [as_of - i * step for i in range(uc.spec.policy.windows)]
+    return [as_of - i * step for i in range(_watched(uc).windows)]
 
 
 def _window_rows(uc: Declaration, lake: Lake, end: "pd.Timestamp", sample: int) -> "pd.DataFrame":
@@ -207,5 +212,5 @@ def _metadata(
         "drifted_importance": latest.importance_share,
         "enough_rows": latest.enough_rows,
         "columns": picture(plot_drift_by_column(latest, spec.drift.min_effect), "drift per column"),
-        "over_time": picture(plot_drift_over_time(windows, spec.policy.min_drift_importance), "drift over time"),
+        "over_time": picture(plot_drift_over_time(windows, _watched(uc).min_drift_importance), "drift over time"),
     }

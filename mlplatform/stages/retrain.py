@@ -12,7 +12,16 @@ from mlplatform.stages.clock import AS_OF_TAG
 from mlplatform.stages.deployment import current_deployment
 from mlplatform.stages.jobs import ATTEMPTS, failed_runs, training_job, unfinished_run, use_case_tags
 from mlplatform.stages.naming import asset_key
-from mlplatform.stages.retrain_decision import DECISION_ID, DECISION_TAG, REASON, VERDICT, newest_decision
+from mlplatform.stages.retrain_decision import (
+    DECISION_ID,
+    DECISION_TAG,
+    REASON,
+    REASON_TAG,
+    VERDICT,
+    WINDOW,
+    WINDOW_TAG,
+    newest_decision,
+)
 
 __all__ = ["due_training", "retrain_sensor"]
 
@@ -52,23 +61,34 @@ def due_training(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
     if decision is None or decision[VERDICT] != "retrain" or _concluded(uc, decision):
         return None
     tag = {DECISION_TAG: str(decision[DECISION_ID])}
-    return str(decision[DECISION_ID]) if failed_runs(instance, tag) < ATTEMPTS else None
+    return str(decision[DECISION_ID]) if failed_runs(instance, tag) < uc.spec.policy.attempts else None
 
 
 def _train(instance: dg.DagsterInstance, uc: Declaration, decision: dict[str, Any]) -> dg.RunRequest | dg.SkipReason:
     identity = str(decision[DECISION_ID])
     if _concluded(uc, decision):
         return dg.SkipReason(f"decision {identity} has led to a comparison as of {decision['as_of']}")
+    acting = _alive(instance, identity)
+    if acting is not None:
+        return dg.SkipReason(f"run {acting} has acted on decision {identity}")
     failed = failed_runs(instance, {DECISION_TAG: identity})
-    if failed >= ATTEMPTS:
+    if failed >= uc.spec.policy.attempts:
         return dg.SkipReason(f"the training of decision {identity} failed {failed} times; look at its last run")
     tags = {
         **use_case_tags(uc),
         DECISION_TAG: identity,
         AS_OF_TAG: decision["as_of"].isoformat(),
-        "mlplatform/reason": str(decision[REASON])[:200],
+        REASON_TAG: str(decision[REASON]),
+        WINDOW_TAG: str(decision[WINDOW] or f"until {decision['as_of'].isoformat()}"),
     }
     return dg.RunRequest(run_key=f"{identity} attempt {failed + 1}", tags=tags)
+
+
+def _alive(instance: dg.DagsterInstance, identity: str) -> str | None:
+    """The short id of a run that acts, or acted, on a decision; one that died may be tried again."""
+    died = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+    runs = instance.get_runs(dg.RunsFilter(tags={DECISION_TAG: identity}))
+    return next((run.run_id[:8] for run in runs if run.status not in died), None)
 
 
 def _deploy(instance: dg.DagsterInstance, uc: Declaration, version: int) -> dg.RunRequest | dg.SkipReason:

@@ -18,6 +18,7 @@ from mlplatform.stages.deployment import current_deployment
 from mlplatform.stages.drift_report import policy_windows
 from mlplatform.stages.jobs import use_case_tags
 from mlplatform.stages.naming import asset_attributes, asset_key
+from mlplatform.stages.performance_windows import performance_windows
 from mlplatform.stages.pictures import picture
 
 if TYPE_CHECKING:
@@ -29,15 +30,19 @@ __all__ = [
     "DECISION_ID",
     "DECISION_TAG",
     "REASON",
+    "REASON_TAG",
     "VERDICT",
+    "WINDOW",
+    "WINDOW_TAG",
     "decision_table",
+    "keep_decision",
     "newest_decision",
     "retrain_decision_asset",
 ]
 
-VERDICT, REASON, DECISION_ID = "verdict", "reason", "decision_id"
-DECISION_TAG = "mlplatform/decision_id"
-"""Tag of the run that acts on a decision."""
+VERDICT, REASON, DECISION_ID, WINDOW = "verdict", "reason", "decision_id", "window"
+DECISION_TAG, REASON_TAG, WINDOW_TAG = "mlplatform/decision_id", "mlplatform/reason", "mlplatform/window"
+"""Tags of the run that acts on a decision: which, why, and the window that decided, `start/end` in ISO."""
 _RECENT_RUNS = 200
 _DESCRIPTION = "Retrain, wait or blocked, with the numbers it was weighed on."
 
@@ -50,23 +55,29 @@ def decision_table(uc: Declaration) -> str:
 def newest_decision(uc: Declaration, lake: Lake) -> dict[str, Any] | None:
     """The decision on the newest window; None before the first.
 
-    `as_of` and `decided_at` are datetimes, `decision_id`, `verdict` and `reason` text, `evidence` is JSON text. Read
-    from the lake, not from a Dagster instance: the lake is what all instances, and the command line, share.
+    `as_of` and `decided_at` are datetimes, `decision_id`, `verdict`, `reason` and `window` text, `evidence` is JSON
+    text. Read from the lake, not from a Dagster instance: the lake is what all instances, and the command line, share.
     """
     if not lake.has_table(decision_table(uc)):
         return None
-    names = ("as_of", DECISION_ID, VERDICT, REASON, "evidence", "decided_at")
     with lake.read() as con:
-        row = con.execute(
-            f"SELECT as_of::TIMESTAMP, {DECISION_ID}, {VERDICT}, {REASON}, evidence, decided_at::TIMESTAMP "
-            f"FROM {decision_table(uc)} ORDER BY as_of DESC, decided_at DESC LIMIT 1"
-        ).fetchone()
-    return dict(zip(names, row, strict=True)) if row else None
+        row = con.execute(f"SELECT * FROM {decision_table(uc)} ORDER BY as_of DESC, decided_at DESC LIMIT 1").fetchone()
+        names = [column[0] for column in con.description or ()]
+    return {WINDOW: None, **dict(zip(names, row, strict=True))} if row else None
+
+
+def keep_decision(con: Any, uc: Declaration, decision: "Decision", as_of: "pd.Timestamp") -> int:
+    """One row in the lake, the same one when the same facts are judged again; returns rows touched."""
+    table = decision_table(uc)
+    if table_exists(con, table):
+        # A table from before decisions named their window gets the column.
+        con.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {WINDOW} VARCHAR")
+    return merge_rows(con, table, _row(decision, as_of), ["as_of", DECISION_ID])
 
 
 def retrain_decision_asset(uc: Declaration) -> dg.AssetsDefinition:
-    """Weigh the drift of the latest windows, new labels, cool-down and budget against the declared policy."""
-    version = code_version("ml/decision.py", "stages/retrain_decision.py", declared=uc.spec.policy)
+    """Weigh drift and performance of the latest windows, age, new labels, cool-down and budget against the policy."""
+    version = code_version("ml/decision.py", "ml/signals.py", "stages/retrain_decision.py", declared=uc.spec.policy)
 
     @dg.asset(
         **asset_attributes(uc, "retrain_decision", _DESCRIPTION, {"duckdb"}, "monitoring", version),
@@ -84,21 +95,20 @@ def retrain_decision_asset(uc: Declaration) -> dg.AssetsDefinition:
             uc.spec.policy,
             as_of=moment,
             champion=champion,
+            performance=performance_windows(uc, opened, int(champion.version)) if champion else [],
             new_labelled_rows=_new_labelled_rows(uc, opened, champion, moment),
             acted_on=_acted_on(context.instance, uc),
         )
-        row = _row(decision, moment)
-        done = opened.commit(
-            lambda con: merge_rows(con, decision_table(uc), row, ["as_of", DECISION_ID]), f"decision {moment:%Y-%m-%d}"
-        )
+        done = opened.commit(lambda con: keep_decision(con, uc, decision, moment), f"decision {moment:%Y-%m-%d}")
         context.log.info(f"{decision.verdict}: {decision.reason}")
         yield dg.MaterializeResult(
             metadata={
                 **table_metadata(describe_table(opened, decision_table(uc), done.snapshot)),
                 VERDICT: decision.verdict,
                 REASON: decision.reason,
-                **_pictures(uc, decision),
+                **_pictures(decision),
                 DECISION_ID: decision.decision_id,
+                WINDOW: _window(decision),
                 "as_of": moment.isoformat(),
                 "evidence": dg.MetadataValue.json(decision.evidence),
             }
@@ -107,12 +117,12 @@ def retrain_decision_asset(uc: Declaration) -> dg.AssetsDefinition:
     return retrain_decision
 
 
-def _pictures(uc: Declaration, decision: "Decision") -> dict[str, Any]:
+def _pictures(decision: "Decision") -> dict[str, Any]:
     from mlplatform.ml.monitoring_plots import plot_decision
 
     if decision.evidence["champion"] is None:
         return {}
-    return {"weighed": picture(plot_decision(decision, uc.spec.policy), "what was weighed")}
+    return {"weighed": picture(plot_decision(decision), "what was weighed")}
 
 
 def _champion(uc: Declaration, lake: Lake) -> "Champion | None":
@@ -154,6 +164,10 @@ def _new_labelled_rows(uc: Declaration, lake: Lake, champion: "Champion | None",
     return int(row[0]) if row else 0
 
 
+def _window(decision: "Decision") -> str:
+    return "/".join(edge.isoformat() for edge in decision.window)
+
+
 def _row(decision: "Decision", as_of: "pd.Timestamp") -> "pd.DataFrame":
     import pandas as pd
 
@@ -164,6 +178,7 @@ def _row(decision: "Decision", as_of: "pd.Timestamp") -> "pd.DataFrame":
                 DECISION_ID: decision.decision_id,
                 VERDICT: decision.verdict,
                 REASON: decision.reason,
+                WINDOW: _window(decision),
                 "evidence": json.dumps(decision.evidence),
                 "decided_at": pd.Timestamp(datetime.now(UTC)).tz_localize(None),
             }
