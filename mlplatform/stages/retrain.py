@@ -79,7 +79,7 @@ def _train(instance: dg.DagsterInstance, uc: Declaration, decision: dict[str, An
         DECISION_TAG: identity,
         AS_OF_TAG: decision["as_of"].isoformat(),
         REASON_TAG: str(decision[REASON]),
-        WINDOW_TAG: str(decision[WINDOW] or f"until {decision['as_of'].isoformat()}"),
+        WINDOW_TAG: "/".join(edge.isoformat() if edge else "" for edge in (decision[name] for name in WINDOW)),
     }
     return dg.RunRequest(run_key=f"{identity} attempt {failed + 1}", tags=tags)
 

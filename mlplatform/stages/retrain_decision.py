@@ -40,7 +40,9 @@ __all__ = [
     "retrain_decision_asset",
 ]
 
-VERDICT, REASON, DECISION_ID, WINDOW = "verdict", "reason", "decision_id", "window"
+VERDICT, REASON, DECISION_ID = "verdict", "reason", "decision_id"
+WINDOW = ("window_start", "window_end")
+"""Columns: the window that decided."""
 DECISION_TAG, REASON_TAG, WINDOW_TAG = "mlplatform/decision_id", "mlplatform/reason", "mlplatform/window"
 """Tags of the run that acts on a decision: which, why, and the window that decided, `start/end` in ISO."""
 _RECENT_RUNS = 200
@@ -55,23 +57,25 @@ def decision_table(uc: Declaration) -> str:
 def newest_decision(uc: Declaration, lake: Lake) -> dict[str, Any] | None:
     """The decision on the newest window; None before the first.
 
-    `as_of` and `decided_at` are datetimes, `decision_id`, `verdict`, `reason` and `window` text, `evidence` is JSON
-    text. Read from the lake, not from a Dagster instance: the lake is what all instances, and the command line, share.
+    `as_of`, `decided_at`, `window_start` and `window_end` are datetimes (the windows None in rows of older tables),
+    `decision_id`, `verdict` and `reason` text, `evidence` is JSON text. Read from the lake, not from a Dagster
+    instance: the lake is what all instances, and the command line, share.
     """
     if not lake.has_table(decision_table(uc)):
         return None
     with lake.read() as con:
         row = con.execute(f"SELECT * FROM {decision_table(uc)} ORDER BY as_of DESC, decided_at DESC LIMIT 1").fetchone()
         names = [column[0] for column in con.description or ()]
-    return {WINDOW: None, **dict(zip(names, row, strict=True))} if row else None
+    return {**dict.fromkeys(WINDOW), **dict(zip(names, row, strict=True))} if row else None
 
 
 def keep_decision(con: Any, uc: Declaration, decision: "Decision", as_of: "pd.Timestamp") -> int:
     """One row in the lake, the same one when the same facts are judged again; returns rows touched."""
     table = decision_table(uc)
     if table_exists(con, table):
-        # A table from before decisions named their window gets the column.
-        con.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {WINDOW} VARCHAR")
+        # A table from before decisions named their window gets the columns.
+        for column in WINDOW:
+            con.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column} TIMESTAMP")
     return merge_rows(con, table, _row(decision, as_of), ["as_of", DECISION_ID])
 
 
@@ -108,7 +112,7 @@ def retrain_decision_asset(uc: Declaration) -> dg.AssetsDefinition:
                 REASON: decision.reason,
                 **_pictures(decision),
                 DECISION_ID: decision.decision_id,
-                WINDOW: _window(decision),
+                **{name: edge.isoformat() for name, edge in zip(WINDOW, decision.window, strict=True)},
                 "as_of": moment.isoformat(),
                 "evidence": dg.MetadataValue.json(decision.evidence),
             }
@@ -164,10 +168,6 @@ def _new_labelled_rows(uc: Declaration, lake: Lake, champion: "Champion | None",
     return int(row[0]) if row else 0
 
 
-def _window(decision: "Decision") -> str:
-    return "/".join(edge.isoformat() for edge in decision.window)
-
-
 def _row(decision: "Decision", as_of: "pd.Timestamp") -> "pd.DataFrame":
     import pandas as pd
 
@@ -178,7 +178,7 @@ def _row(decision: "Decision", as_of: "pd.Timestamp") -> "pd.DataFrame":
                 DECISION_ID: decision.decision_id,
                 VERDICT: decision.verdict,
                 REASON: decision.reason,
-                WINDOW: _window(decision),
+                **dict(zip(WINDOW, decision.window, strict=True)),
                 "evidence": json.dumps(decision.evidence),
                 "decided_at": pd.Timestamp(datetime.now(UTC)).tz_localize(None),
             }
