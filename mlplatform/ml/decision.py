@@ -14,6 +14,7 @@ from mlplatform.ml.signals import (
     WindowEvidence,
     age_signal,
     drift_signal,
+    harmless_until,
     judged_windows,
     latest,
     performance_signal,
@@ -114,7 +115,9 @@ def _signals(
     if policy.on_performance:
         found.append(performance_signal(served, policy.on_performance))
     if policy.on_drift:
-        found.append(drift_signal(drift, policy.on_drift))
+        overruling = policy.on_performance if policy.overrules_drift else None
+        harmless = harmless_until(served, overruling) if overruling else None
+        found.append(drift_signal(drift, policy.on_drift, harmless))
     if policy.largest_age_days is not None and champion is not None:
         found.append(age_signal(champion.trained_at, as_of, policy.largest_age_days))
     return tuple(found)
@@ -180,7 +183,7 @@ def _evidence(facts: _Facts, paused_until: pd.Timestamp | None) -> dict[str, Any
                 "enough_rows": window.enough_rows,
                 "importance_share": round(window.importance_share, 4),
                 "drifted_columns": list(window.drifted_columns),
-                "in_drift": hit,
+                "speaks": hit,
             }
             for window, hit in zip(facts.drift, hits.get("drift", ()), strict=True)
         ],

@@ -49,7 +49,7 @@ def _demands(found: dict[str, Any]) -> Iterator[Demand]:
 
 def _drift(windows: list[dict[str, Any]], asked: DriftSignal) -> Iterator[Demand]:
     share = windows[-1]["importance_share"] if windows else 0.0
-    count, least = sum(bool(window["in_drift"]) for window in windows), asked.min_drift_importance
+    count, least = sum(bool(window["speaks"]) for window in windows), asked.min_drift_importance
     yield Demand("drifted importance, latest window", share, least, f"{share:.0%} of {least:.0%}")
     yield Demand("windows in drift", count, asked.windows_required, f"{count} of {asked.windows_required}")
 

@@ -10,7 +10,16 @@ import pandas as pd
 from mlplatform.ml.performance import PerformanceWindow
 from mlplatform.spec.policy import DriftSignal, PerformanceSignal
 
-__all__ = ["Signal", "WindowEvidence", "age_signal", "drift_signal", "judged_windows", "latest", "performance_signal"]
+__all__ = [
+    "Signal",
+    "WindowEvidence",
+    "age_signal",
+    "drift_signal",
+    "harmless_until",
+    "judged_windows",
+    "latest",
+    "performance_signal",
+]
 
 
 @dataclass(frozen=True)
@@ -60,20 +69,31 @@ def judged_windows(windows: Sequence[PerformanceWindow], version: str) -> list[P
     ]
 
 
-def drift_signal(known: Sequence[WindowEvidence], asked: DriftSignal) -> Signal:
-    """`known`: the M latest windows, oldest first."""
-    hits = tuple(w.enough_rows and w.importance_share >= asked.min_drift_importance for w in known)
+def drift_signal(known: Sequence[WindowEvidence], asked: DriftSignal, harmless: pd.Timestamp | None = None) -> Signal:
+    """`known`: the M latest windows, oldest first. Drift of windows that end until `harmless` does not count."""
     if not known:
         return Signal("drift", False, "no window has been measured yet")
+    heavy = [w.enough_rows and w.importance_share >= asked.min_drift_importance for w in known]
+    silenced = [harmless is not None and w.end <= harmless for w in known]
+    hits = tuple(drifted and not silent for drifted, silent in zip(heavy, silenced, strict=True))
     last = known[-1]
     told = f"{last.importance_share:.0%} of the importance drifted in the window that ended {last.end:%Y-%m-%d}"
     if not last.enough_rows:
         told = f"too few rows for a verdict on drift in the window that ended {last.end:%Y-%m-%d}"
-    elif not hits[-1]:
+    elif not heavy[-1]:
         told += f", below min_drift_importance {asked.min_drift_importance:.0%}"
+    elif not _speaks(hits, asked.windows_required) and _speaks(heavy, asked.windows_required):
+        told += f", {sum(heavy)} of {len(heavy)} windows in drift, but labels until {harmless:%Y-%m-%d} show no drop"
     else:
         told += _counted(hits, asked.windows_required, "in drift")
     return Signal("drift", _speaks(hits, asked.windows_required), told, hits, (last.start, last.end))
+
+
+def harmless_until(known: Sequence[PerformanceWindow], asked: PerformanceSignal) -> pd.Timestamp | None:
+    """The end of the latest mature window, if that one is not below; None: labels speak no drift harmless."""
+    if not known or known[-1].high < asked.limit(known[-1].expected):
+        return None
+    return known[-1].end
 
 
 def performance_signal(known: Sequence[PerformanceWindow], asked: PerformanceSignal) -> Signal:

@@ -93,6 +93,11 @@ class _Policy(Declared):
         return None
 
     @property
+    def overrules_drift(self) -> bool:
+        """Whether labels that show no drop beyond chance silence the drift of their windows."""
+        return False
+
+    @property
     def largest_age_days(self) -> float | None:
         """Days after the last training at which another is due whatever was measured; None: none is."""
         return None
@@ -154,6 +159,9 @@ class CombinedPolicy(_Policy):
     """The drift that calls for a training."""
     performance: PerformanceSignal = PerformanceSignal()
     """The loss of performance that does."""
+    labels_overrule_drift: bool = True
+    """Where labels have come, they decide: drift counts only in windows behind the latest mature one, as long as that
+    one is not below."""
     max_age_days: PositiveFloat | None = None
     """A model that is this old is trained again, whatever was measured."""
 
@@ -166,6 +174,11 @@ class CombinedPolicy(_Policy):
     def on_performance(self) -> PerformanceSignal:
         """`performance`."""
         return self.performance
+
+    @property
+    def overrules_drift(self) -> bool:
+        """`labels_overrule_drift`."""
+        return self.labels_overrule_drift
 
     @property
     def largest_age_days(self) -> float | None:

@@ -62,7 +62,7 @@ def test_heavy_lasting_drift_with_news_retrains_and_says_the_numbers() -> None:
         "40% of the importance drifted in the window that ended 2024-06-01, "
         "2 of 3 windows in drift, 5,000 new labelled rows"
     )
-    assert [w["in_drift"] for w in found.evidence["windows"]] == [False, True, True]
+    assert [w["speaks"] for w in found.evidence["windows"]] == [False, True, True]
 
 
 @pytest.mark.parametrize(
@@ -185,6 +185,30 @@ def test_combined_evidence_retrains_by_whichever_speaks(
     found = decided(windows, EITHER, champion(days_ago), performance=performance)
     assert found.verdict == verdict
     assert pd.Series([found.reason]).str.contains(words).all(), found.reason
+
+
+HEAVY = (window(2, 0.9), window(1, 0.9), window(0, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("performance", "verdict", "words"),
+    [
+        ((served(1, 0.79),), "wait", "90% .*, 3 of 3 windows in drift, but labels until 2024-05-25 show no drop"),
+        ((served(2, 0.79),), "retrain", "2 of 3 windows in drift"),
+        ((served(1, 0.71),), "wait", "below 0.720, but not beyond chance; 90% .* but labels until 2024-05-25 show no"),
+        ((served(1, 0.60),), "retrain", "1 of 1 windows below; 90% .* 3 of 3 windows in drift"),
+        ((), "retrain", "3 of 3 windows in drift"),
+    ],
+    ids=["no drop", "labels of two windows are still coming", "no drop beyond chance", "a drop", "no labels"],
+)
+def test_labels_that_show_no_drop_overrule_the_drift_of_their_windows(
+    performance: tuple[PerformanceWindow, ...], verdict: str, words: str
+) -> None:
+    found = decided(HEAVY, EITHER, performance=performance)
+    assert found.verdict == verdict
+    assert pd.Series([found.reason]).str.contains(words).all(), found.reason
+    listening = EITHER.model_copy(update={"labels_overrule_drift": False})
+    assert decided(HEAVY, listening, performance=performance).verdict == "retrain"
 
 
 @pytest.mark.parametrize(("days_ago", "verdict"), [(6.9, "wait"), (7, "retrain"), (30, "retrain")])
