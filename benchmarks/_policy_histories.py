@@ -40,9 +40,10 @@ def fraud(days: int, customers: int, drift_from: int, seed: int, size: float = 3
     features = query.run(spine, {query.history[0].table: spine}).to_pandas()
     told = rows[["transaction_id", "label", "label_known_at"]]
     joined = features.merge(told, on="transaction_id", validate="one_to_one")
-    return History(
-        load_declaration("fraud").spec, joined.sort_values(["event_time", "transaction_id"], ignore_index=True)
-    )
+    spec = load_declaration("fraud").spec
+    # Before, nobody is known to be a fraudster yet, and what looks back 45 days sees less than it will.
+    filled = joined["event_time"] >= pd.Timestamp(FIRST) + pd.Timedelta(days=spec.leakage.lookback_days)
+    return History(spec, joined[filled].sort_values(["event_time", "transaction_id"], ignore_index=True))
 
 
 def electricity() -> History:

@@ -54,6 +54,7 @@ class UseCase(dg.Component):
                 stages.deployment_asset(uc),
                 stages.drift_report_asset(uc),
                 stages.retrain_decision_asset(uc),
+                stages.policy_backtest_asset(uc),
             ],
             asset_checks=[stages.leakage_check(uc)],
             jobs=list(jobs.values()),

@@ -10,6 +10,7 @@ from mlplatform.stages.jobs import jobs
 from mlplatform.stages.leakage import leakage_check
 from mlplatform.stages.model_card import model_card_asset
 from mlplatform.stages.new_data import new_data_sensor
+from mlplatform.stages.policy_backtest import policy_backtest_asset
 from mlplatform.stages.raw import raw_asset
 from mlplatform.stages.retrain import retrain_sensor
 from mlplatform.stages.retrain_decision import retrain_decision_asset
@@ -26,6 +27,7 @@ __all__ = [
     "leakage_check",
     "model_card_asset",
     "new_data_sensor",
+    "policy_backtest_asset",
     "raw_asset",
     "retrain_decision_asset",
     "retrain_sensor",

@@ -1,4 +1,4 @@
-"""The jobs of a use case: everything, the data half, the model half."""
+"""The jobs of a use case: everything, the data half, the model half, and the backtest of policies."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -11,6 +11,7 @@ from mlplatform.stages.naming import asset_key
 __all__ = [
     "ATTEMPTS",
     "FINGERPRINT_TAG",
+    "backtest_job",
     "everything_job",
     "failed_runs",
     "ingest_job",
@@ -22,6 +23,9 @@ __all__ = [
 ]
 
 MODEL_HALF = ("training_set", "champion", "model_card", "bento", "deployment")
+
+BACKTEST = "policy_backtest"
+"""The stage that is in no other job: it trains dozens of models."""
 
 ATTEMPTS = 3
 """How often a sensor asks for the same work before it waits for a person."""
@@ -54,6 +58,11 @@ def training_job(uc: Declaration) -> str:
     return f"{uc.spec.name}_train_to_deployment"
 
 
+def backtest_job(uc: Declaration) -> str:
+    """Name of the job that replays history for several policies; nothing but a person starts it."""
+    return f"{uc.spec.name}_policy_backtest"
+
+
 def unfinished_run(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
     """The short id of a run of this use case that is queued or running."""
     runs = instance.get_runs(dg.RunsFilter(tags=use_case_tags(uc), statuses=_UNFINISHED), limit=1)
@@ -83,8 +92,9 @@ def range_tags(uc: Declaration, start: date, end: date) -> dict[str, str]:
 
 
 def jobs(uc: Declaration) -> dict[str, Any]:
-    """The three jobs by name; sensors start them."""
-    group = dg.AssetSelection.groups(uc.spec.name)
+    """The jobs by name; sensors start the first three."""
+    replayed = _keys(uc, BACKTEST)
+    group = dg.AssetSelection.groups(uc.spec.name) - replayed
     model = _keys(uc, *MODEL_HALF, *(f"candidate_{c.name}" for c in uc.spec.training.candidates))
     # What is found by key must be as new as the features are.
     fresh = _keys(uc, *(("bento", "deployment") if uc.spec.serving.lookup else ()))
@@ -92,6 +102,7 @@ def jobs(uc: Declaration) -> dict[str, Any]:
         everything_job(uc): ("From raw data to the retrain decision.", group),
         ingest_job(uc): ("New data, features, drift report and retrain decision; no training.", group - model | fresh),
         training_job(uc): ("Training set, candidates, champion, model card, bento, deployment.", model),
+        backtest_job(uc): ("What other policies would have cost and gained.", replayed),
     }
     return {
         name: dg.define_asset_job(name, selection, description=text, tags=use_case_tags(uc))

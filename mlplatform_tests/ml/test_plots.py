@@ -6,6 +6,8 @@ import pytest
 from PIL import Image
 
 from mlplatform.ml import class_plots, data_plots, monitoring_plots, plots
+from mlplatform.ml.backtest import Backtest, PolicyRun, ReplayedWindow
+from mlplatform.ml.backtest_plots import plot_backtest
 from mlplatform.ml.compare import compare
 from mlplatform.ml.decision import Champion, WindowEvidence, decide
 from mlplatform.ml.drift import find_drift
@@ -116,3 +118,29 @@ def test_what_a_decision_was_weighed_on(policy: AnyPolicy, weeks: int) -> None:
         performance=served,
     )
     assert_small_picture(monitoring_plots.plot_decision(decision))
+
+
+@pytest.mark.parametrize("count", [2, 40])
+def test_the_course_of_policies(count: int) -> None:
+    ends = [pd.Timestamp("2024-01-07") + pd.Timedelta(weeks=week) for week in range(count)]
+
+    def course(policy: str, delayed: bool, every: int) -> PolicyRun:
+        windows = [
+            ReplayedWindow(
+                end - pd.Timedelta(weeks=1),
+                end,
+                100,
+                RANDOM.random(),
+                end,
+                "",
+                "",
+                trained=i % every == 1,
+                promoted=i % 2 > 0,
+            )
+            for i, end in enumerate(ends)
+        ]
+        return PolicyRun(policy, delayed, 1.0, tuple(windows))
+
+    policies = {"never": 1000, "weekly": 2, "drift": 5, "performance": 7, "combined": 4, "declared": 9}
+    runs = [course(name, delayed, every) for delayed in (True, False) for name, every in policies.items()]
+    assert_small_picture(plot_backtest(Backtest("fraud", "average_precision", tuple(runs))))
