@@ -3,11 +3,12 @@
 Replayed by the platform's own backtest (`mlplatform backtest`), window by window of seven days: drift, decision,
 training and promotion as in the daily runs, without a search. Two histories:
 - fraud: the simulator with 500 customers, 248 days; from day 150 on everybody spends three times as much. Labels come
-  seven days late. `--seeds` draws it again; the figures are means over the draws.
+  seven days late. The figures are means over the draws of `--seeds`.
 - electricity: half-hours of Victoria in 2014, drift as it was (needs the extra `datasets`); the split is shortened so
   that 36 weeks are left to decide in.
 
-The default policy is what a declaration without `policy.kind` has. Gain: the mean of the metric over all windows, less
+The default policy is what a declaration without `policy.kind` has. Its `max_age_days` was chosen on electricity; seed 0
+of the simulator was looked at on the way, the seeds 1 and 2 were not. Gain: the mean of the metric over all windows, less
 that of never training again. Trainings count the first one, which all policies share.
 """
 
@@ -50,7 +51,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only", choices=["fraud", "electricity"], help="one of the two")
-    parser.add_argument("--seeds", type=int, default=2, help="draws of the simulator")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="draws of the simulator")
     parser.add_argument("--jobs", type=int, default=None, help="processes at most; default: one for each core")
     parser.add_argument("--folder", help="keeps finished steps here, so that a run that was killed goes on")
     parser.add_argument("--pictures", help="writes a picture of each history to this folder")

@@ -151,10 +151,10 @@ class PerformancePolicy(PerformanceSignal, _Policy):
 
 
 class CombinedPolicy(_Policy):
-    """Drift, which is seen at once, or performance, which counts but waits for labels; whichever comes first."""
+    """Performance, which counts but waits for labels, or drift until labels have come, or age; whichever is first."""
 
     kind: Literal["combined"] = "combined"
-    """Either of the two, and an age."""
+    """All of them."""
     drift: DriftSignal = DriftSignal()
     """The drift that calls for a training."""
     performance: PerformanceSignal = PerformanceSignal()
@@ -162,8 +162,9 @@ class CombinedPolicy(_Policy):
     labels_overrule_drift: bool = True
     """Where labels have come, they decide: drift counts only in windows behind the latest mature one, as long as that
     one is not below."""
-    max_age_days: PositiveFloat | None = None
-    """A model that is this old is trained again, whatever was measured."""
+    max_age_days: PositiveFloat | None = 42
+    """So many days after the last training the next is due, whatever was measured: a model that is as good as when it
+    was promoted may still be worse than a new one would be. `null`: never for its age."""
 
     @property
     def on_drift(self) -> DriftSignal:
