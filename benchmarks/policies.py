@@ -8,8 +8,8 @@ training and promotion as in the daily runs, without a search. Two histories:
   that 36 weeks are left to decide in.
 
 The default policy is what a declaration without `policy.kind` has. Its `max_age_days` was chosen on electricity; seed 0
-of the simulator was looked at on the way, the seeds 1 and 2 were not. Gain: the mean of the metric over all windows, less
-that of never training again. Trainings count the first one, which all policies share.
+of the simulator was looked at on the way, the seeds 1 and 2 were not. Gain: the mean of the metric over all windows,
+less that of never training again. Trainings count the first one, which all policies share.
 """
 
 import argparse
