@@ -25,6 +25,7 @@ from benchmarks._policy_histories import History, electricity, fraud
 from mlplatform.ml.backtest import Backtest, backtest, standard_policies
 from mlplatform.ml.backtest_plots import plot_backtest
 from mlplatform.spec import UseCase
+from mlplatform.stages.code_version import code_version
 
 COMPARED = ("never", "weekly", "drift", "performance", "combined")
 DEFAULT = UseCase.model_fields["policy"].default.kind
@@ -65,6 +66,7 @@ def _replay(history: History, folder: Path, options: argparse.Namespace) -> Back
         history.spec,
         standard_policies(history.spec.policy, COMPARED),
         folder=folder / history.spec.name,
+        version=code_version("ml", "spec"),
         jobs=options.jobs,
         progress=print if options.verbose else lambda _: None,
     )

@@ -97,6 +97,15 @@ class Home:
         """The pointer that a running service follows: which bento is live."""
         return self.root / "deployments" / f"{use_case}.json"
 
+    def journal(self, use_case: str) -> Path:
+        """Where its services write down what they predict, until it is in the lake."""
+        return self.root / "journal" / use_case
+
+    @property
+    def journal_key(self) -> Path:
+        """The key of the hashes in the journal; only its owner may read it."""
+        return self.root / "secrets" / "journal.key"
+
     def environment(self) -> dict[str, str]:
         """Variables that make dagster, dbt, mlflow and bentoml, called by hand, use this home."""
         return {

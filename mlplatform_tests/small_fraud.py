@@ -76,13 +76,19 @@ class Platform:
         )
 
     def launch(
-        self, job: str, tags: dict[str, str], keys: list[dg.AssetKey] | None = None, raise_on_error: bool = False
+        self,
+        job: str,
+        tags: dict[str, str],
+        keys: list[dg.AssetKey] | None = None,
+        raise_on_error: bool = False,
+        config: dict[str, Any] | None = None,
     ) -> dg.ExecuteInProcessResult:
         """One run, here and now."""
         return self.definitions.resolve_job_def(job).execute_in_process(
             instance=self.instance,
             run_id=str(uuid.uuid4()),
             tags=tags,
+            run_config=config,
             asset_selection=keys,
             raise_on_error=raise_on_error,
         )

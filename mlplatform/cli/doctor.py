@@ -73,9 +73,9 @@ def _home(home: Home) -> str:
 
 
 def _extensions() -> str:
-    from mlplatform.lake.extensions import EXTENSIONS, extension_file
+    from mlplatform.lake.extensions import EXTENSIONS, POSTGRES, extension_file
 
-    return ", ".join(extension_file(name).name for name in EXTENSIONS)
+    return ", ".join(extension_file(name).name for name in (*EXTENSIONS, POSTGRES))
 
 
 def _lake(home: Home) -> str:

@@ -170,6 +170,70 @@ def status(as_json: bool) -> int:
 
 
 @main.command()
+@click.argument("use_case")
+@click.option("--for", "span", default=None, metavar="7d", help="How long, in the data's time; default: until resumed.")
+@click.option("--reason", required=True, help="Stands in the decision, in `status` and in the lake.")
+@_reported
+def pause(use_case: str, span: str | None, reason: str) -> int:
+    """Keep the champion: no retraining until the time is over or `mlplatform resume`."""
+    from mlplatform.cli.pause import pause_use_case
+
+    pause_use_case(use_case, span, reason)
+    return 0
+
+
+@main.command()
+@click.argument("use_case")
+@_reported
+def resume(use_case: str) -> int:
+    """Let a paused use case retrain again."""
+    from mlplatform.cli.pause import resume_use_case
+
+    resume_use_case(use_case)
+    return 0
+
+
+@main.command()
+@click.argument("use_case")
+@click.option("--to", default=None, type=click.IntRange(min=1), help="Version; default: the one before the champion.")
+@click.option("--reason", required=True, help="Why; it stays in the lineage.")
+@click.option("--pause", default="7d", show_default=True, help="No retraining for this long (7d, 12h; 0: no pause).")
+@_reported
+def rollback(use_case: str, to: int | None, reason: str, pause: str) -> int:
+    """Make an earlier version live again; running services follow, and retraining is paused."""
+    from mlplatform.cli.rollback import rollback_use_case
+
+    return 0 if rollback_use_case(use_case, to, reason, pause) else 1
+
+
+@main.command()
+@click.argument("use_case")
+@click.option("--table", default="", help="schema.table of the lake; default: the features of the use case.")
+@click.option("--start", default="", metavar="YYYY-MM-DD", help="First day; default: from the beginning.")
+@click.option("--end", default="", metavar="YYYY-MM-DD", help="The day behind the last; default: to the end.")
+@_reported
+def score(use_case: str, table: str, start: str, end: str) -> int:
+    """Score a table, or some days of it, with the live model; any number of rows."""
+    from mlplatform.cli.score import score_table
+
+    return 0 if score_table(use_case, table, start, end) else 1
+
+
+@main.command()
+@click.argument("use_case")
+@click.option("--from", "start", required=True, metavar="YYYY-MM-DD", help="The first day that is replayed.")
+@click.option("--to", "end", required=True, metavar="YYYY-MM-DD", help="The day behind the last.")
+@click.option("--step", default=7, show_default=True, type=click.IntRange(min=1), help="Days at a time.")
+@click.option("--speed", default=None, type=float, help="At most so many days a second; default: as fast as it goes.")
+@_reported
+def replay(use_case: str, start: str, end: str, step: int, speed: float | None) -> int:
+    """Live through history: ingest, score by the live service, labels, reports, decisions, retraining."""
+    from mlplatform.cli.replay import replay_use_case
+
+    return 0 if replay_use_case(use_case, start, end, step, speed) else 1
+
+
+@main.command()
 @_reported
 def doctor() -> int:
     """Check the installation, the home, the ports and the lake, and say what to do about what is wrong."""

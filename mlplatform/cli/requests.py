@@ -85,8 +85,10 @@ def _served_features(uc: Declaration, home: Home) -> list[str]:
 
 
 def _row(uc: Declaration, home: Home, features: list[str], label: int) -> dict[str, Any]:
-    """The features of one test row, the same one each time: its label is what happened, not what a model says."""
-    columns = ", ".join(features)
+    """Features, keys and time of one test row, the same one each time: its label is what happened, not what a model
+    says."""
+    # What it is about goes with it: its label will find it.
+    columns = ", ".join([*features, *uc.spec.entity_keys, f"strftime({uc.spec.event_time}, '%Y-%m-%dT%H:%M:%S')"])
     order = ", ".join(f"hash({key})" for key in uc.spec.entity_keys)
     with Lake.at(home).read() as con:
         found = con.execute(
@@ -94,7 +96,8 @@ def _row(uc: Declaration, home: Home, features: list[str], label: int) -> dict[s
             f"ORDER BY {order} LIMIT 1",
             [label],
         )
-        names, row = [d[0] for d in found.description], found.fetchone()
+        row = found.fetchone()
+    names = [*features, *uc.spec.entity_keys, uc.spec.event_time]
     if row is None:
         raise LakeError(f"{uc.spec.name}.training_set has no test row with label {label}; run `mlplatform run`")
     return dict(zip(names, row, strict=True))

@@ -5,10 +5,11 @@ import sys
 import time
 import uuid
 import warnings
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from datetime import date, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,7 +24,7 @@ from mlplatform.spec import Declaration, declared_use_cases, load_declaration
 if TYPE_CHECKING:
     import dagster as dg
 
-__all__ = ["run_all", "run_use_case"]
+__all__ = ["run_all", "run_job", "run_use_case"]
 
 
 def run_use_case(name: str, select: str | None = None, until: str | None = None) -> bool:
@@ -32,12 +33,28 @@ def run_use_case(name: str, select: str | None = None, until: str | None = None)
     Raises:
         SpecError: there is no such use case, or the selection or the date makes no sense.
     """
-    home = Home.current()
+    from mlplatform.stages.jobs import everything_job
+
     uc = load_declaration(name)
     last_day = _last_day(uc, until) if until else None
+    return run_job(uc, everything_job(uc), lambda: _tags(uc, last_day, whole=select is None), select)
+
+
+def run_job(
+    uc: Declaration,
+    job: str,
+    tags: Callable[[], dict[str, str]],
+    select: str | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> bool:
+    """Run a job in this process with live progress; True when every step and every blocking check passed.
+
+    `tags` are asked for when the home is ready.
+    """
+    home = Home.current()
     end_on_signals()
     prepare_home(home)
-    click.echo(f"{name}: loading definitions")
+    click.echo(f"{uc.spec.name}: loading definitions")
     from mlplatform.resources.dbt import parse_ahead
 
     parse_ahead(home)
@@ -46,7 +63,6 @@ def run_use_case(name: str, select: str | None = None, until: str | None = None)
     import dagster as dg
 
     from mlplatform.definitions import defs
-    from mlplatform.stages.jobs import everything_job
 
     # Much of what this platform stands on is beta in Dagster; a person at a terminal can do nothing about it.
     for category in (dg.BetaWarning, dg.PreviewWarning):
@@ -56,17 +72,17 @@ def run_use_case(name: str, select: str | None = None, until: str | None = None)
     log.parent.mkdir(parents=True, exist_ok=True)
     # The instance first: on a new home it makes its tables, while dbt is still parsing.
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance, log.open("w") as details:
-        job = defs().resolve_job_def(everything_job(uc))
-        selected = _selected(job, select) if select else None
+        defined = defs().resolve_job_def(job)
+        selected = _selected(defined, select) if select else None
         end_orphans(instance)
         progress = Progress(partial(click.echo, file=sys.stdout), details)
         instance.add_event_listener(run_id, progress)
         with redirect_stdout(details):
-            result = job.execute_in_process(
+            result = defined.execute_in_process(
                 instance=instance,
                 run_id=run_id,
-                run_config=_QUIET,
-                tags=_tags(uc, last_day, whole=selected is None),
+                run_config={**_QUIET, **(config or {})},
+                tags=tags(),
                 asset_selection=selected,
                 raise_on_error=False,
             )

@@ -80,7 +80,7 @@ def decide(
     `windows` (drift) and `performance` in any order; those after `as_of` are ignored, and so is performance that is
     not mature or of another model than `champion`. `new_labelled_rows` are rows whose label became known since the
     champion's training set was frozen. `acted_on` holds the ids of decisions that have already led to a training, so
-    that one piece of evidence trains once.
+    that one piece of evidence trains once. `paused_until`: Timestamp.max where only a release ends the pause.
 
     Blocked means: it would retrain, but the expected time exceeds the budget; or retraining is paused, whatever the
     evidence says.
@@ -95,7 +95,8 @@ def decide(
     verdict, reason = _judge(facts)
     if paused_until is not None and as_of < paused_until:
         told = f" ({pause_reason})" if pause_reason else ""
-        reason = f"paused until {paused_until:%Y-%m-%d %H:%M}{told}; else: {verdict}: {reason}"
+        end = "it is released" if paused_until == pd.Timestamp.max else f"{paused_until:%Y-%m-%d %H:%M}"
+        reason = f"paused until {end}{told}; else: {verdict}: {reason}"
         verdict = "blocked"
     return Decision(verdict, reason, _evidence(facts, paused_until), identity, _window(facts))
 

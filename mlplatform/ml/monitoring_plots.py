@@ -2,15 +2,24 @@
 
 from collections.abc import Sequence
 
-from matplotlib.dates import date2num
+import numpy as np
+import pandas as pd
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 
 from mlplatform.ml.decision import Decision
 from mlplatform.ml.demands import demands
 from mlplatform.ml.drift import DriftResult
 from mlplatform.ml.figure import ACCENT, BASE, MUTED, TEXT, bars, new_figure, to_png
+from mlplatform.ml.performance import PerformanceWindow
 from mlplatform.ml.signals import WindowEvidence
 
-__all__ = ["plot_decision", "plot_drift_by_column", "plot_drift_over_time"]
+__all__ = [
+    "plot_decision",
+    "plot_drift_by_column",
+    "plot_drift_over_time",
+    "plot_performance",
+    "plot_predictions_over_time",
+]
 
 MOST_BARS = 15
 
@@ -68,4 +77,45 @@ def plot_decision(decision: Decision) -> bytes:
     for place, share, each in zip(places, shares, asked, strict=True):
         start = (max(share, 1), place)
         axes.annotate(each.text, start, (4, 0), textcoords="offset points", va="center", fontsize=TEXT - 1)
+    return to_png(figure)
+
+
+def plot_predictions_over_time(days: pd.DataFrame) -> bytes:
+    """Predictions a day by model version. `days`: day, model_version, role, predictions."""
+    figure, axes = new_figure("Predictions by day of the event", height=2.7)
+    colours = [BASE, ACCENT, "#009E73", "#CC79A7", "#E69F00"]
+    for number, ((version, role), rows) in enumerate(days.groupby(["model_version", "role"])):
+        name = f"v{version}" if role == "champion" else f"v{version}, {role}"
+        colour = colours[number % len(colours)]
+        axes.plot(rows["day"], rows["predictions"], color=colour, marker="o", markersize=3, linewidth=1.4, label=name)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("predictions")
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))
+    axes.legend(fontsize=TEXT - 1, frameon=False)
+    return to_png(figure)
+
+
+def plot_performance(windows: Sequence[PerformanceWindow]) -> bytes:
+    """The metric by window with its interval, what was promised, and what the scores alone promise.
+
+    Filled: mature; hollow: provisional. One model version.
+    """
+    figure, axes = new_figure(f"Served predictions of v{windows[0].model_version}: {windows[0].metric}", height=2.9)
+    times = np.asarray([date2num(window.end.to_pydatetime()) for window in windows])
+    values = np.asarray([window.value for window in windows])
+    mature = np.asarray([window.state == "mature" for window in windows])
+    low, high = (np.asarray([getattr(window, edge) for window in windows]) for edge in ("low", "high"))
+    axes.vlines(times, low, high, color=BASE, linewidth=1.2)
+    axes.plot(times[mature], values[mature], "o", color=BASE, label="measured, mature")
+    if (~mature & np.isfinite(values)).any():
+        axes.plot(times[~mature], values[~mature], "o", color=BASE, fillstyle="none", label="measured, provisional")
+    estimates = np.asarray([window.estimate for window in windows])
+    if np.isfinite(estimates).any():
+        axes.plot(times, estimates, "--", color=ACCENT, linewidth=1.4, label="estimated from the scores alone")
+    if np.isfinite(windows[0].expected):
+        axes.axhline(windows[0].expected, color=MUTED, linewidth=1.2, label="when it was promoted")
+    axes.set_xlabel("end of the window")
+    axes.xaxis.set_major_locator(AutoDateLocator(maxticks=6))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))
+    axes.legend(fontsize=TEXT - 1, frameon=False)
     return to_png(figure)

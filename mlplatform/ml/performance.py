@@ -3,9 +3,20 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
-__all__ = ["PerformanceWindow"]
+from mlplatform.ml.bootstrap import Estimate, bootstrap_figures, estimate
+from mlplatform.ml.metrics import Floats
+from mlplatform.ml.tasks import task_for
+from mlplatform.ml.train import labelled_examples
+from mlplatform.spec.performance import Performance
+from mlplatform.spec.training import Training
+
+__all__ = ["PerformanceWindow", "Served", "judge_window", "window_starts"]
+
+_FIRST_MONDAY = pd.Timestamp("1970-01-05")
+_SAMPLES = 200
 
 
 @dataclass(frozen=True)
@@ -34,3 +45,75 @@ class PerformanceWindow:
     def coverage(self) -> float:
         """Share of the predictions whose label is known, 0..1."""
         return self.labelled / self.predictions if self.predictions else 0.0
+
+
+@dataclass(frozen=True)
+class Served:
+    """What one model version answered in one window: `rows` with the columns that the task judges by and the label
+    (missing where it is not known), and `answers` [n] or [n, levels]."""
+
+    model_version: str
+    rows: pd.DataFrame
+    answers: Floats
+
+
+def window_starts(times: pd.Series, days: int) -> pd.Series:
+    """The start of each time's window: windows follow each other without a gap, and weeks begin on Mondays.
+
+    The grid is fixed, so a window that is measured again as its labels arrive is the same window.
+    """
+    length = pd.Timedelta(days=days)
+    return _FIRST_MONDAY + (times - _FIRST_MONDAY) // length * length
+
+
+def judge_window(
+    served: Served,
+    training: Training,
+    performance: Performance,
+    *,
+    start: pd.Timestamp,
+    as_of: pd.Timestamp,
+    event_time: str,
+    expected: float = float("nan"),
+    seed: int = 7,
+) -> PerformanceWindow:
+    """The metric of the gates on the labelled predictions, its interval, and whether it may be relied on.
+
+    Mature: the window is over, every label has had its `delay_days`, and at least `min_coverage` of the predictions
+    and `min_labelled` of them have one. `expected`: what the model showed before it was promoted.
+    """
+    end = start + pd.Timedelta(days=performance.window_days)
+    known = served.rows[training.label].notna().to_numpy()
+    labelled, predictions = int(known.sum()), len(served.rows)
+    found = _figure(served.rows[known], served.answers[known], training, event_time, seed)
+    complete = (
+        as_of >= end + pd.Timedelta(days=training.split.delay_days)
+        and labelled >= performance.min_labelled
+        and labelled >= performance.min_coverage * predictions
+        and np.isfinite(found.value)
+    )
+    return PerformanceWindow(
+        start=start,
+        end=end,
+        model_version=served.model_version,
+        metric=training.metric,
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        expected=expected,
+        predictions=predictions,
+        labelled=labelled,
+        state="mature" if complete else "provisional",
+        estimate=task_for(training.task).promised(training.metric, served.answers),
+    )
+
+
+def _figure(rows: pd.DataFrame, answers: Floats, training: Training, event_time: str, seed: int) -> Estimate:
+    """NaN where the rows cannot have the figure."""
+    if not len(rows):
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    task, metric = task_for(training.task), str(training.metric)
+    examples = labelled_examples(rows, np.empty((len(rows), 0)), training, event_time)
+    drawn = task.resamples(examples, _SAMPLES, seed)
+    draws = bootstrap_figures({metric: task.figure(metric, examples, answers)}, drawn, examples.weights)
+    return estimate(draws[metric], training.gates.confidence)

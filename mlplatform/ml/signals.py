@@ -32,6 +32,10 @@ class WindowEvidence:
     importance_share: float
     """Share of the model's importance in drifted columns, 0..1."""
     drifted_columns: tuple[str, ...] = ()
+    prediction_drifted: bool = False
+    """Whether the model's answers drifted."""
+    prediction_effect: float | None = None
+    """Their Kolmogorov-Smirnov distance from the answers to the reference rows; None where it was not measured."""
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,10 @@ class Tracking(dg.ConfigurableResource[Any]):
         client.set_registered_model_alias(use_case, CHAMPION, made.version)
         return Registered(use_case, int(made.version), run_id, dict(tags))
 
+    def make_champion(self, use_case: str, version: int) -> None:
+        """Move the champion alias to a registered version."""
+        self.client().set_registered_model_alias(use_case, CHAMPION, str(version))
+
     def training_snapshots(self) -> set[int]:
         """Lake snapshots that registered models were trained on: they must never expire."""
         versions = self.client().search_model_versions()

@@ -6,7 +6,7 @@
 import asyncio
 import logging
 from dataclasses import asdict
-from typing import Any
+from time import perf_counter
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -15,11 +15,12 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from mlplatform.serving.codec import dumps
+from mlplatform.serving.journal import Entry, Journal
 from mlplatform.serving.openapi import document
 from mlplatform.serving.page import render
 from mlplatform.serving.request import Limits, Parsed, RefusedError, parse, read_body, request_id
 from mlplatform.serving.rows import MAX_PROBLEMS, Problem
-from mlplatform.serving.scoring import Live, ScoreError, Slot
+from mlplatform.serving.scoring import Answered, Live, ScoreError, Slot
 
 __all__ = ["create_app", "readiness"]
 
@@ -30,8 +31,8 @@ INLINE_ROWS = 16
 UNFORESEEN = "the service failed on this request; its log has the cause under the request id"
 
 
-def create_app(slot: Slot, limits: Limits | None = None) -> Starlette:
-    """The app over a slot; whatever the slot holds when a request begins answers it."""
+def create_app(slot: Slot, limits: Limits | None = None, journal: Journal | None = None) -> Starlette:
+    """The app over a slot; whatever the slot holds when a request begins answers it. `journal` keeps the answers."""
 
     async def ready(_: Request) -> Response:
         return readiness(slot)
@@ -47,7 +48,7 @@ def create_app(slot: Slot, limits: Limits | None = None) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/predict", _Predict(slot, limits or Limits()), methods=["POST"]),
+            Route("/predict", _Predict(slot, limits or Limits(), journal), methods=["POST"]),
             Route("/", page),
             Route("/openapi.json", openapi),
             # Where BentoML's own tools look for it.
@@ -70,24 +71,32 @@ def readiness(slot: Slot) -> Response:
 class _Predict:
     """POST /predict. A class, so that Starlette takes it as a bare ASGI app and wraps nothing around it."""
 
-    def __init__(self, slot: Slot, limits: Limits) -> None:
+    def __init__(self, slot: Slot, limits: Limits, journal: Journal | None) -> None:
         self._slot = slot
         self._limits = limits
+        self._journal = journal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
         headers = dict(scope["headers"])
         identity = request_id(headers.get(b"x-request-id"))
+        answered: tuple[Live, Answered] | None = None
         try:
-            status, body = 200, dumps({**await self._answer(headers, receive), "request_id": identity})
+            live, found = answered = await self._answer(headers, receive)
+            status, body = 200, dumps({**found.content, "model": live.describe(), "request_id": identity})
         except RefusedError as refused:
             status, body = refused.status, dumps({**refused.content, "request_id": identity})
         except Exception as error:  # whatever fails, the client gets JSON with an id, and the log gets the rest
             logger.exception("Request %s failed", identity)
             sentence = str(error) if isinstance(error, ScoreError) else UNFORESEEN
             status, body = 500, dumps({"error": sentence, "request_id": identity})
+        milliseconds = 1000 * (perf_counter() - started)
+        # A client that has gone away got its answer all the same, as far as the model is concerned.
+        if answered is not None and status == 200:
+            self._remember(*answered, identity, milliseconds)
         await _respond(send, status, body, identity)
 
-    async def _answer(self, headers: dict[bytes, bytes], receive: Receive) -> dict[str, Any]:
+    async def _answer(self, headers: dict[bytes, bytes], receive: Receive) -> tuple[Live, Answered]:
         live = self._slot.live
         if live is None:
             raise RefusedError(503, "no model is loaded yet; try again in a moment")
@@ -96,7 +105,7 @@ class _Predict:
         request = parse(await read_body(headers, receive, self._limits.body_bytes), self._limits.rows)
         lookup, features = live.bundle.lookup, live.bundle.model.features
         if request.single and lookup is not None and lookup.speaks_of(request.rows[0], features):
-            return await _by_key(request, live)
+            return live, await _by_key(request, live)
         matrix, problems = live.reader.read(request.rows)
         if problems:
             raise _invalid(problems)
@@ -104,28 +113,30 @@ class _Predict:
             predictions = live.score(request.rows, matrix, request.explain)
         else:
             predictions = await asyncio.to_thread(live.score, request.rows, matrix, request.explain)
-        return _shape(predictions, request.single, live)
+        # One object in, one prediction out; rows in, a list out.
+        content = predictions[0] if request.single else {"predictions": predictions}
+        return live, Answered(content, request.rows, request.rows, predictions)
+
+    def _remember(self, live: Live, answered: Answered, identity: str, milliseconds: float) -> None:
+        settings = live.bundle.journal
+        if self._journal is None or not settings.enabled:
+            return
+        about, features, answers = answered.about, answered.features, answered.answers
+        self._journal.put(Entry(settings, identity, live.describe(), about, features, answers, milliseconds))
 
 
-async def _by_key(request: Parsed, live: Live) -> dict[str, Any]:
+async def _by_key(request: Parsed, live: Live) -> Answered:
     """Some hundred rows are scored for one request, beside the event loop."""
     found = await asyncio.to_thread(live.look_up, request.rows[0], request.explain)
     if isinstance(found, str):
         raise RefusedError(422, found)
-    return {**found, "model": live.describe()}
+    return found
 
 
 def _invalid(problems: list[Problem]) -> RefusedError:
     count = f"{MAX_PROBLEMS} or more" if len(problems) == MAX_PROBLEMS else str(len(problems))
     noun = "problem" if count == "1" else "problems"
     return RefusedError(422, f"{count} {noun} in the rows", problems=[asdict(problem) for problem in problems])
-
-
-def _shape(predictions: list[dict[str, Any]], single: bool, live: Live) -> dict[str, Any]:
-    """One object in, one prediction out; rows in, a list out."""
-    content = dict(predictions[0]) if single else {"predictions": predictions}
-    content["model"] = live.describe()
-    return content
 
 
 async def _respond(send: Send, status: int, body: bytes, identity: str) -> None:

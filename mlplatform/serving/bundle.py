@@ -15,6 +15,7 @@ from mlplatform.errors import ArtifactError
 if TYPE_CHECKING:
     from mlplatform.contracts.rules import Rule
     from mlplatform.ml.model import Model
+    from mlplatform.serving.journal import JournalSettings
     from mlplatform.serving.lookup import Lookup
 
 __all__ = [
@@ -62,6 +63,8 @@ class Bundle:
     use_case: str
     version: str
     manifest: Manifest
+    journal: "JournalSettings"
+    """What is kept of predictions."""
     lookup: "Lookup | None" = None
     """Rows that are found by key, if the use case declares such."""
 
@@ -121,11 +124,12 @@ def load_bundle(folder: Path) -> Bundle:
     manifest = verify_bundle(folder)
     # Heavy (LightGBM, ONNX Runtime): only a process that serves or tests a model pays for it.
     from mlplatform.ml.model import Model
+    from mlplatform.serving.journal import JournalSettings
     from mlplatform.serving.lookup import Lookup
 
     model = Model.load(folder)
-    rules, lookup = _read_rules(folder), Lookup.load(folder, model)
-    return Bundle(model, rules, manifest.use_case, manifest.version, manifest, lookup)
+    rules, journal, lookup = _read_rules(folder), JournalSettings.load(folder), Lookup.load(folder, model)
+    return Bundle(model, rules, manifest.use_case, manifest.version, manifest, journal, lookup)
 
 
 def _read_rules(folder: Path) -> tuple["Rule", ...]:

@@ -13,6 +13,7 @@ import httpx
 
 from mlplatform.errors import PlatformError
 from mlplatform.home import Home
+from mlplatform.serving.journal_key import journal_key
 
 __all__ = [
     "HOST",
@@ -49,10 +50,15 @@ def serve_command(bento: str, port: int) -> list[str]:
 
 
 def serve_environment(home: Home, pointer: Path | None) -> dict[str, str]:
-    """This process's environment, this home, usage reports and tracing off, and the pointer to follow, if any."""
+    """This process's environment, this home, usage reports and tracing off, and the pointer to follow, if any.
+
+    Who follows a pointer also journals, into the folder of that use case.
+    """
     environment = {**os.environ, **home.environment(), "OTEL_SDK_DISABLED": "true"}
     if pointer is not None:
         environment["MLPLATFORM_POINTER"] = str(pointer)
+        environment["MLPLATFORM_JOURNAL"] = str(home.journal(pointer.stem))
+        environment["MLPLATFORM_JOURNAL_KEY"] = journal_key(home)
     return environment
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlplatform.errors import ArtifactError
+from mlplatform.serving.identity import Identity
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -151,6 +152,11 @@ class Lookup:
         """The columns of rows as JSON objects."""
         found = self.table.select(list(columns)).take(rows).to_pylist()
         return [{name: _plain(value) for name, value in entry.items()} for entry in found]
+
+    def about(self, rows: npt.NDArray[np.intp], identity: Identity) -> list[dict[str, Any]]:
+        """Entity keys and event time of rows, as far as they are there."""
+        names = tuple(n for n in (*identity.keys, identity.event_time) if n in self.table.column_names)
+        return self.table.select(list(names)).take(rows).to_pylist() if names else [{}] * len(rows)
 
     def as_of(self, asked: Asked) -> str:
         """The moment up to which the rows know the world."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlplatform.serving.answers import answer_schema, in_words
 from mlplatform.serving.column import describe_allowed, example_value
+from mlplatform.serving.identity import Identity
 from mlplatform.serving.scoring import REASONS, Live
 
 if TYPE_CHECKING:
@@ -34,14 +35,25 @@ def document(live: Live) -> dict[str, Any]:
     }
 
 
-def row_schema(rules: tuple["Rule", ...]) -> dict[str, Any]:
-    """JSON Schema (2020-12) of one row: every feature is required, null is a value, nothing else is allowed."""
+def row_schema(rules: tuple["Rule", ...], identity: Identity | None = None) -> dict[str, Any]:
+    """JSON Schema (2020-12) of one row: every feature is required, null is a value; beside them a row may say what it
+    is about, nothing else."""
+    features = {rule.name: _property(rule) for rule in rules}
     return {
         "type": "object",
-        "properties": {rule.name: _property(rule) for rule in rules},
+        "properties": {**features, **_about(identity or Identity(), frozenset(features))},
         "required": [rule.name for rule in rules],
         "additionalProperties": False,
     }
+
+
+def _about(identity: Identity, features: frozenset[str]) -> dict[str, Any]:
+    """Keys and event time: not required."""
+    kept = "Kept with the prediction, not used by the model; its label is found by it."
+    moment = {"type": "string", "format": "date-time", "description": f"When it happened (UTC). {kept}"}
+    key = {"type": ["string", "integer"], "description": kept}
+    names = identity.names(features)
+    return {name: moment if name == identity.event_time else key for name in sorted(names)}
 
 
 def _property(rule: "Rule") -> dict[str, Any]:
@@ -92,7 +104,7 @@ def _predict(live: Live) -> dict[str, Any]:
 
 
 def _schemas(live: Live) -> dict[str, Any]:
-    row = row_schema(live.reader.rules)
+    row = row_schema(live.reader.rules, live.bundle.journal.identity)
     explain = {"type": "boolean", "default": True, "description": f"Name the {REASONS} features that weigh most."}
     text = {"type": "string"}
     names = ["use_case", "version", "bento"]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mlplatform.errors import ArtifactError
 from mlplatform.serving.column import compile_column, kind_of
+from mlplatform.serving.identity import Identity
 
 if TYPE_CHECKING:
     from mlplatform.contracts.rules import Rule
@@ -40,9 +41,14 @@ class RowReader:
     """Reads rows for one model. Safe to share between threads: nothing changes after construction."""
 
     def __init__(
-        self, features: Sequence[str], rules: Sequence["Rule"], categories: Mapping[str, Sequence[str]] | None = None
+        self,
+        features: Sequence[str],
+        rules: Sequence["Rule"],
+        categories: Mapping[str, Sequence[str]] | None = None,
+        identity: Identity | None = None,
     ) -> None:
         """`categories`: categorical feature -> its categories, the position being the code that the model learned.
+        `identity`: what rows may name beside the features.
 
         Raises ArtifactError if a feature has no rule, or one whose type a model cannot take.
         """
@@ -53,6 +59,8 @@ class RowReader:
         self.rules = tuple(by_name[name] for name in features)
         self.columns = tuple(compile_column(rule, (categories or {}).get(rule.name)) for rule in self.rules)
         self._names = frozenset(features)
+        self._identity = identity or Identity()
+        self._about = self._identity.names(self._names)
 
     def read(self, rows: Sequence[Any]) -> tuple[npt.NDArray[np.float64], list[Problem]]:
         """`rows`: JSON objects. Returns float64[n, f] in the model's order (NaN = null) and the problems.
@@ -90,8 +98,14 @@ class RowReader:
                 else:
                     values.append(converted)
         if present != len(row):
-            unknown = (name for name in row if name not in self._names)
-            problems.extend(self._unknown(number, name) for name in islice(unknown, MAX_PROBLEMS))
+            others = (self._other(number, name, row[name]) for name in row if name not in self._names)
+            problems.extend(islice(filter(None, others), MAX_PROBLEMS))
+
+    def _other(self, number: int, name: str, value: Any) -> Problem | None:
+        if name not in self._about:
+            return self._unknown(number, name)
+        wrong = self._identity.problem(name, value)
+        return Problem(number, name, *wrong) if wrong else None
 
     def _unknown(self, number: int, name: str) -> Problem:
         near = get_close_matches(name[:NAME_SHOWN], self._names, n=1)

@@ -1,6 +1,7 @@
 """What is served at one moment (`Live`), and the cell that a running service reads it from (`Slot`)."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from mlplatform.serving.bundle import Bundle
 from mlplatform.serving.column import example_value
 from mlplatform.serving.rows import RowReader
 
-__all__ = ["REASONS", "RESERVED", "Live", "ScoreError", "Slot"]
+__all__ = ["REASONS", "RESERVED", "Answered", "Live", "ScoreError", "Slot"]
 
 REASONS = 3
 """Features named per prediction, by size of their contribution."""
@@ -23,6 +24,17 @@ RESERVED = ("rows", "explain")
 
 class ScoreError(ArtifactError):
     """A model gave a number that no decision can rest on."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a request gets, and what there is to remember of it: one entry each per prediction."""
+
+    content: dict[str, Any]
+    about: Sequence[Mapping[str, Any]]
+    """Keys and event time, and maybe more."""
+    features: Sequence[Mapping[str, Any]]
+    answers: Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,8 @@ class Live:
         head = bundle.model.head
         if isinstance(head, Probability) and not math.isfinite(head.threshold):
             raise ScoreError(f"the threshold is {head.threshold}, which decides nothing; train again")
-        live = cls(bundle, bento, RowReader(features, bundle.rules, bundle.model.encoding.categories))
+        reader = RowReader(features, bundle.rules, bundle.model.encoding.categories, bundle.journal.identity)
+        live = cls(bundle, bento, reader)
         live.predict([live.example()], explain=True)
         if bundle.lookup is not None:
             live.look_up(bundle.lookup.example(), explain=True)
@@ -80,7 +93,7 @@ class Live:
                 prediction["reasons"] = why
         return predictions
 
-    def look_up(self, request: dict[str, Any], explain: bool) -> dict[str, Any] | str:
+    def look_up(self, request: dict[str, Any], explain: bool) -> Answered | str:
         """Answer a request by key: the entries of its rows, or what is wrong with it.
 
         Raises ScoreError as `score` does.
@@ -94,11 +107,12 @@ class Live:
         best_first = isinstance(model.head, Order)
         order = self._finite("score", model.predict(lookup.matrix[asked.rows])) if best_first else None
         rows = lookup.chosen(asked, order)
-        features = lookup.entries(rows, model.features) if explain else [{}] * len(rows)
+        features = lookup.entries(rows, model.features)
         answers = self.score(features, lookup.matrix[rows], explain)
         shown = lookup.entries(rows, lookup.settings.shown)
-        entries = [{**about, **answer} for about, answer in zip(shown, answers, strict=True)]
-        return {lookup.settings.answers: entries, "known": asked.known, "as_of": lookup.as_of(asked)}
+        entries = [{**told, **answer} for told, answer in zip(shown, answers, strict=True)]
+        content = {lookup.settings.answers: entries, "known": asked.known, "as_of": lookup.as_of(asked)}
+        return Answered(content, lookup.about(rows, self.bundle.journal.identity), features, answers)
 
     def _finite(self, what: str, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         finite = np.isfinite(numbers)

@@ -20,10 +20,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mlplatform.errors import ArtifactError
 from mlplatform.serving.app import create_app, readiness
 from mlplatform.serving.follow import Follower, load_live
+from mlplatform.serving.journal import journal_of
 from mlplatform.serving.pins import pinned_requirements
 from mlplatform.serving.scoring import Slot
 
-__all__ = ["BUNDLE", "ENVIRONMENT", "POINTER_VARIABLE", "Scoring", "own_tag"]
+__all__ = ["BUNDLE", "ENVIRONMENT", "HASH_KEY_VARIABLE", "JOURNAL_VARIABLE", "POINTER_VARIABLE", "Scoring", "own_tag"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,12 @@ ENVIRONMENT: Mapping[str, str] = {
 # The SDK's own switch leaves BentoML's middleware at work for each request; an excluded path passes it by.
 UNTRACED = {} if os.environ.get("OTEL_SDK_DISABLED", "true").lower() == "false" else {"excluded_urls": ".*"}
 
+JOURNAL_VARIABLE = "MLPLATFORM_JOURNAL"
+"""The folder that predictions are journalled to; without it nothing is kept."""
+HASH_KEY_VARIABLE = "MLPLATFORM_JOURNAL_KEY"
+
 slot = Slot()
+journal = journal_of(os.environ.get(JOURNAL_VARIABLE), os.environ.get(HASH_KEY_VARIABLE))
 
 
 class ReadinessBody:
@@ -67,7 +73,7 @@ class ReadinessBody:
     traffic={"timeout": 30},
     tracing=UNTRACED,
 )
-@bentoml.asgi_app(create_app(slot))
+@bentoml.asgi_app(create_app(slot, journal=journal))
 class Scoring:
     """POST /predict with features, get score, decision and reasons."""
 
@@ -89,11 +95,13 @@ class Scoring:
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def unfollow(self) -> None:
-        """End polling."""
+        """End polling; write what the journal still holds."""
         if self._following:
             self._following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._following
+        if journal:
+            await asyncio.to_thread(journal.close)
 
     def __is_ready__(self) -> bool:
         return slot.live is not None
@@ -109,11 +117,24 @@ class Scoring:
             f"mlplatform_model_info{{{labels}}} 1\n"
             f"# HELP mlplatform_deployment_refused 1 while the newest deployment could not be loaded.\n"
             f"# TYPE mlplatform_deployment_refused gauge\nmlplatform_deployment_refused {degraded}\n"
+            f"{_journal_metrics()}"
         )
 
 
 # The decorator turns the class into a bentoml Service, which type checkers cannot see.
 Scoring.add_asgi_middleware(ReadinessBody)  # type: ignore[attr-defined]
+
+
+def _journal_metrics() -> str:
+    if journal is None:
+        return ""
+    counters = {"written": journal.written, "dropped": journal.dropped, "failed": journal.failed}
+    lines = [
+        f"# TYPE mlplatform_journal_{name}_total counter\nmlplatform_journal_{name}_total {count}\n"
+        for name, count in counters.items()
+    ]
+    waiting = f"# TYPE mlplatform_journal_waiting gauge\nmlplatform_journal_waiting {journal.waiting}\n"
+    return "".join(lines) + waiting
 
 
 def _hide_scikit_learn() -> None:

@@ -11,6 +11,7 @@ from mlplatform.spec.candidate import (
     TorchCandidate,
     Tuning,
 )
+from mlplatform.spec.database import Database
 from mlplatform.spec.drift import Drift
 from mlplatform.spec.journal import Journal
 from mlplatform.spec.load import Declaration, declared_use_cases, load_declaration
@@ -26,8 +27,9 @@ from mlplatform.spec.policy import (
     Policy,
     SchedulePolicy,
 )
+from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.serving import Serving
-from mlplatform.spec.source import FilesSource, PythonSource, Source
+from mlplatform.spec.source import FilesSource, PythonSource, Source, SqlSource
 from mlplatform.spec.split import Split, SplitByGroup, SplitByTime
 from mlplatform.spec.task import BinaryTask, Costs, ForecastTask, RankingTask, Task
 from mlplatform.spec.training import Gates, Training
@@ -40,6 +42,7 @@ __all__ = [
     "CombinedPolicy",
     "Contract",
     "Costs",
+    "Database",
     "Declaration",
     "Declared",
     "Drift",
@@ -61,6 +64,7 @@ __all__ = [
     "Policy",
     "PythonSource",
     "RankingTask",
+    "Rollback",
     "SchedulePolicy",
     "SearchedCandidate",
     "Serving",
@@ -69,6 +73,7 @@ __all__ = [
     "Split",
     "SplitByGroup",
     "SplitByTime",
+    "SqlSource",
     "Task",
     "TorchCandidate",
     "Training",

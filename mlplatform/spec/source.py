@@ -6,8 +6,9 @@ from pydantic import Field, PositiveInt, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
 from mlplatform.spec.by_kind import ByKind
+from mlplatform.spec.database import Database, Query, TableName
 
-__all__ = ["FilesSource", "PythonSource", "Source"]
+__all__ = ["FilesSource", "PythonSource", "Source", "SqlSource"]
 
 
 class _AnySource(Declared):
@@ -78,4 +79,25 @@ class FilesSource(_AnySource):
     """Rename: name in the contract -> name in the file. Columns not named keep their name."""
 
 
-Source = Annotated[PythonSource | FilesSource, Field(discriminator="kind"), ByKind()]
+class SqlSource(_AnySource):
+    """A table, a view or the rows of a query in a database of your own, which is only read."""
+
+    kind: Literal["sql"]
+    """Rows come from a database."""
+    database: Database
+    """Which one."""
+    table: TableName | None = None
+    """A table or view, `name` or `schema.name`, spelt as the database stores it. Either `table` or `query`."""
+    query: Query | None = None
+    """One SELECT in the database's own SQL; the days asked for are added to it as a condition, there."""
+    columns: dict[str, str] = {}
+    """Rename: name in the contract -> name in the table or query. Columns not named keep their name."""
+
+    @model_validator(mode="after")
+    def _table_or_query(self) -> "SqlSource":
+        if (self.table is None) == (self.query is None):
+            raise ValueError(f"source `{self.name}` needs `table` (all its columns) or `query` (a SELECT), not both")
+        return self
+
+
+Source = Annotated[PythonSource | FilesSource | SqlSource, Field(discriminator="kind"), ByKind()]

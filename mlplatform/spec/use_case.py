@@ -9,11 +9,18 @@ from mlplatform.spec.drift import Drift
 from mlplatform.spec.journal import Journal
 from mlplatform.spec.performance import Performance
 from mlplatform.spec.policy import CombinedPolicy, Policy
+from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.serving import Serving
 from mlplatform.spec.source import Source
 from mlplatform.spec.training import Training
 
 __all__ = ["Contract", "Leakage", "Outcomes", "UseCase"]
+
+
+_LOGGED = {
+    *("prediction_id", "request_id", "predicted_at", "event_time", "model_version", "bento", "role", "latency_ms"),
+    *("score", "decision", "answer", "reasons", "features", "label"),
+}
 
 
 class Contract(Declared):
@@ -80,6 +87,8 @@ class UseCase(Declared):
     """How windows are compared with the training rows."""
     policy: Policy = CombinedPolicy()
     """When to train again."""
+    rollback: Rollback = Rollback()
+    """When a fresh champion is taken back."""
 
     @model_validator(mode="after")
     def _source_names_are_unique(self) -> "UseCase":
@@ -105,6 +114,14 @@ class UseCase(Declared):
             raise ValueError(
                 f"partitioned sources differ ({'; '.join(sorted(ranges))}); give them one `partition`, `start` and "
                 "`end`, or `partition: none`"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _keys_have_names_of_their_own(self) -> "UseCase":
+        if taken := sorted(set(self.entity_keys) & _LOGGED):
+            raise ValueError(
+                f"entity_keys names {', '.join(taken)}, which is a column of the log of predictions; rename it"
             )
         return self
 

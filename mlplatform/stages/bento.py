@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlplatform.serving.build import BuiltBento
+    from mlplatform.serving.journal import JournalSettings
     from mlplatform.serving.lookup import LookupSettings
 
 __all__ = ["REFERENCE_FILE", "bento_asset"]
@@ -34,11 +35,11 @@ _DESCRIPTION = (
 def bento_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Package whatever version carries the champion alias; packaging it again gives the same bento."""
 
-    version = code_version("serving", "ml", "stages/bento.py", declared=uc.spec.serving)
+    version = code_version("serving", "ml", "stages/bento.py", declared=(uc.spec.serving, uc.spec.journal))
 
     @dg.asset(
         **asset_attributes(uc, "bento", _DESCRIPTION, {"bentoml"}, "serving", version),
-        deps=[asset_key(uc, "champion"), *([asset_key(uc, "features")] if uc.spec.serving.lookup else [])],
+        deps=[asset_key(uc, stage) for stage in _upstream(uc)],
     )
     def bento(context: dg.AssetExecutionContext, lake: LakeResource, tracking: Tracking) -> dg.MaterializeResult[Any]:
         champion = tracking.champion(uc.spec.name)
@@ -62,6 +63,11 @@ def bento_asset(uc: Declaration) -> dg.AssetsDefinition:
     return bento
 
 
+def _upstream(uc: Declaration) -> list[str]:
+    """Either of the first two moves the alias."""
+    return ["champion", "rollback", *(["features"] if uc.spec.serving.lookup else [])]
+
+
 def _build(
     uc: Declaration,
     champion: Registered,
@@ -80,6 +86,7 @@ def _build(
         if lookup is not None:
             lookup.to_parquet(bundle / ROWS_FILE, index=False)
             lookup_settings(uc.spec).save(bundle)
+        journal_settings(uc.spec, _features(bundle)).save(bundle)
         facts = {"mlflow_run_id": champion.run_id, TRAINED_ON: champion.tags[TRAINED_ON]}
         write_manifest(bundle, uc.spec.name, champion.version, facts)
         load_bundle(bundle)  # a bundle that no service could open must not be built
@@ -98,7 +105,7 @@ def _lookup(uc: Declaration, lake: LakeResource, model: Path) -> "pd.DataFrame |
     if not keys:
         return None
     together = "" if isinstance(spec.training.task, ForecastTask) else f"PARTITION BY {', '.join(keys)}"
-    features = json.loads((model / "model.json").read_text(encoding="utf-8"))["features"]
+    features = _features(model)
     with lake.open().read() as con:
         newest = con.execute(
             f"FROM {spec.name}.features WHERE {' AND '.join(f'{key} IS NOT NULL' for key in keys)} "
@@ -110,7 +117,7 @@ def _lookup(uc: Declaration, lake: LakeResource, model: Path) -> "pd.DataFrame |
     good = checked.good.to_pandas()
     # The contract need not speak of what is only shown.
     rest = [name for name in newest.columns if name not in good.columns or name in spec.entity_keys]
-    kept = list(dict.fromkeys([*keys, spec.event_time, *lookup_settings(spec).shown, *features]))
+    kept = list(dict.fromkeys([*keys, *spec.entity_keys, spec.event_time, *lookup_settings(spec).shown, *features]))
     rows: pd.DataFrame = good.merge(newest[rest], on=spec.entity_keys, validate="one_to_one")[kept]
     return rows
 
@@ -131,9 +138,35 @@ def lookup_settings(spec: UseCase) -> "LookupSettings":
             return asked(answers="predictions", shown=tuple(serving.show))
 
 
+def journal_settings(spec: UseCase, features: list[str]) -> "JournalSettings":
+    """What the service keeps of each prediction, of a model with these features."""
+    from mlplatform.serving.journal import JournalSettings
+
+    journal = spec.journal
+    kept = features if journal.columns is None else [name for name in features if name in journal.columns]
+    return JournalSettings(
+        enabled=journal.enabled,
+        keys=tuple(spec.entity_keys),
+        event_time=spec.event_time,
+        columns=tuple(kept),
+        hashed=tuple(journal.hashed),
+        flush_seconds=journal.flush_seconds,
+        queue_rows=journal.queue_rows,
+    )
+
+
+def _features(model: Path) -> list[str]:
+    names: list[str] = json.loads((model / "model.json").read_text(encoding="utf-8"))["features"]
+    return names
+
+
 def _reference(uc: Declaration, lake: LakeResource, champion: Registered) -> "pd.DataFrame":
-    """Training rows of the champion's own snapshot that drift is measured against: the same ones each time."""
-    columns, keys = ", ".join(uc.spec.training.features), ", ".join(uc.spec.entity_keys)
+    """Training rows of the champion's own snapshot that drift is measured against: the same ones each time.
+
+    Beside the features: when each happened, as rows of one day are alike, and the slices, for the causes of drift.
+    """
+    training, keys = uc.spec.training, ", ".join(uc.spec.entity_keys)
+    columns = ", ".join(dict.fromkeys([*training.features, uc.spec.event_time, *training.gates.slices]))
     with lake.open().read(int(champion.tags[TRAINED_ON])) as con:
         return con.execute(
             f"SELECT {columns} FROM {uc.spec.name}.training_set WHERE part IN ('train', 'tune') "

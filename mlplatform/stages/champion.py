@@ -15,6 +15,7 @@ from mlplatform.lake.tables import append_rows, describe_table
 from mlplatform.resources.lake import SNAPSHOT, LakeResource, recorded_metadata, table_metadata
 from mlplatform.resources.tracking import Registered, Tracking
 from mlplatform.spec import Declaration
+from mlplatform.stages.alias import PROMOTION, record_alias, rolled_back
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key, check_result, check_spec
 from mlplatform.stages.pictures import picture
@@ -67,10 +68,17 @@ def champion_asset(uc: Declaration) -> dg.AssetsDefinition:
         with FileLock(Home.current().locks / f"{uc.spec.name}-champion.lock"):
             incumbent = tracking.champion(uc.spec.name)
             comparison = _compare(uc, trained, incumbent, tracking, training_set)
-            promoted = _promote(uc, tracking, comparison, trained, incumbent, frozen)
+            promoted = _promote(uc, tracking, comparison, trained, incumbent, frozen, rolled_back(uc, lake.open()))
         context.log.info(promoted.verdict)
         rows = _rows(comparison, trained, promoted, frozen)
-        done = lake.open().commit(lambda con: _append(con, champion_table(uc), rows), promoted.verdict)
+        before = incumbent.version if incumbent else None
+
+        def write(con: Any) -> None:
+            _append(con, champion_table(uc), rows)
+            if promoted.moved and promoted.version:
+                record_alias(con, uc, promoted.version, before, PROMOTION, promoted.verdict)
+
+        done = lake.open().commit(write, promoted.verdict)
         table = describe_table(lake.open(), champion_table(uc), done.snapshot)
         yield dg.MaterializeResult(
             metadata={**table_metadata(table), **_metadata(comparison, promoted)},
@@ -127,6 +135,7 @@ def _promote(
     trained: Mapping[str, Trained],
     incumbent: Registered | None,
     frozen: Mapping[str, Any],
+    taken_back: Mapping[int, str],
 ) -> _Outcome:
     if comparison.winner is None:
         return _Outcome(incumbent.version if incumbent else None, moved=False, verdict=comparison.verdict)
@@ -137,6 +146,12 @@ def _promote(
     if incumbent is not None and _same_model(tracking, winner.run_id, incumbent.run_id):
         verdict = f"kept v{incumbent.version}: candidate {comparison.winner} is the same model, byte for byte"
         return _Outcome(incumbent.version, moved=False, verdict=verdict)
+    for version, reason in taken_back.items():
+        known = tracking.version(uc.spec.name, version)
+        if known is not None and _same_model(tracking, winner.run_id, known.run_id):
+            current = incumbent.version if incumbent else None
+            verdict = f"kept v{current}: candidate {comparison.winner} is v{version}, which was rolled back ({reason})"
+            return _Outcome(current, moved=False, verdict=verdict)
     # Before the alias moves: a champion always has its record.
     tracking.keep(winner.run_id, COMPARISON_FILE, comparison_record(comparison))
     tags = {

@@ -5,6 +5,7 @@ edited since, with everything after it.
 """
 
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,18 @@ _PACKAGE = Path(__file__).parent.parent
 _Fields = set[str] | dict[str, Any]
 
 
-def code_version(*code: str | Path, declared: BaseModel | None = None, without: _Fields | None = None) -> str:
+def code_version(
+    *code: str | Path, declared: BaseModel | Sequence[BaseModel] = (), without: _Fields | None = None
+) -> str:
     """Twelve hexadecimal digits of SHA-256.
 
     Args:
         code: files or folders of Python code, as paths or as names below the package (`ml`, `stages/raw.py`).
-        declared: the part of the declaration that the stage reads.
+        declared: the part, or parts, of the declaration that the stage reads.
         without: names of the fields of `declared` that the stage does not read; a mapping also names fields of fields.
     """
-    told: dict[str, Any] = declared.model_dump(exclude=without) if declared else {}
-    digest = hashlib.sha256(repr(told).encode())
+    parts = [declared] if isinstance(declared, BaseModel) else declared
+    digest = hashlib.sha256(repr([part.model_dump(exclude=without) for part in parts]).encode())
     for part in code:
         digest.update(_hash(_PACKAGE / part))
     return digest.hexdigest()[:12]

@@ -25,7 +25,9 @@ __all__ = [
 MODEL_HALF = ("training_set", "champion", "model_card", "bento", "deployment")
 
 BACKTEST = "policy_backtest"
-"""The stage that is in no other job: it trains dozens of models."""
+"""The stage that replays history; it trains dozens of models."""
+BY_HAND = ("rollback", "batch_scores", BACKTEST)
+"""Stages that only a job of their own runs."""
 
 ATTEMPTS = 3
 """How often a sensor asks for the same work before it waits for a person."""
@@ -92,9 +94,8 @@ def range_tags(uc: Declaration, start: date, end: date) -> dict[str, str]:
 
 
 def jobs(uc: Declaration) -> dict[str, Any]:
-    """The jobs by name; sensors start the first three."""
-    replayed = _keys(uc, BACKTEST)
-    group = dg.AssetSelection.groups(uc.spec.name) - replayed
+    """The jobs by name; sensors start the first three, people the others."""
+    group = dg.AssetSelection.groups(uc.spec.name) - _keys(uc, *BY_HAND)
     model = _keys(uc, *MODEL_HALF, *(f"candidate_{c.name}" for c in uc.spec.training.candidates))
     # What is found by key must be as new as the features are.
     fresh = _keys(uc, *(("bento", "deployment") if uc.spec.serving.lookup else ()))
@@ -102,8 +103,16 @@ def jobs(uc: Declaration) -> dict[str, Any]:
         everything_job(uc): ("From raw data to the retrain decision.", group),
         ingest_job(uc): ("New data, features, drift report and retrain decision; no training.", group - model | fresh),
         training_job(uc): ("Training set, candidates, champion, model card, bento, deployment.", model),
-        backtest_job(uc): ("What other policies would have cost and gained.", replayed),
+        backtest_job(uc): ("What other policies would have cost and gained.", _keys(uc, BACKTEST)),
     }
+    described[f"{uc.spec.name}_rollback"] = (
+        "An earlier version becomes champion and is deployed; retraining is paused.",
+        _keys(uc, "rollback", "model_card", "bento", "deployment"),
+    )
+    described[f"{uc.spec.name}_batch_scores"] = (
+        "A table, or some days of it, scored by the live model.",
+        _keys(uc, "batch_scores"),
+    )
     return {
         name: dg.define_asset_job(name, selection, description=text, tags=use_case_tags(uc))
         for name, (text, selection) in described.items()

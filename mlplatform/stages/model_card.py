@@ -47,7 +47,7 @@ def model_card_asset(uc: Declaration) -> dg.AssetsDefinition:
 
     @dg.asset(
         **asset_attributes(uc, "model_card", _DESCRIPTION, {"mlflow"}, "model", version),
-        deps=[asset_key(uc, "champion")],
+        deps=[asset_key(uc, "champion"), asset_key(uc, "rollback")],
     )
     def model_card(context: dg.AssetExecutionContext, tracking: Tracking) -> dg.MaterializeResult[Any]:
         from mlplatform.ml.card import model_card as write

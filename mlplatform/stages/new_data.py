@@ -28,6 +28,7 @@ from mlplatform.stages.jobs import (
     unfinished_run,
     use_case_tags,
 )
+from mlplatform.stages.replaying import replaying
 from mlplatform.stages.retrain import due_training
 from mlplatform.stages.retrain_decision import newest_decision
 
@@ -48,6 +49,8 @@ def new_data_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinitio
         description="New days in a source: ingest to retrain decision (or everything, if nothing is deployed yet).",
     )
     def new_data(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        if replaying(uc):
+            return dg.SkipReason(f"a replay moves the time of {uc.spec.name}; new data waits for its end")
         busy = unfinished_run(context.instance, uc)
         if busy:
             return dg.SkipReason(f"run {busy} of {uc.spec.name} is not finished; new data waits for it")

@@ -1,5 +1,6 @@
 """The retrain sensor: a decision to retrain becomes a deployment, once, also when a run dies on the way."""
 
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -7,11 +8,14 @@ import dagster as dg
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake, table_exists
 from mlplatform.spec import Declaration
+from mlplatform.stages.alias import recorded_champion
 from mlplatform.stages.champion import champion_table
-from mlplatform.stages.clock import AS_OF_TAG
+from mlplatform.stages.clock import AS_OF_TAG, newest_day_end
 from mlplatform.stages.deployment import current_deployment
 from mlplatform.stages.jobs import ATTEMPTS, failed_runs, training_job, unfinished_run, use_case_tags
 from mlplatform.stages.naming import asset_key
+from mlplatform.stages.pause import Pause, current_pause, pause_table
+from mlplatform.stages.replaying import replaying
 from mlplatform.stages.retrain_decision import (
     DECISION_ID,
     DECISION_TAG,
@@ -23,7 +27,7 @@ from mlplatform.stages.retrain_decision import (
     newest_decision,
 )
 
-__all__ = ["due_training", "retrain_sensor"]
+__all__ = ["due_training", "retrain_sensor", "wanted_run"]
 
 _DEPLOY_TAG = "mlplatform/deploy_version"
 
@@ -39,26 +43,36 @@ def retrain_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinition
         description='The newest decision says "retrain": train, compare, package and deploy.',
     )
     def retrain(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        busy = unfinished_run(context.instance, uc)
-        if busy:
-            return dg.SkipReason(f"run {busy} of {uc.spec.name} is not finished")
-        undeployed = _undeployed_version(uc)
-        if undeployed is not None:
-            return _deploy(context.instance, uc, undeployed)
-        decision = newest_decision(uc, Lake.at(Home.current()))
-        if decision is None:
-            return dg.SkipReason("no decision has been made yet")
-        if decision[VERDICT] != "retrain":
-            return dg.SkipReason(f"{decision[VERDICT]}: {decision[REASON]}")
-        return _train(context.instance, uc, decision)
+        if replaying(uc):
+            return dg.SkipReason(f"a replay moves the time of {uc.spec.name}; it asks for runs itself")
+        return wanted_run(context.instance, uc)
 
     return retrain
+
+
+def wanted_run(instance: dg.DagsterInstance, uc: Declaration) -> dg.RunRequest | dg.SkipReason:
+    """The run that is due now: a deployment that a dead run left out, or the training that the decision asks for."""
+    busy = unfinished_run(instance, uc)
+    if busy:
+        return dg.SkipReason(f"run {busy} of {uc.spec.name} is not finished")
+    undeployed = _undeployed_version(uc)
+    if undeployed is not None:
+        return _deploy(instance, uc, undeployed)
+    paused = _paused(uc)
+    if paused:
+        return dg.SkipReason(str(paused))
+    decision = newest_decision(uc, Lake.at(Home.current()))
+    if decision is None:
+        return dg.SkipReason("no decision has been made yet")
+    if decision[VERDICT] != "retrain":
+        return dg.SkipReason(f"{decision[VERDICT]}: {decision[REASON]}")
+    return _train(instance, uc, decision)
 
 
 def due_training(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
     """The id of a decision to retrain that has not led to a comparison yet and may still be tried."""
     decision = newest_decision(uc, Lake.at(Home.current()))
-    if decision is None or decision[VERDICT] != "retrain" or _concluded(uc, decision):
+    if decision is None or decision[VERDICT] != "retrain" or _concluded(uc, decision) or _paused(uc):
         return None
     tag = {DECISION_TAG: str(decision[DECISION_ID])}
     return str(decision[DECISION_ID]) if failed_runs(instance, tag) < uc.spec.policy.attempts else None
@@ -103,6 +117,16 @@ def _deploy(instance: dg.DagsterInstance, uc: Declaration, version: int) -> dg.R
     )
 
 
+def _paused(uc: Declaration) -> Pause | None:
+    """The pause in force at the data's newest moment. A champion that is not deployed yet still is: a rollback that was
+    killed between its two halves must come to its end."""
+    lake = Lake.at(Home.current())
+    if not lake.has_table(pause_table(uc)):
+        return None
+    at = newest_day_end(uc, lake).to_pydatetime() if lake.has_table(f"{uc.spec.name}.spine") else datetime.min
+    return current_pause(uc, lake, at)
+
+
 def _concluded(uc: Declaration, decision: dict[str, Any]) -> bool:
     """Whether candidates were compared for this decision, with whatever outcome: a refusal is an answer too."""
     lake, table = Lake.at(Home.current()), champion_table(uc)
@@ -114,11 +138,6 @@ def _concluded(uc: Declaration, decision: dict[str, Any]) -> bool:
 
 
 def _undeployed_version(uc: Declaration) -> int | None:
-    """The version that the latest comparison left as champion, if it is not the live one."""
-    lake, table, live = Lake.at(Home.current()), champion_table(uc), current_deployment(uc)
-    if not lake.has_table(table):
-        return None
-    with lake.read() as con:
-        row = con.execute(f"SELECT version_after FROM {table} ORDER BY rowid DESC LIMIT 1").fetchone()
-    version = int(row[0]) if row else 0
+    """The version that the latest promotion or rollback made champion, if it is not the live one."""
+    version, live = recorded_champion(uc, Lake.at(Home.current())), current_deployment(uc)
     return version if version and (live is None or int(live.version) != version) else None

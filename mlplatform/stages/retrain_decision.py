@@ -18,7 +18,8 @@ from mlplatform.stages.deployment import current_deployment
 from mlplatform.stages.drift_report import policy_windows
 from mlplatform.stages.jobs import use_case_tags
 from mlplatform.stages.naming import asset_attributes, asset_key
-from mlplatform.stages.performance_windows import performance_windows
+from mlplatform.stages.pause import Pause, current_pause
+from mlplatform.stages.performance_report import performance_windows
 from mlplatform.stages.pictures import picture
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def retrain_decision_asset(uc: Declaration) -> dg.AssetsDefinition:
 
     @dg.asset(
         **asset_attributes(uc, "retrain_decision", _DESCRIPTION, {"duckdb"}, "monitoring", version),
-        deps=[asset_key(uc, "drift_report")],
+        deps=[asset_key(uc, "drift_report"), asset_key(uc, "performance_report")],
     )
     def retrain_decision(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[Any]:
         from mlplatform.ml.decision import decide
@@ -102,6 +103,7 @@ def retrain_decision_asset(uc: Declaration) -> dg.AssetsDefinition:
             performance=performance_windows(uc, opened, int(champion.version)) if champion else [],
             new_labelled_rows=_new_labelled_rows(uc, opened, champion, moment),
             acted_on=_acted_on(context.instance, uc),
+            **_paused(current_pause(uc, opened, moment.to_pydatetime())),
         )
         done = opened.commit(lambda con: keep_decision(con, uc, decision, moment), f"decision {moment:%Y-%m-%d}")
         context.log.info(f"{decision.verdict}: {decision.reason}")
@@ -146,6 +148,16 @@ def _champion(uc: Declaration, lake: Lake) -> "Champion | None":
     if row is None or row[0] is None:
         return None
     return Champion(live.version, pd.Timestamp(row[0]), float(row[1]))
+
+
+def _paused(pause: Pause | None) -> dict[str, Any]:
+    import pandas as pd
+
+    if pause is None:
+        return {}
+    # A pause without an end lasts until somebody releases it.
+    until = pd.Timestamp(pause.until) if pause.until else pd.Timestamp.max
+    return {"paused_until": until, "pause_reason": f"by {pause.by}: {pause.reason}"}
 
 
 def _acted_on(instance: dg.DagsterInstance, uc: Declaration) -> set[str]:

@@ -73,7 +73,7 @@ class Replay:
             return ReplayedWindow(start, end, 0, float("nan"), self.model.at, "", "")
         found = yield Performance(self.model, start, end, pd.Timestamp(times.max()))
         value = float("nan") if found["value"] is None else found["value"]
-        return ReplayedWindow(start, end, found["rows"], value, self.model.at, "", "")
+        return ReplayedWindow(start, end, found["labelled"], value, self.model.at, "", "")
 
     def _decided(self, window: ReplayedWindow) -> Generator[Step, Result, ReplayedWindow]:
         decision = yield from self._decide(window.end)
@@ -136,8 +136,7 @@ class Replay:
     def _measured(
         self, start: pd.Timestamp, end: pd.Timestamp, now: pd.Timestamp
     ) -> Generator[Step, Result, PerformanceWindow]:
-        window = self.history.in_window(start, end)
-        times = self.history.label_times(window, self.delayed)
+        times = self.history.label_times(self.history.in_window(start, end), self.delayed)
         # The last moment at which something changed: later ones see the same, and share the result.
         known = pd.Timestamp(times[times <= now.to_datetime64()].max())
         found = yield Performance(self.model, start, end, known)
@@ -151,8 +150,8 @@ class Replay:
             low,
             high,
             self.expected,
-            predictions=window.stop - window.start,
-            labelled=found["rows"],
+            predictions=found["predictions"],
+            labelled=found["labelled"],
             state="mature",
         )
 

@@ -15,13 +15,13 @@ import pandas as pd
 
 from mlplatform.errors import TrainingError
 from mlplatform.ml.backtest.setting import Setting
-from mlplatform.ml.bootstrap import bootstrap_figures, estimate
 from mlplatform.ml.compare import compare
+from mlplatform.ml.design_effect import time_blocks
 from mlplatform.ml.drift import find_drift, sample_rows
 from mlplatform.ml.model import Model
+from mlplatform.ml.performance import Served, judge_window
 from mlplatform.ml.splits import cut_parts, rows_in_use
-from mlplatform.ml.tasks import task_for
-from mlplatform.ml.train import labelled_examples, train_candidate
+from mlplatform.ml.train import train_candidate
 
 __all__ = ["Compare", "Drift", "Performance", "Result", "Step", "Train", "done", "run_step"]
 
@@ -112,7 +112,8 @@ class Train:
         found.model.save(folder)
         (folder / IMPORTANCE_FILE).write_text(json.dumps(dict(found.importance)), encoding="utf-8")
         parts = cut_parts(rows, training.split, spec.event_time, self.at)
-        learned = rows.loc[parts.train | parts.tune, list(training.features)]
+        columns = [*training.features, spec.event_time]
+        learned = rows.loc[parts.train | parts.tune, list(dict.fromkeys(columns))]
         sample_rows(learned, spec.drift.sample_rows, seed=0).to_parquet(folder / REFERENCE_FILE, index=False)
         return {"seconds": found.seconds, "expected": found.test.figures[training.metric].value}
 
@@ -160,14 +161,19 @@ class Drift:
 
     def run(self, setting: Setting) -> Result:
         """As the drift report has it."""
-        folder, training = self.model.folder(setting), setting.spec.training
+        folder, spec, model = self.model.folder(setting), setting.spec, self.model.model(setting)
+        old, new = pd.read_parquet(folder / REFERENCE_FILE), setting.rows(self.start, self.end)
         found = find_drift(
-            pd.read_parquet(folder / REFERENCE_FILE),
-            setting.rows(self.start, self.end),
-            setting.spec.drift,
-            columns=training.features,
-            categorical=training.categorical,
+            old,
+            new,
+            spec.drift,
+            columns=model.features,
+            categorical=model.categorical,
             importance=json.loads((folder / IMPORTANCE_FILE).read_text(encoding="utf-8")),
+            blocks=(
+                time_blocks(old[spec.event_time], spec.drift.window_days),
+                time_blocks(new[spec.event_time], spec.drift.window_days),
+            ),
         )
         return {
             "enough_rows": found.enough_rows,
@@ -192,16 +198,19 @@ class Performance:
         return f"{_kind(self.model.delayed)}/performance-{window}"
 
     def run(self, setting: Setting) -> Result:
-        """Value and interval; null where there is none, such as for a window without positives."""
-        training, time = setting.training(self.model.delayed), setting.spec.event_time
-        rows = setting.labelled(self.start, self.end, self.known, self.model.delayed)
-        model, task = self.model.model(setting), task_for(training.task)
-        examples = labelled_examples(rows, model.matrix(rows), training, time)
-        evidence = task.evidence(examples.labels)
-        if not evidence.any():
-            return {"rows": len(rows), "value": None, "low": None, "high": None}
-        figure = {"metric": task.figure(training.metric, examples, model.predict(examples.rows))}
-        drawn = task.resamples(examples, training.gates.bootstrap_samples, setting.candidate.seed)
-        found = estimate(bootstrap_figures(figure, drawn, examples.weights)["metric"], training.gates.confidence)
-        told = {name: getattr(found, name) for name in ("value", "low", "high")}
-        return {"rows": len(rows), **{name: value if np.isfinite(value) else None for name, value in told.items()}}
+        """As the performance report has it; null where there is no figure, such as for a window without positives."""
+        delayed, time, training = self.model.delayed, setting.spec.event_time, setting.training(self.model.delayed)
+        rows, model = setting.rows(self.start, self.end), self.model.model(setting)
+        known = rows[setting.spec.label_known_at if delayed else time] <= self.known
+        served = Served(
+            self.model.name,
+            rows.assign(**{training.label: rows[training.label].where(known)}),
+            model.predict(model.matrix(rows)),
+        )
+        # Windows of drift and of performance are the same here.
+        days = {"window_days": setting.spec.drift.window_days}
+        asked = setting.spec.performance.model_copy(update=days)
+        found = judge_window(served, training, asked, start=self.start, as_of=self.known, event_time=time)
+        figures = {name: getattr(found, name) for name in ("value", "low", "high")}
+        told = {name: value if np.isfinite(value) else None for name, value in figures.items()}
+        return {"predictions": found.predictions, "labelled": found.labelled, **told}

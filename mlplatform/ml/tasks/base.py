@@ -1,22 +1,31 @@
 """What every task offers."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mlplatform.errors import TrainingError
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.heads import Head
 from mlplatform.ml.metrics import Floats, Labels
 from mlplatform.spec.task import Task as DeclaredTask
 
-__all__ = ["Figure", "Task"]
+__all__ = ["Figure", "Task", "scores_of"]
 
 Figure = Callable[[Floats | None], float]
 """One figure of fixed labels and answers, for any weights [n] of the rows (None: each counts once): one sort of the
 scores serves every bootstrap sample. NaN where the weighted rows cannot have it."""
+
+
+def scores_of(described: Sequence[Mapping[str, Any]]) -> Floats:
+    """The score of each answer, float64[n]; raises TrainingError where one has none."""
+    try:
+        return np.asarray([answer["score"] for answer in described], dtype=np.float64)
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainingError(f"an answer has no score ({error}): it is one of another task") from error
 
 
 class Task(Protocol):
@@ -64,6 +73,15 @@ class Task(Protocol):
 
     def answered_by(self, head: Head) -> bool:
         """Whether a stored model's answers are ones of this task, as it is declared today."""
+        ...
+
+    def read_answers(self, described: Sequence[Mapping[str, Any]]) -> Floats:
+        """Answers [n], or [n, levels], back from what a head's `describe` says of each; raises TrainingError where
+        they are no answers of this task."""
+        ...
+
+    def promised(self, name: str, answers: Floats) -> float:
+        """The figure that calibrated answers promise by themselves, if they are right; NaN where they promise none."""
         ...
 
     def figure(self, name: str, examples: Examples, answers: Floats) -> Figure:

@@ -1,6 +1,6 @@
 """Yes or no: calibrated probabilities, judged by rank, calibration and cost."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -24,7 +24,7 @@ from mlplatform.ml.metrics import (
     ranking_figure,
 )
 from mlplatform.ml.splits import require_both_classes
-from mlplatform.ml.tasks.base import Figure
+from mlplatform.ml.tasks.base import Figure, scores_of
 from mlplatform.ml.threshold import cost_threshold
 from mlplatform.spec.task import BinaryTask
 
@@ -81,6 +81,23 @@ class Binary:
     def answered_by(self, head: Head) -> bool:
         """Probabilities."""
         return isinstance(head, Probability)
+
+    def read_answers(self, described: Sequence[Mapping[str, Any]]) -> Floats:
+        """Probabilities, [n]."""
+        return scores_of(described)
+
+    def promised(self, name: str, answers: Floats) -> float:
+        """Each row counts as a positive with its probability and as a negative with the rest.
+
+        The expected confusion matrix of confidence-based performance estimation, at every threshold at once. It knows
+        nothing of a change that the scores do not show (concept drift).
+        """
+        if not len(answers):
+            return float("nan")
+        labels = np.repeat(np.asarray([1, 0]), len(answers))
+        twice, weights = np.tile(answers, 2), np.concatenate([answers, 1 - answers])
+        examples = Examples(np.empty((len(twice), 0)), labels, weights)
+        return float(self.figure(name, examples, twice)(weights))
 
     def figure(self, name: str, examples: Examples, answers: Floats) -> Figure:
         """`auc` or `average_precision` by any score; the others by probabilities."""

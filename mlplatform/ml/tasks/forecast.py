@@ -4,7 +4,7 @@ MASE: Hyndman and Koehler, "Another look at measures of forecast accuracy", Inte
 (2006).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -96,6 +96,20 @@ class Forecast:
     def answered_by(self, head: Head) -> bool:
         """Quantiles of the same levels."""
         return isinstance(head, Quantiles) and list(head.levels) == self.declared.quantiles
+
+    def read_answers(self, described: Sequence[Mapping[str, Any]]) -> Floats:
+        """Quantiles, [n, levels]."""
+        names = [f"{level:g}" for level in self.declared.quantiles]
+        try:
+            rows = [[answer["quantiles"][name] for name in names] for answer in described]
+        except (KeyError, TypeError) as error:
+            raise TrainingError(f"an answer lacks a quantile ({error}): it is one of another declaration") from error
+        return np.asarray(rows, dtype=np.float64).reshape(len(rows), len(names))
+
+    def promised(self, name: str, answers: Floats) -> float:
+        """Nothing: how far an amount will be off depends on more than the quantiles."""
+        del name, answers
+        return float("nan")
 
     def figure(self, name: str, examples: Examples, answers: Floats) -> Figure:
         """By its name; skills also by a model of the middle alone, [n] or [n, 1]."""

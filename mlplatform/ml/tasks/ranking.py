@@ -1,6 +1,6 @@
 """An order of candidates for each request, judged by where the right ones stand."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from mlplatform.ml.bootstrap import resamples
 from mlplatform.ml.examples import QUERY, Codes, Examples, column_codes, renumbered
 from mlplatform.ml.heads import Head, Order
 from mlplatform.ml.metrics import Floats, Labels, query_figures
-from mlplatform.ml.tasks.base import Figure
+from mlplatform.ml.tasks.base import Figure, scores_of
 from mlplatform.spec.task import RankingTask
 
 __all__ = ["Ranking"]
@@ -77,6 +77,15 @@ class Ranking:
     def answered_by(self, head: Head) -> bool:
         """Orders."""
         return isinstance(head, Order)
+
+    def read_answers(self, described: Sequence[Mapping[str, Any]]) -> Floats:
+        """Scores, [n]."""
+        return scores_of(described)
+
+    def promised(self, name: str, answers: Floats) -> float:
+        """Nothing: the scores of an order are no probabilities."""
+        del name, answers
+        return float("nan")
 
     def figure(self, name: str, examples: Examples, answers: Floats) -> Figure:
         """`ndcg` or `recall`."""

@@ -1,0 +1,141 @@
+"""Served predictions in the lake, and the labels that arrived for them since."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from mlplatform.lake.lake import Lake, table_exists
+from mlplatform.spec import UseCase
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+    import pyarrow as pa
+
+__all__ = ["new_outcomes", "outcomes_table", "prediction_table", "served_features", "served_predictions"]
+
+Hash = Callable[[str], str]
+
+
+def prediction_table(spec: UseCase) -> str:
+    """One row per prediction that a service gave."""
+    return f"{spec.name}.prediction_log"
+
+
+def outcomes_table(spec: UseCase) -> str:
+    """One row per prediction whose label has arrived."""
+    return f"{spec.name}.outcomes"
+
+
+def judged_by(spec: UseCase, have: set[str]) -> list[str]:
+    """Columns of the features that a prediction is judged by beside its label, or in groups of, of those there are."""
+    training = spec.training
+    named = [training.weight, training.split.group, *training.task.columns, *training.gates.slices]
+    keys = {*spec.entity_keys, spec.event_time, training.label, spec.label_known_at}
+    return [name for name in dict.fromkeys(filter(None, named)) if name in have and name not in keys]
+
+
+def new_outcomes(lake: Lake, spec: UseCase, as_of: datetime, hashed: Hash | None = None) -> "pa.Table":
+    """Predictions whose label was known at `as_of` and is not among the outcomes yet, or has changed.
+
+    `hashed`: what the journal did to the keys named in `journal.hashed`; needed where it names one.
+    """
+    with lake.read() as con:
+        keys = ", ".join(_key(spec, name) for name in spec.entity_keys)
+        _register_hash(con, spec, hashed)
+        have = {str(row[0]) for row in con.execute(f"DESCRIBE {spec.name}.features").fetchall()}
+        aside = judged_by(spec, have)
+        same = " AND ".join(f"f.{name} IS NOT DISTINCT FROM s.{name}" for name in spec.entity_keys)
+        columns = "".join(f", f.{name}" for name in aside)
+        label, known_at = spec.training.label, spec.label_known_at
+        on = " AND ".join(f"l.{name} = k.{name}" for name in spec.entity_keys)
+        told = ", ".join(f"l.{name}" for name in ("prediction_id", *spec.entity_keys))
+        sql = f"""
+            WITH known AS (
+                SELECT {keys}, s.{spec.event_time}, s.{label}, s.{known_at}{columns}
+                FROM {spec.name}.spine AS s JOIN {spec.name}.features AS f ON {same}
+                WHERE s.{label} IS NOT NULL AND s.{known_at} <= ?
+            )
+            SELECT {told}, k.{spec.event_time}, l.model_version, l.role, k.{label}, k.{known_at}
+                {"".join(f", k.{name}" for name in aside)}
+            FROM {prediction_table(spec)} AS l JOIN known AS k ON {on}
+        """
+        if table_exists(con, outcomes_table(spec)):
+            sql += (
+                f" LEFT JOIN {outcomes_table(spec)} AS o ON o.prediction_id = l.prediction_id "
+                f"WHERE o.prediction_id IS NULL OR o.{label} IS DISTINCT FROM k.{label}"
+            )
+        return con.execute(sql, [as_of]).to_arrow_table()
+
+
+def served_predictions(lake: Lake, spec: UseCase, since: datetime, until: datetime) -> "pd.DataFrame":
+    """Predictions of events in [since, until) with what is known of them: the newest one per example, version and role.
+
+    Columns: event time, model_version, role, answer (JSON text), latency_ms, and, missing where no label has arrived,
+    the label and what the task judges by.
+    """
+    time, outcomes = spec.event_time, outcomes_table(spec)
+    with lake.read() as con:
+        joined, known, moment = "", "", "l.event_time"
+        if table_exists(con, outcomes):
+            have = {str(row[0]) for row in con.execute(f"DESCRIBE {outcomes}").fetchall()}
+            known = "".join(f", o.{name}" for name in (spec.training.label, *judged_by(spec, have)))
+            joined = f"LEFT JOIN {outcomes} AS o ON o.prediction_id = l.prediction_id"
+            # What the label says of the time is what happened; the request may have been wrong.
+            moment = f"coalesce(o.{time}, l.event_time)"
+        keys = ", ".join(f"l.{name}" for name in spec.entity_keys)
+        # A prediction without keys is an example of its own.
+        example = f"coalesce({' || chr(31) || '.join(f'l.{name}' for name in spec.entity_keys)}, l.prediction_id)"
+        rows: pd.DataFrame = con.execute(
+            f"SELECT {moment} AS {time}, l.model_version, l.role, l.answer, l.latency_ms, {keys}{known} "
+            f"FROM {prediction_table(spec)} AS l {joined} WHERE {moment} >= ? AND {moment} < ? "
+            f"QUALIFY row_number() OVER (PARTITION BY {example}, l.model_version, l.role "
+            f"ORDER BY l.predicted_at DESC, l.prediction_id DESC) = 1 ORDER BY 1, l.prediction_id",
+            [since, until],
+        ).df()
+    if spec.training.label not in rows.columns:
+        rows[spec.training.label] = float("nan")
+    return rows
+
+
+def served_features(
+    lake: Lake,
+    spec: UseCase,
+    model_version: int,
+    since: datetime,
+    until: datetime,
+    hashed: Hash | None = None,
+    most: int = 50_000,
+) -> "pd.DataFrame":
+    """Feature rows of the examples that a version answered as champion in [since, until), with the label where it is
+    known by then; `most` of them, the same ones each time."""
+    label, known_at, time = spec.training.label, spec.label_known_at, spec.event_time
+    with lake.read() as con:
+        _register_hash(con, spec, hashed)
+        keys = " AND ".join(f"{_key(spec, name).partition(' AS ')[0]} = l.{name}" for name in spec.entity_keys)
+        same = " AND ".join(f"f.{name} IS NOT DISTINCT FROM s.{name}" for name in spec.entity_keys)
+        have = [str(row[0]) for row in con.execute(f"DESCRIBE {spec.name}.features").fetchall()]
+        features = ", ".join(f"f.{name}" for name in have if name not in (time, label))
+        rows: pd.DataFrame = con.execute(
+            f"SELECT {features}, s.{time}, CASE WHEN s.{known_at} <= ? THEN s.{label} END AS {label} "
+            f"FROM {spec.name}.spine AS s JOIN {spec.name}.features AS f ON {same} "
+            f"WHERE s.{time} >= ? AND s.{time} < ? AND EXISTS (SELECT 1 FROM {prediction_table(spec)} AS l "
+            f"WHERE l.model_version = ? AND l.role = 'champion' AND {keys}) "
+            f"ORDER BY {', '.join(f'hash(s.{name})' for name in spec.entity_keys)} LIMIT ?",
+            [until, since, until, model_version, most],
+        ).df()
+    return rows
+
+
+def _key(spec: UseCase, name: str) -> str:
+    """A key of the spine as the journal has it."""
+    text = f"s.{name}::VARCHAR"
+    return f"keyed_hash({text}) AS {name}" if name in spec.journal.hashed else f"{text} AS {name}"
+
+
+def _register_hash(con: "duckdb.DuckDBPyConnection", spec: UseCase, hashed: Hash | None) -> None:
+    if not set(spec.journal.hashed) & set(spec.entity_keys):
+        return
+    if hashed is None:
+        raise ValueError("keys are journalled as hashes: pass the hash")
+    con.create_function("keyed_hash", hashed, ["VARCHAR"], "VARCHAR")

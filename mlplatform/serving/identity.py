@@ -1,0 +1,54 @@
+"""What a request may say of itself beside the features: which example it is about, and when that happened."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+__all__ = ["Identity"]
+
+_PLAIN = (str, int)
+LONGEST = 256
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Names of the entity keys and of the event time. None of it reaches the model; the journal keeps it, and labels
+    that arrive later find their prediction by it."""
+
+    keys: tuple[str, ...] = ()
+    event_time: str = ""
+
+    def names(self, features: frozenset[str]) -> frozenset[str]:
+        """What a row may name beside its features."""
+        return frozenset({*self.keys, self.event_time} - {""}) - features
+
+    def problem(self, name: str, value: Any) -> tuple[str, str] | None:
+        """What is wrong with a value, and what is allowed; None if it is good."""
+        if name == self.event_time:
+            return None if _moment(value) else ("is not a time", "an ISO 8601 time, such as 2018-08-01T12:00:00")
+        if type(value) not in _PLAIN:
+            return "is no key", "a text or a whole number"
+        return ("is too long", f"at most {LONGEST} characters") if len(str(value)) > LONGEST else None
+
+    def keys_of(self, row: Mapping[str, Any]) -> dict[str, str]:
+        """The keys that a row names, as text."""
+        return {name: str(row[name]) for name in self.keys if row.get(name) is not None}
+
+    def time_of(self, row: Mapping[str, Any]) -> str | None:
+        """The event time in UTC, ISO 8601 without an offset; None if the row names none."""
+        moment = _moment(row.get(self.event_time)) if self.event_time else None
+        return moment.isoformat() if moment else None
+
+
+def _moment(value: Any) -> datetime | None:
+    if isinstance(value, datetime):
+        moment = value
+    elif type(value) is str:
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    else:
+        return None
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment

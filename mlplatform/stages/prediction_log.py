@@ -1,0 +1,89 @@
+"""`prediction_log`: what services answered, from their journals into the lake, each prediction once."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from mlplatform.home import Home
+from mlplatform.lake.lake import Lake
+from mlplatform.lake.predictions import prediction_table
+from mlplatform.lake.tables import describe_table
+from mlplatform.resources.lake import LakeResource, table_metadata
+from mlplatform.spec import Declaration
+from mlplatform.stages.code_version import code_version
+from mlplatform.stages.naming import asset_attributes, asset_key
+from mlplatform.stages.pictures import picture
+
+if TYPE_CHECKING:
+    from mlplatform.serving.journal_ingest import Ingested
+
+__all__ = ["prediction_log_asset"]
+
+_DESCRIPTION = "Every prediction that a service gave: what it was about, features, answer, reasons, version, latency."
+
+
+def prediction_log_asset(uc: Declaration) -> dg.AssetsDefinition:
+    """Read the journal's segments as far as they go; forget what is older than the declared days."""
+    version = code_version("serving/journal_ingest.py", "stages/prediction_log.py", declared=uc.spec.journal)
+
+    @dg.asset(
+        **asset_attributes(uc, "prediction_log", _DESCRIPTION, {"duckdb"}, "monitoring", version),
+        deps=[asset_key(uc, "deployment")],
+    )
+    def prediction_log(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[Any]:
+        from mlplatform.serving.journal_ingest import ingest_journal
+
+        opened, table = lake.open(), prediction_table(uc.spec)
+        done = ingest_journal(opened, Home.current().journal(uc.spec.name), table, uc.spec.entity_keys)
+        context.log.info(f"{done.rows:,} new predictions from {done.segments} segments")
+        if done.unreadable:
+            context.log.warning(f"{done.unreadable} lines of the journal are no entries; see {table}_unreadable")
+        forgotten = _forget(uc, opened)
+        yield dg.MaterializeResult(metadata={**_metadata(uc, opened, done), "forgotten": forgotten})
+
+    return prediction_log
+
+
+def _forget(uc: Declaration, lake: Lake) -> int:
+    """Remove predictions, and outcomes, that are older than they may be kept; by the service's clock, not by ours."""
+    from mlplatform.lake.lake import table_exists
+    from mlplatform.lake.predictions import outcomes_table
+
+    table, outcomes = prediction_table(uc.spec), outcomes_table(uc.spec)
+    with lake.read() as con:
+        row = con.execute(f"SELECT min(predicted_at), max(predicted_at) FROM {table}").fetchone()
+    if row is None or row[0] is None:
+        return 0
+    oldest = row[1] - timedelta(days=uc.spec.journal.keep_days)
+    if row[0] >= oldest:
+        return 0
+
+    def remove(con: Any) -> int:
+        if table_exists(con, outcomes):
+            con.execute(
+                f"DELETE FROM {outcomes} WHERE prediction_id IN "
+                f"(SELECT prediction_id FROM {table} WHERE predicted_at < ?)",
+                [oldest],
+            )
+        return int((con.execute(f"DELETE FROM {table} WHERE predicted_at < ?", [oldest]).fetchone() or (0,))[0])
+
+    return lake.commit(remove, f"forget predictions before {oldest:%Y-%m-%d}").value
+
+
+def _metadata(uc: Declaration, lake: Lake, done: "Ingested") -> dict[str, Any]:
+    from mlplatform.ml.monitoring_plots import plot_predictions_over_time
+
+    info = table_metadata(describe_table(lake, prediction_table(uc.spec)))
+    with lake.read() as con:
+        days = con.execute(
+            "SELECT date_trunc('day', event_time) AS day, model_version, role, count(*) AS predictions, "
+            "quantile_cont(latency_ms, 0.5) AS p50, quantile_cont(latency_ms, 0.99) AS p99 "
+            f"FROM {prediction_table(uc.spec)} GROUP BY ALL ORDER BY ALL"
+        ).df()
+    if len(days):
+        info["latest_p99_ms"] = round(float(days["p99"].iloc[-1]), 2)
+        info["over_time"] = picture(plot_predictions_over_time(days), "predictions over time")
+    told = {"new_predictions": done.rows, "torn_bytes": done.torn_bytes, "unreadable_lines": done.unreadable}
+    return {**info, **told}

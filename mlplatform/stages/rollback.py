@@ -1,0 +1,131 @@
+"""`rollback`: an earlier version becomes the champion again, and retraining rests until somebody has looked.
+
+The asset moves the alias; `bento` and `deployment`, in the same run, make it live, and running services follow. So a
+rollback stands in the lineage like a promotion does.
+"""
+
+import getpass
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from filelock import FileLock
+
+from mlplatform.errors import ArtifactError
+from mlplatform.home import Home
+from mlplatform.lake.lake import Lake
+from mlplatform.lake.tables import describe_table
+from mlplatform.resources.lake import LakeResource, table_metadata
+from mlplatform.resources.tracking import Tracking
+from mlplatform.spec import Declaration
+from mlplatform.stages.alias import ROLLBACK, alias_table, record_alias, rolled_back
+from mlplatform.stages.clock import as_of_run
+from mlplatform.stages.code_version import code_version
+from mlplatform.stages.deployment import deployment_table
+from mlplatform.stages.naming import asset_attributes, asset_key
+from mlplatform.stages.pause import pause
+
+if TYPE_CHECKING:
+    from mlplatform.resources.tracking import Registered
+
+__all__ = ["Rollback", "rollback_asset", "rollback_config", "rollback_job"]
+
+_DESCRIPTION = "An earlier version made champion again, with the reason, and retraining paused. Run by its own job."
+
+
+class Rollback(dg.Config):
+    """What to go back to, and why."""
+
+    reason: str
+    """For everybody who asks later."""
+    to_version: int = 0
+    """A registered version; 0: the newest one below the champion that has been live."""
+    pause_days: float = 7.0
+    """Days of the data's time in which nothing is retrained; 0: no pause."""
+
+
+def rollback_job(uc: Declaration) -> str:
+    """Name of the job that rolls back and deploys."""
+    return f"{uc.spec.name}_rollback"
+
+
+def rollback_config(uc: Declaration, reason: str, to_version: int = 0, pause_days: float = 7.0) -> dict[str, Any]:
+    """Run configuration of the job."""
+    config = {"reason": reason, "to_version": to_version, "pause_days": pause_days}
+    return {"ops": {f"{uc.spec.name}__rollback": {"config": config}}}
+
+
+def rollback_asset(uc: Declaration) -> dg.AssetsDefinition:
+    """Pause retraining, then move the alias, then write the history; again after a kill changes nothing twice."""
+
+    @dg.asset(
+        **asset_attributes(
+            uc, "rollback", _DESCRIPTION, {"mlflow", "duckdb"}, "serving", code_version("stages/rollback.py")
+        ),
+        deps=[asset_key(uc, "champion")],
+    )
+    def rollback(
+        context: dg.AssetExecutionContext, config: Rollback, lake: LakeResource, tracking: Tracking
+    ) -> Iterator[Any]:
+        opened = lake.open()
+        if not config.reason.strip():
+            raise ArtifactError("a rollback needs a reason: somebody will ask")
+        with FileLock(Home.current().locks / f"{uc.spec.name}-champion.lock"):
+            before = tracking.champion(uc.spec.name)
+            target = _target(uc, tracking, before, config.to_version or _earlier(uc, opened, before))
+            until = _pause(context, uc, opened, config)
+            tracking.make_champion(uc.spec.name, target.version)
+            _record(uc, opened, target.version, before, config.reason)
+        context.log.info(f"v{target.version} is champion again instead of v{before.version if before else 0}")
+        yield dg.MaterializeResult(
+            metadata={
+                **table_metadata(describe_table(opened, alias_table(uc))),
+                "model_version": target.version,
+                "instead_of": before.version if before else 0,
+                "reason": config.reason,
+                "retraining_paused_until": until or "not paused",
+            }
+        )
+
+    return rollback
+
+
+def _target(uc: Declaration, tracking: Tracking, champion: "Registered | None", version: int) -> "Registered":
+    found = tracking.version(uc.spec.name, version)
+    if found is None:
+        have = ", ".join(map(str, tracking.versions(uc.spec.name))) or "none"
+        raise ArtifactError(f"{uc.spec.name} has no version {version}; registered: {have}")
+    if champion is not None and champion.version == version:
+        raise ArtifactError(f"v{version} is the champion of {uc.spec.name} already; name another version")
+    return found
+
+
+def _earlier(uc: Declaration, lake: Lake, champion: "Registered | None") -> int:
+    """The newest version below the champion that has been live and was not taken back."""
+    if champion is None:
+        raise ArtifactError(f"{uc.spec.name} has no champion: there is nothing to go back from")
+    bad = set(rolled_back(uc, lake))
+    with lake.read() as con:
+        found = con.execute(f"SELECT DISTINCT model_version FROM {deployment_table(uc)}").fetchall()
+    earlier = [int(version) for (version,) in found if int(version) < champion.version and int(version) not in bad]
+    if not earlier:
+        raise ArtifactError(
+            f"no version below v{champion.version} of {uc.spec.name} has been live; name one (--to), or train another"
+        )
+    return max(earlier)
+
+
+def _pause(context: dg.AssetExecutionContext, uc: Declaration, lake: Lake, config: Rollback) -> str | None:
+    if not config.pause_days:
+        return None
+    until = as_of_run(context, uc, lake).to_pydatetime() + timedelta(days=config.pause_days)
+    pause(uc, lake, until, f"rolled back: {config.reason}", by=getpass.getuser())
+    return until.isoformat()
+
+
+def _record(uc: Declaration, lake: Lake, version: int, before: "Registered | None", reason: str) -> None:
+    number = before.version if before else None
+    lake.commit(
+        lambda con: record_alias(con, uc, version, number, ROLLBACK, reason), f"{uc.spec.name} back to v{version}"
+    )

@@ -1,0 +1,190 @@
+"""What is served is known afterwards: journal, labels that come late, the metric when it is mature.
+
+Days 0-69 train a champion. It scores the transactions of days 70-83 through the service's own app; their labels come
+with the following fortnights.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pandas as pd
+import pytest
+
+from mlplatform.cli.setup import prepare_home
+from mlplatform.home import Home
+from mlplatform.lake.lake import Lake
+from mlplatform.serving.app import create_app
+from mlplatform.serving.follow import load_live
+from mlplatform.serving.journal import Journal
+from mlplatform.serving.pointer import read_pointer
+from mlplatform.serving.scoring import Slot
+from mlplatform.stages.batch_scores import batch_scores_job
+from mlplatform.stages.jobs import use_case_tags
+from mlplatform.stages.performance_report import performance_windows
+from mlplatform_tests.small_fraud import Platform, dagster_home, failed_checks, small_fraud
+
+pytestmark = pytest.mark.slow
+MONITORING = ["prediction_log", "outcomes", "drift_report", "performance_report", "retrain_decision"]
+DATA = ["raw_transactions", "stg_transactions", "spine", "features"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in Home(tmp_path_factory.mktemp("served")).environment().items():
+            patch.setenv(name, value)
+        home = Home.current()
+        prepare_home(home)
+        yield home
+
+
+@pytest.fixture(scope="module")
+def platform(home: Home) -> Iterator[Platform]:
+    kept = {"hashed": ["transaction_id", "amount"], "columns": ["amount", "terminal_risk_7d"]}
+    with dagster_home(home.dagster) as instance:
+        yield Platform(small_fraud(days=112, journal=kept), instance)
+
+
+@pytest.fixture(scope="module")
+def trained(platform: Platform) -> Platform:
+    assert platform.run(days=70).success
+    return platform
+
+
+def score(home: Home, rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows through the app of the live bundle, with its journal."""
+    pointer = read_pointer(home.deployment("fraud"))
+    from mlplatform.serving.journal_key import journal_key
+
+    journal = Journal(home.journal("fraud"), journal_key(home).encode())
+    app = create_app(Slot(load_live(Path(pointer.path), pointer.bento)), journal=journal)
+
+    async def ask() -> list[dict[str, Any]]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
+            answers = []
+            for start in range(0, len(rows), 500):
+                part = json.loads(rows.iloc[start : start + 500].to_json(orient="records", date_format="iso"))
+                reply = await client.post("/predict", json={"rows": part, "explain": False})
+                assert reply.status_code == 200, reply.text
+                answers += reply.json()["predictions"]
+            return answers
+
+    answers = asyncio.run(ask())
+    journal.close()
+    return answers
+
+
+def feature_rows(platform: Platform, first: str, behind: str) -> pd.DataFrame:
+    spec = platform.declaration.spec
+    names = ", ".join([*spec.training.features, *spec.entity_keys, spec.event_time])
+    with Lake.at(Home.current()).read() as con:
+        return con.execute(
+            f"SELECT {names} FROM fraud.features WHERE event_time >= ? AND event_time < ? ORDER BY event_time",
+            [first, behind],
+        ).df()
+
+
+def test_before_the_first_request_the_reports_say_that_nothing_was_served(trained: Platform) -> None:
+    assert trained.metadata("prediction_log")["dagster/row_count"] == 0
+    assert trained.metadata("performance_report")["told"] == "no service has journalled a prediction yet"
+
+
+def test_served_predictions_are_logged_once_and_wait_for_their_labels(trained: Platform, home: Home) -> None:
+    assert trained.run(DATA, days=84, first_day=70).success
+    rows = feature_rows(trained, "2018-06-10", "2018-06-24")
+    answers = score(home, rows)
+    for _ in range(2):
+        assert trained.run(MONITORING).success
+    assert trained.metadata("prediction_log")["dagster/row_count"] == len(rows) == len(answers)
+    assert trained.metadata("prediction_log")["new_predictions"] == 0, "the second run found nothing new"
+
+    with Lake.at(home).read() as con:
+        logged = con.execute("SELECT transaction_id, features, score FROM fraud.prediction_log").fetchall()
+    assert {len(key) for key, *_ in logged} == {64}, "keys are kept as hashes"
+    assert {frozenset(json.loads(features)) for _, features, _ in logged} == {frozenset({"amount", "terminal_risk_7d"})}
+    assert sorted(score for *_, score in logged) == sorted(answer["score"] for answer in answers)
+
+
+def test_before_their_labels_are_there_windows_are_provisional_and_have_an_estimate(
+    trained: Platform, home: Home
+) -> None:
+    windows = performance_windows(trained.declaration, Lake.at(home), 1)
+    assert [str(window.start.date()) for window in windows] == ["2018-06-04", "2018-06-11", "2018-06-18"]
+    # The first week holds one day of predictions, and its labels have had their time.
+    assert [window.state for window in windows] == ["mature", "provisional", "provisional"]
+    assert windows[-1].coverage < 0.5
+    assert all(0 < window.estimate < 1 for window in windows)
+
+
+def test_when_the_labels_have_come_the_window_is_mature_and_measured(trained: Platform, home: Home) -> None:
+    assert trained.run([*DATA, *MONITORING], days=98, first_day=84).success
+    windows = {str(w.start.date()): w for w in performance_windows(trained.declaration, Lake.at(home), 1)}
+    week = windows["2018-06-11"]
+    assert week.state == "mature"
+    assert week.coverage == 1
+    assert week.low <= week.value <= week.high
+    assert abs(week.estimate - week.value) < 0.35
+    assert week.expected == pytest.approx(_promoted_by(home))
+    assert "data:image/png" in trained.metadata("performance_report")["over_time"]
+    with Lake.at(home).read() as con:
+        rows = con.execute("SELECT count(*), count(DISTINCT prediction_id), sum(label) FROM fraud.outcomes").fetchone()
+    assert rows is not None
+    assert rows[0] == rows[1]
+    assert rows[2] > 0
+
+
+def test_a_batch_gets_the_scores_that_the_service_gives_and_again_the_same_rows_once(
+    trained: Platform, home: Home
+) -> None:
+    uc = trained.declaration
+    config = {
+        "ops": {"fraud__batch_scores": {"config": {"start": "2018-06-10", "end": "2018-06-24", "batch_rows": 700}}}
+    }
+    for _ in range(2):
+        assert trained.launch(batch_scores_job(uc), use_case_tags(uc), config=config).success
+    with Lake.at(home).read() as con:
+        batch = con.execute("SELECT score, decision FROM fraud.batch_scores ORDER BY ALL").fetchall()
+        served = con.execute("SELECT score, decision FROM fraud.prediction_log ORDER BY ALL").fetchall()
+    assert batch == served
+    assert trained.metadata("batch_scores")["scored_rows"] == len(served)
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        ({"table": "fraud.nothing"}, "the lake has no table fraud.nothing"),
+        ({"table": "fraud.spine"}, "fraud.spine lacks"),
+        ({"table": "fraud; DROP"}, "names a table of the lake"),
+        ({"start": "June"}, "takes a day like 2018-08-01"),
+        ({"start": "2030-01-01"}, "has no row"),
+    ],
+)
+def test_a_batch_that_cannot_be_scored_says_why(trained: Platform, config: dict[str, str], why: str) -> None:
+    uc = trained.declaration
+    asked = {"ops": {"fraud__batch_scores": {"config": config}}}
+    result = trained.launch(batch_scores_job(uc), use_case_tags(uc), config=asked)
+    assert not result.success
+    assert any(why in str(event.event_specific_data) for event in result.get_step_failure_events())
+
+
+def _promoted_by(home: Home) -> float:
+    with Lake.at(home).read() as con:
+        row = con.execute("SELECT metric FROM fraud.champion WHERE promoted").fetchone()
+    assert row is not None
+    return float(row[0])
+
+
+def test_a_window_that_turned_out_worse_than_promised_fails_the_check_and_not_the_run(
+    trained: Platform, home: Home
+) -> None:
+    rows = feature_rows(trained, "2018-06-25", "2018-07-02")
+    features = trained.declaration.spec.training.features
+    mixed = {name: rows[name].sample(frac=1, random_state=1).to_numpy() for name in features}
+    score(home, rows.assign(**mixed))
+    result = trained.run([*DATA, *MONITORING], days=112, first_day=98)
+    assert result.success
+    assert "as_promised" in failed_checks(result)
