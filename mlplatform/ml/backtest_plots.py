@@ -45,7 +45,7 @@ def _metric(axes: Axes, runs: Mapping[str, PolicyRun], colours: Mapping[str, str
         ends = [_end(window) for window in run.windows]
         style = "--" if name == "never" else "-"
         values = [window.value for window in run.windows]
-        axes.plot(ends, values, color=colours[name], linewidth=1.3, linestyle=style, alpha=0.85)
+        axes.plot(ends, values, color=colours[name], linewidth=1.3, linestyle=style)
     axes.set_title(title, fontsize=TEXT, loc="left")
     axes.set_xlim(*_span(runs))
     axes.set_xticks(*_ticks(runs), visible=False)
