@@ -65,6 +65,11 @@ class Home:
         return self.root / "tuning"
 
     @property
+    def backtests(self) -> Path:
+        """Finished steps of policy backtests; may be deleted, they are worked out again."""
+        return self.root / "backtest"
+
+    @property
     def bentoml(self) -> Path:
         """BENTOML_HOME: the Bento store."""
         return self.root / "bentoml"

@@ -101,6 +101,27 @@ def run(use_case: str | None, every: bool, select: str | None, until: str | None
 
 
 @main.command()
+@click.argument("use_case")
+@click.option(
+    "--policies",
+    default="",
+    metavar="NAME,...",
+    help="never, weekly, monthly, drift, performance, combined, declared; default: all but monthly.",
+)
+@click.option("--windows", default=None, type=click.IntRange(min=2), help="Only the latest; default: all there are.")
+@click.option("--jobs", default=None, type=click.IntRange(min=1), help="Processes at most; default: one for each core.")
+@click.option("--json", "as_json", is_flag=True, help="For programs; progress goes to standard error.")
+@_reported
+def backtest(use_case: str, policies: str, windows: int | None, jobs: int | None, as_json: bool) -> int:
+    """Replay history for several policies: retrainings, seconds, metric with and without label delay."""
+    from mlplatform.cli.backtest import backtest_use_case
+
+    named = [name.strip() for name in policies.split(",") if name.strip()]
+    backtest_use_case(use_case, named, windows, jobs, as_json)
+    return 0
+
+
+@main.command()
 @click.argument("model", metavar="USE_CASE[@VERSION]")
 @_reported
 def reproduce(model: str) -> int:

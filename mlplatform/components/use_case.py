@@ -59,6 +59,7 @@ class UseCase(dg.Component):
             stages.performance_report_asset(uc),
             stages.succession_asset(uc),
             stages.retrain_decision_asset(uc),
+            stages.policy_backtest_asset(uc),
         ]
         checks = [stages.leakage_check(uc)]
         stages.require_known_rules(uc, assets, checks)

@@ -18,7 +18,17 @@ from mlplatform.spec.healing import DEFAULT_RULES, Remedy, Rule
 from mlplatform.spec.journal import Journal
 from mlplatform.spec.load import Declaration, declared_use_cases, load_declaration
 from mlplatform.spec.performance import Performance
-from mlplatform.spec.policy import Policy
+from mlplatform.spec.policy import (
+    AnyPolicy,
+    CombinedPolicy,
+    DriftPolicy,
+    DriftSignal,
+    NeverPolicy,
+    PerformancePolicy,
+    PerformanceSignal,
+    Policy,
+    SchedulePolicy,
+)
 from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.serving import Serving
 from mlplatform.spec.source import FilesSource, PythonSource, Source, SqlSource
@@ -32,14 +42,18 @@ __all__ = [
     "DEFAULT_RULES",
     "AlertChannel",
     "AlertKind",
+    "AnyPolicy",
     "BinaryTask",
     "Candidate",
+    "CombinedPolicy",
     "Contract",
     "Costs",
     "Database",
     "Declaration",
     "Declared",
     "Drift",
+    "DriftPolicy",
+    "DriftSignal",
     "EmailChannel",
     "EnsembleCandidate",
     "FilesSource",
@@ -51,14 +65,18 @@ __all__ = [
     "Leakage",
     "LightGBMCandidate",
     "LogChannel",
+    "NeverPolicy",
     "Outcomes",
     "Performance",
+    "PerformancePolicy",
+    "PerformanceSignal",
     "Policy",
     "PythonSource",
     "RankingTask",
     "Remedy",
     "Rollback",
     "Rule",
+    "SchedulePolicy",
     "SearchedCandidate",
     "Serving",
     "SklearnCandidate",

@@ -10,7 +10,7 @@ from mlplatform.spec.drift import Drift
 from mlplatform.spec.healing import DEFAULT_RULES, Rule
 from mlplatform.spec.journal import Journal
 from mlplatform.spec.performance import Performance
-from mlplatform.spec.policy import Policy
+from mlplatform.spec.policy import CombinedPolicy, Policy
 from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.serving import Serving
 from mlplatform.spec.source import Source
@@ -88,7 +88,7 @@ class UseCase(Declared):
     """How served predictions are judged when their labels arrive."""
     drift: Drift = Drift()
     """How windows are compared with the training rows."""
-    policy: Policy = Policy()
+    policy: Policy = CombinedPolicy()
     """When to train again."""
     rollback: Rollback = Rollback()
     """When a fresh champion is taken back."""

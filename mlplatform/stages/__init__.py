@@ -15,6 +15,7 @@ from mlplatform.stages.model_card import model_card_asset
 from mlplatform.stages.new_data import new_data_sensor
 from mlplatform.stages.outcomes import outcomes_asset
 from mlplatform.stages.performance_report import performance_report_asset
+from mlplatform.stages.policy_backtest import policy_backtest_asset
 from mlplatform.stages.prediction_log import prediction_log_asset
 from mlplatform.stages.raw import raw_asset
 from mlplatform.stages.retrain import retrain_sensor
@@ -40,6 +41,7 @@ __all__ = [
     "new_data_sensor",
     "outcomes_asset",
     "performance_report_asset",
+    "policy_backtest_asset",
     "prediction_log_asset",
     "raw_asset",
     "require_known_rules",

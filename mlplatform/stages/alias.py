@@ -13,6 +13,7 @@ from mlplatform.spec import Declaration
 __all__ = [
     "PROMOTION",
     "ROLLBACK",
+    "alias_moves",
     "alias_table",
     "promoted_over",
     "record_alias",
@@ -49,6 +50,15 @@ def recorded_champion(uc: Declaration, lake: Lake) -> int | None:
             f"SELECT version FROM {alias_table(uc)} ORDER BY moved_at DESC, rowid DESC LIMIT 1"
         ).fetchone()
     return int(row[0]) if row else None
+
+
+def alias_moves(uc: Declaration, lake: Lake) -> int:
+    """How often the alias has moved."""
+    if not lake.has_table(alias_table(uc)):
+        return 0
+    with lake.read() as con:
+        row = con.execute(f"SELECT count(*) FROM {alias_table(uc)}").fetchone()
+    return int(row[0]) if row else 0
 
 
 def promoted_over(uc: Declaration, lake: Lake, version: int) -> int | None:

@@ -8,7 +8,7 @@ import dagster as dg
 
 from mlplatform.lake.lake import Lake
 from mlplatform.spec import Declaration
-from mlplatform.stages.drift_tables import DATA, EXPLANATION, PREDICTION, Kind, drift_history, drift_windows
+from mlplatform.stages.drift_tables import DATA, EXPLANATION, PREDICTION, Kind, drift_history, drift_windows, watched
 from mlplatform.stages.pictures import picture
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ def _pictures(
     from mlplatform.ml.drift_plots import plot_causes, plot_drift_map, plot_predictions_over_time
     from mlplatform.ml.monitoring_plots import plot_drift_by_column, plot_drift_over_time
 
-    spec, least = uc.spec, uc.spec.drift.min_effect
+    least = uc.spec.drift.min_effect
     columns = _aligned(uc, drift_history(uc, lake, version, DATA), moment)
     effects, drifted = (columns.pivot_table(name, "column", "window_end", "first") for name in ("effect", "drifted"))
-    over_time = plot_drift_over_time(drift_windows(uc, lake, version), spec.policy.min_drift_importance)
+    over_time = plot_drift_over_time(drift_windows(uc, lake, version), watched(uc).min_drift_importance)
     predictions = drift_history(uc, lake, version, PREDICTION)
     return {
         "columns": picture(plot_drift_by_column(data, least), "drift per column"),

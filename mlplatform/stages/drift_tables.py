@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mlplatform.lake.lake import Lake, table_exists
 from mlplatform.lake.tables import append_rows, merge_rows
-from mlplatform.spec import Declaration
+from mlplatform.spec import Declaration, DriftSignal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +26,7 @@ __all__ = [
     "policy_windows",
     "store_causes",
     "store_drift",
+    "watched",
     "window_ends",
 ]
 
@@ -59,7 +60,12 @@ def window_ends(uc: Declaration, as_of: "pd.Timestamp") -> "list[pd.Timestamp]":
     import pandas as pd
 
     step = pd.Timedelta(days=uc.spec.drift.window_days)
-    return [as_of - i * step for i in range(uc.spec.policy.windows)]
+    return [as_of - i * step for i in range(watched(uc).windows)]
+
+
+def watched(uc: Declaration) -> DriftSignal:
+    """What counts as drift: the policy's, or the default where the policy does not go by drift."""
+    return uc.spec.policy.on_drift or DriftSignal()
 
 
 def store_drift(

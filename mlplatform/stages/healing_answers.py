@@ -9,10 +9,11 @@ import dagster as dg
 from mlplatform.healing.ledger import Step
 from mlplatform.healing.plan import Failure
 from mlplatform.healing.problem import Problem, opening
-from mlplatform.spec import Declaration
+from mlplatform.spec import Declaration, Rule
 from mlplatform.stages.finished_runs import CheckOutcome, FinishedRun, read_run
 from mlplatform.stages.jobs import BY_HAND, ROLLBACK_TAG
 from mlplatform.stages.remedies import PROBLEM_TAG
+from mlplatform.stages.retrain_decision import DECISION_TAG
 
 __all__ = ["Known", "answer"]
 
@@ -53,7 +54,7 @@ def _of_attempt(run: FinishedRun, problem: Problem, known: Known) -> Iterator[St
     ended = problem.step("failed", known.now, **told, failed=str(failure), detail=said)
     yield ended
     following = problem.plus(ended).after_failure(
-        known.uc.spec.healing, failure, run.event_id, known.now, "every declared attempt was made"
+        _rules(run, known), failure, run.event_id, known.now, "every declared attempt was made"
     )
     yield following
 
@@ -80,7 +81,7 @@ def _opened(run: FinishedRun, problem: str, failure: Failure, detail: str, known
     # What a person runs by hand is theirs to run again.
     by_hand = ROLLBACK_TAG not in run.run.tags and any(key.path[-1] in BY_HAND for key in run.steps)
     return opening(
-        [] if by_hand else known.uc.spec.healing,
+        [] if by_hand else _rules(run, known),
         failure,
         problem=problem,
         event_id=run.event_id,
@@ -88,6 +89,15 @@ def _opened(run: FinishedRun, problem: str, failure: Failure, detail: str, known
         at=known.now,
         detail=detail,
     )
+
+
+def _rules(run: FinishedRun, known: Known) -> list[Rule]:
+    """What is declared; of the training that a decision asked for, no more than the policy's attempts in all."""
+    rules = list(known.uc.spec.healing)
+    if DECISION_TAG not in run.run.tags:
+        return rules
+    more = known.uc.spec.policy.attempts - 1
+    return [rule.model_copy(update={"attempts": min(rule.attempts, more)}) for rule in rules if more]
 
 
 def _open_check(known: Known, label: str) -> Problem | None:

@@ -1,4 +1,4 @@
-"""The jobs of a use case: everything, the data half, the model half."""
+"""The jobs of a use case: everything, the data half, the model half, and the backtest of policies."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ __all__ = [
     "BY_HAND",
     "FINGERPRINT_TAG",
     "ROLLBACK_TAG",
+    "backtest_job",
     "everything_job",
     "ingest_job",
     "jobs",
@@ -23,7 +24,9 @@ __all__ = [
 
 MODEL_HALF = ("training_set", "champion", "model_card", "bento", "deployment")
 
-BY_HAND = ("rollback", "batch_scores")
+BACKTEST = "policy_backtest"
+"""The stage that replays history; it trains dozens of models."""
+BY_HAND = ("rollback", "batch_scores", BACKTEST)
 """Stages that only a job of their own runs."""
 
 ROLLBACK_TAG = "mlplatform/roll_back"
@@ -55,6 +58,11 @@ def ingest_job(uc: Declaration) -> str:
 def training_job(uc: Declaration) -> str:
     """Name of the job from training set to deployment."""
     return f"{uc.spec.name}_train_to_deployment"
+
+
+def backtest_job(uc: Declaration) -> str:
+    """Name of the job that replays history for several policies; nothing but a person starts it."""
+    return f"{uc.spec.name}_policy_backtest"
 
 
 def unfinished_run(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
@@ -89,6 +97,7 @@ def jobs(uc: Declaration) -> dict[str, Any]:
         everything_job(uc): ("From raw data to the retrain decision.", group),
         ingest_job(uc): ("New data, features, drift report and retrain decision; no training.", group - model | fresh),
         training_job(uc): ("Training set, candidates, champion, model card, bento, deployment.", model),
+        backtest_job(uc): ("What other policies would have cost and gained.", _keys(uc, BACKTEST)),
     }
     described[f"{uc.spec.name}_rollback"] = (
         "An earlier version becomes champion and is deployed; retraining is paused.",

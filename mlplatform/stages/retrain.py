@@ -8,7 +8,7 @@ import dagster as dg
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake, table_exists
 from mlplatform.spec import Declaration
-from mlplatform.stages.alias import recorded_champion
+from mlplatform.stages.alias import alias_moves, recorded_champion
 from mlplatform.stages.attempts import healing_under_way, tried
 from mlplatform.stages.champion import champion_table
 from mlplatform.stages.clock import AS_OF_TAG, newest_day_end
@@ -17,7 +17,16 @@ from mlplatform.stages.jobs import training_job, unfinished_run, use_case_tags
 from mlplatform.stages.naming import asset_key
 from mlplatform.stages.pause import Pause, current_pause, pause_table
 from mlplatform.stages.replaying import replaying
-from mlplatform.stages.retrain_decision import DECISION_ID, DECISION_TAG, REASON, VERDICT, newest_decision
+from mlplatform.stages.retrain_decision import (
+    DECISION_ID,
+    DECISION_TAG,
+    REASON,
+    REASON_TAG,
+    VERDICT,
+    WINDOW,
+    WINDOW_TAG,
+    newest_decision,
+)
 from mlplatform.stages.watchdog import no_space
 
 __all__ = ["due_training", "paused", "retrain_sensor", "wanted_run"]
@@ -84,17 +93,29 @@ def _train(instance: dg.DagsterInstance, uc: Declaration, decision: dict[str, An
     before = tried(instance, uc, {DECISION_TAG: identity})
     if before is not None:
         return dg.SkipReason(f"the training of decision {identity} failed: {before.text}")
+    acting = _alive(instance, identity)
+    if acting is not None:
+        return dg.SkipReason(f"run {acting} has acted on decision {identity}")
     tags = {
         **use_case_tags(uc),
         DECISION_TAG: identity,
         AS_OF_TAG: decision["as_of"].isoformat(),
-        "mlplatform/reason": str(decision[REASON])[:200],
+        REASON_TAG: str(decision[REASON]),
+        WINDOW_TAG: "/".join(edge.isoformat() if edge else "" for edge in (decision[name] for name in WINDOW)),
     }
     return dg.RunRequest(run_key=identity, tags=tags)
 
 
+def _alive(instance: dg.DagsterInstance, identity: str) -> str | None:
+    """The short id of a run that acts, or acted, on a decision; one that died may be tried again."""
+    died = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+    runs = instance.get_runs(dg.RunsFilter(tags={DECISION_TAG: identity}))
+    return next((run.run_id[:8] for run in runs if run.status not in died), None)
+
+
 def _deploy(instance: dg.DagsterInstance, uc: Declaration, version: int) -> dg.RunRequest | dg.SkipReason:
-    tag = {_DEPLOY_TAG: f"{uc.spec.name} v{version}"}
+    # A version may become champion more than once.
+    tag = {_DEPLOY_TAG: f"{uc.spec.name} v{version}, move {alias_moves(uc, Lake.at(Home.current()))}"}
     before = tried(instance, uc, tag)
     if before is not None:
         return dg.SkipReason(f"champion v{version} is not deployed: packaging failed: {before.text}")

@@ -40,6 +40,8 @@ def test_env_names_places_below_the_home_only(ask: Ask, empty_home: Path) -> Non
         ("reproduce frod", "there is no use case 'frod'"),
         ("reproduce fraud@first", "a version is a number, e.g. fraud@1"),
         ("reproduce fraud@1", "no model is registered"),
+        ("backtest frod", "there is no use case 'frod'"),
+        ("backtest fraud", "there is no history to replay; run `mlplatform run fraud` first"),
         ("serve fraud", "nothing is deployed for fraud yet; run `mlplatform run fraud` first"),
         ("predict fraud --json {amount --url http://127.0.0.1:9", "--json is not JSON"),
         ("predict frod --json {}", "there is no use case 'frod'"),

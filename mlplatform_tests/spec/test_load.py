@@ -31,6 +31,7 @@ def declare(folder: Path, old: str, new: str) -> tuple[Path, int]:
         ("kind: binary", "kind: binery", "training.task", "'binary', 'forecast', 'ranking'"),
         ("floor: 0.5", "floor: 5", "gates.floor", "less than or equal to 1"),
         ("max_bad_share", "max_bad_shrae", "contract.max_bad_shrae", "not permitted"),
+        ("policy: {kind: ", "policy: {kind: x", "policy", "'never', 'schedule', 'drift', 'performance', 'combined'"),
     ],
 )
 def test_a_mistake_is_named_with_file_line_field_and_what_is_allowed(
