@@ -38,9 +38,7 @@ def main() -> None:
     with TemporaryDirectory() as temp:
         folder = Path(options.folder or temp)
         if options.only != "electricity":
-            draws = [
-                _replay(fraud(DAYS, CUSTOMERS, DRIFT_FROM, seed), folder, options) for seed in range(options.seeds)
-            ]
+            draws = [_replay(fraud(DAYS, CUSTOMERS, DRIFT_FROM, seed), folder, options) for seed in options.seeds]
             found["fraud"] = _told("fraud, amounts times 3 from day 150", draws)
         if options.only != "fraud":
             found["electricity"] = _told("electricity", [_replay(electricity(), folder, options)])

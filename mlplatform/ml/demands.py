@@ -44,7 +44,7 @@ def _demands(found: dict[str, Any]) -> Iterator[Demand]:
     rows, least = found["new_labelled_rows"], policy.min_new_labelled_rows
     yield Demand("new labelled rows", rows, least, f"{rows:,} of {least:,}")
     cool = policy.cool_down_days
-    yield Demand("days since the last training", days, cool, f"{days:.1f} of {cool:g} to cool down")
+    yield Demand("cool-down, days", days, cool, f"{days:.1f} of {cool:g}")
 
 
 def _drift(windows: list[dict[str, Any]], asked: DriftSignal) -> Iterator[Demand]:

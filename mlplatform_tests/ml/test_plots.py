@@ -130,7 +130,7 @@ def test_the_course_of_policies(count: int) -> None:
                 end - pd.Timedelta(weeks=1),
                 end,
                 100,
-                RANDOM.random(),
+                float(np.sin((i + every) / 6)),
                 end,
                 "",
                 "",

@@ -15,9 +15,10 @@ POLICY: TypeAdapter[AnyPolicy] = TypeAdapter(Policy)
         ({"kind": "schedule", "every_days": 7}, False, False, 7),
         ({"kind": "drift"}, True, False, None),
         ({"kind": "performance"}, False, True, None),
-        ({"kind": "combined"}, True, True, None),
+        ({"kind": "combined"}, True, True, 42),
         ({"kind": "combined", "max_age_days": 60}, True, True, 60),
-        ({"cool_down_days": 14}, True, True, None),
+        ({"cool_down_days": 14}, True, True, 42),
+        ({"kind": "combined", "max_age_days": None}, True, True, None),
     ],
 )
 def test_each_kind_says_which_evidence_it_goes_by(
