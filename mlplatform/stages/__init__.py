@@ -2,6 +2,8 @@
 
 from mlplatform.stages.bento import bento_asset
 from mlplatform.stages.candidate import candidate_asset
+from mlplatform.stages.challenger_log import challenger_log_asset
+from mlplatform.stages.challenger_report import challenger_report_asset
 from mlplatform.stages.champion import champion_asset
 from mlplatform.stages.dbt import dbt_assets
 from mlplatform.stages.deployment import deployment_asset
@@ -22,6 +24,8 @@ from mlplatform.stages.training_set import training_set_asset
 __all__ = [
     "bento_asset",
     "candidate_asset",
+    "challenger_log_asset",
+    "challenger_report_asset",
     "champion_asset",
     "dbt_assets",
     "deployment_asset",

@@ -11,6 +11,7 @@ from mlplatform.stages.naming import asset_key
 __all__ = [
     "ATTEMPTS",
     "FINGERPRINT_TAG",
+    "challenge_job",
     "everything_job",
     "failed_runs",
     "ingest_job",
@@ -23,7 +24,7 @@ __all__ = [
 
 MODEL_HALF = ("training_set", "champion", "model_card", "bento", "deployment")
 
-BY_HAND = ("rollback",)
+BY_HAND = ("rollback", "challenger_log", "challenger_report")
 """Stages that only a job of their own runs."""
 
 ATTEMPTS = 3
@@ -55,6 +56,11 @@ def ingest_job(uc: Declaration) -> str:
 def training_job(uc: Declaration) -> str:
     """Name of the job from training set to deployment."""
     return f"{uc.spec.name}_train_to_deployment"
+
+
+def challenge_job(uc: Declaration) -> str:
+    """Name of the job that scores the journal with another version and compares."""
+    return f"{uc.spec.name}_challenge"
 
 
 def unfinished_run(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
@@ -99,6 +105,10 @@ def jobs(uc: Declaration) -> dict[str, Any]:
     described[f"{uc.spec.name}_rollback"] = (
         "An earlier version becomes champion and is deployed; retraining is paused.",
         _keys(uc, "rollback", "model_card", "bento", "deployment"),
+    )
+    described[challenge_job(uc)] = (
+        "What services answered, the challenger on the same requests, and both compared.",
+        _keys(uc, "prediction_log", "outcomes", "challenger_log", "challenger_report"),
     )
     return {
         name: dg.define_asset_job(name, selection, description=text, tags=use_case_tags(uc))

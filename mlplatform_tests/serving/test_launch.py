@@ -118,6 +118,34 @@ async def test_a_broken_bundle_leaves_the_old_one_serving_and_shows_in_readiness
 
 
 @pytest.mark.slow
+async def test_a_challenger_is_followed_in_place_and_ends_with_its_file(served: Served, module_home: Home) -> None:
+    deploy(module_home, write_bundle(module_home.root / "v4", "4"), "4")
+    folder, file = write_bundle(module_home.root / "v5", "5"), module_home.challenger("fraud")
+    async with httpx.AsyncClient(base_url=served.url, timeout=10, trust_env=False) as client:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while (await answered_by(client)) != "4":
+                await asyncio.sleep(0.1)
+            write_challenger(file, Challenger("fraud", "fraud:v5", "5", str(folder), "canary", 1.0, "2018-08-01"))
+            while (await answered_by(client)) != "5":
+                await asyncio.sleep(0.1)
+            ready, metrics = (await client.get("/readyz")).json(), (await client.get("/metrics")).text
+            file.unlink()
+            while (await answered_by(client)) != "4":
+                await asyncio.sleep(0.1)
+        after = (await client.get("/readyz")).json()
+
+    assert (ready["model"]["version"], ready["challenger"]["version"]) == ("4", "5")
+    assert 'mlplatform_challenger_info{version="5"' in metrics
+    assert "challenger" not in after
+
+
+async def answered_by(client: httpx.AsyncClient) -> str:
+    reply = await client.post("/predict", json=GOOD)
+    assert reply.status_code == 200
+    return str(reply.json()["model"]["version"])
+
+
+@pytest.mark.slow
 async def test_bentoml_s_own_routes_answer_beside_ours(served: Served) -> None:
     async with httpx.AsyncClient(base_url=served.url, timeout=10, trust_env=False) as client:
         codes = {path: (await client.get(path)).status_code for path in ("/livez", "/healthz", "/metrics", "/", "/x")}
@@ -170,31 +198,3 @@ def test_the_command_binds_loopback_only() -> None:
     command = serve_command("fraud:v1", 3000)
 
     assert command[command.index("--host") + 1] == "127.0.0.1"
-
-
-@pytest.mark.slow
-async def test_a_challenger_is_followed_in_place_and_ends_with_its_file(served: Served, module_home: Home) -> None:
-    deploy(module_home, write_bundle(module_home.root / "v4", "4"), "4")
-    folder, file = write_bundle(module_home.root / "v5", "5"), module_home.challenger("fraud")
-    async with httpx.AsyncClient(base_url=served.url, timeout=10, trust_env=False) as client:
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while (await answered_by(client)) != "4":
-                await asyncio.sleep(0.1)
-            write_challenger(file, Challenger("fraud", "fraud:v5", "5", str(folder), "canary", 1.0, "2018-08-01"))
-            while (await answered_by(client)) != "5":
-                await asyncio.sleep(0.1)
-            ready, metrics = (await client.get("/readyz")).json(), (await client.get("/metrics")).text
-            file.unlink()
-            while (await answered_by(client)) != "4":
-                await asyncio.sleep(0.1)
-        after = (await client.get("/readyz")).json()
-
-    assert (ready["model"]["version"], ready["challenger"]["version"]) == ("4", "5")
-    assert 'mlplatform_challenger_info{version="5"' in metrics
-    assert "challenger" not in after
-
-
-async def answered_by(client: httpx.AsyncClient) -> str:
-    reply = await client.post("/predict", json=GOOD)
-    assert reply.status_code == 200
-    return str(reply.json()["model"]["version"])
