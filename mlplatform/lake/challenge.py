@@ -24,7 +24,7 @@ _ANSWERED = "('champion', 'challenger')"
 def unanswered(
     lake: Lake, spec: UseCase, version: int, since: datetime, until: datetime, chunk: int = CHUNK
 ) -> Iterator[list[dict[str, Any]]]:
-    """Predictions that went out for events in [since, until) and that `version` has not answered itself or rescored.
+    """Predictions that went out for events in [since, until), of other versions, that `version` has not rescored yet.
 
     Rows of the log, `chunk` at a time, by prediction_id.
     """
@@ -51,7 +51,7 @@ def answers_to_both(
     """What two versions said to the requests that both answered, or were rescored on, for events in [since, until).
 
     The newest answer per version, request and example; what was served comes before what was rescored. Columns:
-    request_id, example, keyed (whether the example is named by its keys), model_version, role, answer (JSON text),
+    journal_request, example, keyed (whether the example is named by its keys), model_version, role, answer (JSON text),
     decision, the keys, the event time and, missing where no label has arrived, the label and what the task judges by.
     """
     time, label, outcomes = spec.event_time, spec.training.label, outcomes_table(spec)
@@ -78,7 +78,7 @@ def answers_to_both(
             ), both_answered AS (
                 SELECT request_id FROM newest GROUP BY request_id HAVING count(DISTINCT model_version) = 2
             )
-            SELECT l.request_id, l.{EXAMPLE}, l.keyed, l.model_version, l.role, l.answer, l.decision, {keys},
+            SELECT l.request_id AS journal_request, l.{EXAMPLE}, l.keyed, l.model_version, l.role, l.answer, l.decision, {keys},
                 {moment} AS {time}{known}
             FROM newest AS l JOIN both_answered USING (request_id) {joined}
             ORDER BY {time}, l.request_id, l.{EXAMPLE}, l.model_version

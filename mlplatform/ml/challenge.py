@@ -17,6 +17,7 @@ from mlplatform.spec.task import BinaryTask, ForecastTask
 from mlplatform.spec.training import Training
 
 __all__ = [
+    "REQUEST",
     "Apart",
     "PairedDifference",
     "Pairs",
@@ -26,6 +27,8 @@ __all__ = [
     "served_difference",
 ]
 
+REQUEST = "journal_request"
+"""Column: which request a prediction was for. A task may have requests of its own, in `request_id`."""
 _NOTHING = Estimate(float("nan"), float("nan"), float("nan"))
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -70,7 +73,7 @@ class Pairs:
         `rows` are in time order, with `example`, and `keyed`: whether that names it beyond its request.
         """
         rows = self.rows
-        named = rows["example"].where(rows["keyed"], rows["request_id"] + "\x1f" + rows["example"])
+        named = rows["example"].where(rows["keyed"], rows[REQUEST] + "\x1f" + rows["example"])
         kept = (~named.duplicated(keep="last")).to_numpy()
         return Pairs(rows[kept].reset_index(drop=True), self.champion[kept], self.challenger[kept], self.lists)
 
@@ -119,7 +122,7 @@ def answers_apart(pairs: Pairs, training: Training) -> Apart:
     share, what = _disagreement(pairs, training)
     return Apart(
         pairs=len(pairs),
-        requests=int(pairs.rows["request_id"].nunique()),
+        requests=int(pairs.rows[REQUEST].nunique()),
         correlation=float(np.corrcoef(ours, theirs)[0, 1]) if varies else float("nan"),
         mean_difference=float((theirs - ours).mean()),
         quantiles=tuple(float(q) for q in np.quantile(theirs - ours, QUANTILES)),
@@ -229,4 +232,4 @@ def _best_differ(pairs: Pairs) -> float:
 
 def _best(frame: pd.DataFrame) -> pd.Series:
     scores = frame["answer"].map(lambda text: json.loads(text)["score"])
-    return frame.assign(_score=scores).sort_values("_score", kind="stable").groupby("request_id")["example"].last()
+    return frame.assign(_score=scores).sort_values("_score", kind="stable").groupby(REQUEST)["example"].last()

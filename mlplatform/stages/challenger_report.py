@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["challenger_report_asset", "challenger_table"]
 
 _KEY = ["as_of", "champion_version", "challenger_version"]
-_DESCRIPTION = (
-    "Champion and challenger on the same requests: scores, disagreement, latency, and the metric when mature."
-)
+_DESCRIPTION = "Champion and challenger on the same requests: scores, disagreement, latency, the metric when mature."
 
 
 def challenger_table(uc: Declaration) -> str:
@@ -100,14 +98,14 @@ class _Found:
 
 
 def _compare(uc: Declaration, lake: Lake, tracking: Tracking, config: Challenge, as_of: "pd.Timestamp") -> _Found:
-    from mlplatform.ml.challenge import answers_apart, pair_answers, paired_difference
+    from mlplatform.ml.challenge import REQUEST, answers_apart, pair_answers, paired_difference
 
     spec, training = uc.spec, uc.spec.training
     first, last = challenge_span(uc, config, as_of)
     champion, challenger = versions_at(uc, tracking, config.version)
     rows = answers_to_both(lake, spec, (champion, challenger), first.to_pydatetime(), last.to_pydatetime())
     ours, theirs = (rows[rows["model_version"] == version] for version in (champion, challenger))
-    pairs = pair_answers(ours, theirs, training, ["request_id", EXAMPLE])
+    pairs = pair_answers(ours, theirs, training, [REQUEST, EXAMPLE])
     latency = served_latency(lake, spec, champion, challenger)
     if not len(pairs):
         return _Found(champion, challenger, pairs, None, None, latency, str(training.metric))
