@@ -52,7 +52,7 @@ def answers_to_both(
 
     The newest answer per version, request and example; what was served comes before what was rescored. Columns:
     journal_request, example, keyed (whether the example is named by its keys), model_version, role, answer (JSON text),
-    decision, the keys, the event time and, missing where no label has arrived, the label and what the task judges by.
+    the keys, the event time and, missing where no label has arrived, the label and what the task judges by.
     """
     time, label, outcomes = spec.event_time, spec.training.label, outcomes_table(spec)
     keyed = " AND ".join(f"{name} IS NOT NULL" for name in spec.entity_keys)
@@ -78,7 +78,7 @@ def answers_to_both(
             ), both_answered AS (
                 SELECT request_id FROM newest GROUP BY request_id HAVING count(DISTINCT model_version) = 2
             )
-            SELECT l.request_id AS journal_request, l.{EXAMPLE}, l.keyed, l.model_version, l.role, l.answer, l.decision, {keys},
+            SELECT l.request_id AS journal_request, l.{EXAMPLE}, l.keyed, l.model_version, l.role, l.answer, {keys},
                 {moment} AS {time}{known}
             FROM newest AS l JOIN both_answered USING (request_id) {joined}
             ORDER BY {time}, l.request_id, l.{EXAMPLE}, l.model_version

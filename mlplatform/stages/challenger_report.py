@@ -89,12 +89,8 @@ class _Found:
                 f"v{self.champion} and v{self.challenger} have answered no request in common, and the journal could "
                 "not be scored; see challenger_log"
             )
-        state = "mature" if self.metric.mature else "provisional"
         apart = f"{self.apart.disagreement:.1%} {self.apart.disagreement_of} on {self.apart.pairs:,} pairs"
-        return (
-            f"v{self.challenger} less v{self.champion}: {self.name} {self.metric.difference} on "
-            f"{self.metric.labelled:,} labelled, {state}; {apart}"
-        )
+        return f"v{self.challenger} less v{self.champion}: {self.name} {_difference(self.metric)}; {apart}"
 
 
 def _compare(uc: Declaration, lake: Lake, tracking: Tracking, config: Challenge, as_of: "pd.Timestamp") -> _Found:
@@ -188,10 +184,9 @@ def _records(found: _Found) -> list[dg.TableRecord]:
     assert found.apart is not None
     assert found.metric is not None
     apart, metric, (ours, theirs) = found.apart, found.metric, found.latency
-    state = f"{metric.labelled:,} labelled, {'mature' if metric.mature else 'provisional'}"
     low, high = apart.quantiles[0], apart.quantiles[-1]
     lines = [
-        (found.name, metric.second, metric.first, f"{metric.difference}; {state}"),
+        (found.name, metric.second, metric.first, _difference(metric)),
         ("p50 ms", ours.p50_ms, theirs.p50_ms, _served(ours, theirs)),
         ("p99 ms", ours.p99_ms, theirs.p99_ms, ""),
         ("answers", math.nan, math.nan, f"correlation {_shown(apart.correlation)}, {apart.pairs:,} pairs"),
@@ -203,6 +198,13 @@ def _records(found: _Found) -> list[dg.TableRecord]:
         dg.TableRecord({"what": what, columns[0]: _shown(one), columns[1]: _shown(other), "compared": text})
         for what, one, other, text in lines
     ]
+
+
+def _difference(metric: "PairedDifference") -> str:
+    if not metric.labelled:
+        return "not known, no label has had its time"
+    state = "mature" if metric.mature else "provisional"
+    return f"{metric.difference} on {metric.labelled:,} labelled, {state}"
 
 
 def _served(ours: Latency, theirs: Latency) -> str:

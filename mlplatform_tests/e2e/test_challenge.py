@@ -29,6 +29,7 @@ from mlplatform.serving.journal import Journal
 from mlplatform.serving.scoring import Slot
 from mlplatform.serving.trial import Trial
 from mlplatform.stages.challenger_log import challenge_config
+from mlplatform.stages.clock import AS_OF_TAG
 from mlplatform.stages.jobs import challenge_job, use_case_tags
 from mlplatform.stages.trained import TRAINED_ON
 from mlplatform_tests.small_fraud import Platform, dagster_home, small_fraud
@@ -110,11 +111,10 @@ def ask(home: Home, rows: pd.DataFrame) -> set[str]:
     return versions
 
 
-def compare(platform: Platform, **config: Any) -> dict[str, Any]:
+def compare(platform: Platform, as_of: str | None = None, **config: Any) -> dict[str, Any]:
     uc = platform.declaration
-    result = platform.launch(
-        challenge_job(uc), use_case_tags(uc), config=challenge_config(uc, **config), raise_on_error=True
-    )
+    tags = use_case_tags(uc) | ({AS_OF_TAG: as_of} if as_of else {})
+    result = platform.launch(challenge_job(uc), tags, config=challenge_config(uc, **config), raise_on_error=True)
     assert result.success
     return platform.metadata("challenger_report")
 
@@ -128,18 +128,19 @@ def roles(home: Home) -> dict[tuple[int, str], int]:
 def test_a_week_that_only_the_champion_answered_is_scored_from_the_journal(platform: Platform, home: Home) -> None:
     rows = feature_rows(platform, FIRST, MIDDLE)
     assert ask(home, rows) == {"1"}
-    told = compare(platform)
+    told = compare(platform, as_of=MIDDLE)
 
     assert roles(home) == {(1, "champion"): len(rows), (2, "journal"): len(rows)}
     logged = platform.metadata("challenger_log")
     assert (logged["model_version"], logged["challenger_scored"], logged["challenger_not_kept"]) == (2, len(rows), 0)
-    assert "provisional" in told["told"]
+    assert "no label has had its time" in told["told"]
+    assert report_row(home)["state"] == "provisional"
     assert "data:image/png" in told["answers"]
 
 
 def test_the_same_again_scores_nothing_and_compares_the_same(platform: Platform, home: Home) -> None:
     before, told = roles(home), platform.metadata("challenger_report")["told"]
-    again = compare(platform, version=2)
+    again = compare(platform, as_of=MIDDLE, version=2)
 
     assert platform.metadata("challenger_log")["challenger_scored"] == 0
     assert roles(home) == before
@@ -158,6 +159,7 @@ def test_a_shadow_is_packaged_followed_and_compared_with_what_it_took(platform: 
     row = report_row(home)
     assert row["pairs"] == len(rows) + len(feature_rows(platform, FIRST, MIDDLE))
     assert row["challenger_requests"] == row["champion_requests"] == -(-len(rows) // 100)
+    assert row["labelled"] == len(feature_rows(platform, FIRST, MIDDLE)), "the labels of the shadow's week are not due"
     assert 0 < row["challenger_p50_ms"] <= row["challenger_p99_ms"]
 
 
