@@ -103,22 +103,24 @@ def served_latency(lake: Lake, spec: UseCase, champion: int, challenger: int) ->
     A shadow's is what the request would have taken with its scoring in place of the champion's.
     """
     table = prediction_table(spec)
-    ran = f"FROM {table} WHERE model_version = ? AND role IN ('shadow', 'challenger')"
     with lake.read() as con:
         found = con.execute(
             f"""
-            WITH span AS (SELECT min(predicted_at) AS first, max(predicted_at) AS last {ran}),
-            per_request AS (
-                SELECT model_version, request_id, max(latency_ms) AS ms FROM {table}, span
-                WHERE predicted_at BETWEEN first AND last AND latency_ms IS NOT NULL
-                    AND (model_version = ? AND role = 'champion'
-                        OR model_version = ? AND role IN ('shadow', 'challenger'))
-                GROUP BY ALL
+            WITH tried AS (
+                FROM {table} WHERE model_version = ? AND role IN ('shadow', 'challenger')
+            ), beside AS (
+                -- A shadow is at it a moment after its champion: the span alone would miss the first request.
+                FROM {table} WHERE model_version = ? AND role = 'champion' AND (
+                    predicted_at BETWEEN (SELECT min(predicted_at) FROM tried) AND (SELECT max(predicted_at) FROM tried)
+                    OR request_id IN (SELECT request_id FROM tried))
+            ), per_request AS (
+                SELECT model_version, request_id, max(latency_ms) AS ms
+                FROM (FROM tried UNION ALL FROM beside) GROUP BY ALL
             )
             SELECT model_version, count(*), quantile_cont(ms, 0.5), quantile_cont(ms, 0.99)
             FROM per_request GROUP BY ALL
             """,
-            [challenger, champion, challenger],
+            [challenger, champion],
         ).fetchall()
     by_version = {int(version): Latency(int(count), float(p50), float(p99)) for version, count, p50, p99 in found}
     return by_version.get(champion, Latency()), by_version.get(challenger, Latency())

@@ -202,7 +202,7 @@ def _records(found: _Found) -> list[dg.TableRecord]:
 
 def _difference(metric: "PairedDifference") -> str:
     if not metric.labelled:
-        return "not known, no label has had its time"
+        return "not known, no label has come"
     state = "mature" if metric.mature else "provisional"
     return f"{metric.difference} on {metric.labelled:,} labelled, {state}"
 

@@ -133,7 +133,7 @@ def test_a_week_that_only_the_champion_answered_is_scored_from_the_journal(platf
     assert roles(home) == {(1, "champion"): len(rows), (2, "journal"): len(rows)}
     logged = platform.metadata("challenger_log")
     assert (logged["model_version"], logged["challenger_scored"], logged["challenger_not_kept"]) == (2, len(rows), 0)
-    assert "no label has had its time" in told["told"]
+    assert "no label has come" in told["told"]
     assert report_row(home)["state"] == "provisional"
     assert "data:image/png" in told["answers"]
 

@@ -87,7 +87,9 @@ def test_a_label_found_for_the_served_prediction_is_that_of_the_rescored_one(lak
 
 
 def test_latency_is_of_requests_while_the_challenger_ran(lake: Lake, spec: UseCase) -> None:
-    log(lake, spec, *(row(n) for n in range(10)), *(row(n, 2, "shadow") for n in (4, 5, 6)), row(8, 2, "journal"))
+    later = timedelta(seconds=1)
+    shadows = [row(n, 2, "shadow", predicted_at=START + timedelta(hours=n) + later) for n in (4, 5, 6)]
+    log(lake, spec, *(row(n) for n in range(10)), *shadows, row(8, 2, "journal"))
     ours, theirs = served_latency(lake, spec, 1, 2)
 
     assert (ours.requests, ours.p50_ms) == (3, 105)
