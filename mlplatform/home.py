@@ -107,6 +107,10 @@ class Home:
         """The pointer that a running service follows: which bento is live."""
         return self.root / "deployments" / f"{use_case}.json"
 
+    def challenger(self, use_case: str) -> Path:
+        """What a running service tries beside the live bento, as long as the file is there."""
+        return self.root / "deployments" / f"{use_case}.challenger.json"
+
     def journal(self, use_case: str) -> Path:
         """Where its services write down what they predict, until it is in the lake."""
         return self.root / "journal" / use_case

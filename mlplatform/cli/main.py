@@ -234,6 +234,31 @@ def replay(use_case: str, start: str, end: str, step: int, speed: float | None) 
 
 
 @main.command()
+@click.argument("use_case")
+@click.option("--version", type=click.IntRange(min=1), default=None, help="Default: the newest that is not live.")
+@click.option("--shadow", is_flag=True, help="Score what the champion has answered; the default.")
+@click.option(
+    "--share", type=click.FloatRange(0, 1, min_open=True), default=None, help="Answer this share of the entities."
+)
+@click.option("--compare", is_flag=True, help="Score the journal with it, and report.")
+@click.option("--end", is_flag=True, help="Let running services go on without a challenger.")
+@_reported
+def challenge(use_case: str, version: int | None, shadow: bool, share: float | None, compare: bool, end: bool) -> int:
+    """Try another version beside the champion: in running services, as a shadow or on a share, or on the journal."""
+    from mlplatform.cli import challenge as commands
+
+    if sum((shadow, share is not None, compare, end)) > 1:
+        raise click.UsageError("--shadow, --share, --compare and --end exclude each other")
+    if end:
+        commands.end_challenge(use_case)
+    elif compare:
+        return 0 if commands.compare(use_case, version or 0) else 1
+    else:
+        commands.challenge(use_case, version or 0, share)
+    return 0
+
+
+@main.command()
 @_reported
 def doctor() -> int:
     """Check the installation, the home, the ports and the lake, and say what to do about what is wrong."""

@@ -25,6 +25,7 @@ __all__ = [
     "Manifest",
     "load_bundle",
     "read_manifest",
+    "read_rules",
     "verify_bundle",
     "write_manifest",
 ]
@@ -128,11 +129,12 @@ def load_bundle(folder: Path) -> Bundle:
     from mlplatform.serving.lookup import Lookup
 
     model = Model.load(folder)
-    rules, journal, lookup = _read_rules(folder), JournalSettings.load(folder), Lookup.load(folder, model)
+    rules, journal, lookup = read_rules(folder), JournalSettings.load(folder), Lookup.load(folder, model)
     return Bundle(model, rules, manifest.use_case, manifest.version, manifest, journal, lookup)
 
 
-def _read_rules(folder: Path) -> tuple["Rule", ...]:
+def read_rules(folder: Path) -> tuple["Rule", ...]:
+    """The rules of the contract beside a model. Raises ArtifactError if they are missing or none."""
     from mlplatform.contracts.rules import load_rules
 
     path = folder / CONTRACT

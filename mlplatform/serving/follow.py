@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Protocol
 
 from mlplatform.errors import ArtifactError
 from mlplatform.serving.bundle import load_bundle
 from mlplatform.serving.pointer import Pointer, read_pointer
 from mlplatform.serving.scoring import Live, Slot
 
-__all__ = ["Follower", "load_live"]
+__all__ = ["FileFollower", "Follower", "load_live", "load_named"]
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +21,41 @@ def load_live(folder: Path, bento: str) -> Live:
     return Live.of(load_bundle(folder), bento)
 
 
-class Follower:
+class FileFollower(ABC):
+    """Looks at a file again and again, and acts when it was replaced or removed."""
+
+    def __init__(self, file: Path, every_seconds: float = 1.0) -> None:
+        self._file = file
+        self._every = every_seconds
+        self._seen: tuple[int, int] | None = (0, 0)  # no file has this stamp: the first look is never skipped
+
+    def check(self) -> None:
+        """One look. Blocking (hashes and loads a model): call it outside of the event loop."""
+        stamp = self._stamp()
+        if stamp != self._seen:
+            self._seen = stamp
+            self._changed()
+
+    async def run(self) -> None:
+        """Check until cancelled."""
+        while True:
+            await asyncio.sleep(self._every)
+            await asyncio.to_thread(self.check)
+
+    @abstractmethod
+    def _changed(self) -> None:
+        """Act on the file as it is now. Must not raise: polling goes on."""
+
+    def _stamp(self) -> tuple[int, int] | None:
+        """Changes whenever the file is replaced: each write makes a new one. None: there is no file."""
+        try:
+            status = self._file.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+
+class Follower(FileFollower):
     """Keeps a slot at what the pointer names. A bundle that cannot be loaded is refused, and the old one stays.
 
     A refused deployment is not tried again until the pointer is written again: it is reported once and stays visible
@@ -27,24 +63,17 @@ class Follower:
     """
 
     def __init__(self, pointer_file: Path, slot: Slot, every_seconds: float = 1.0) -> None:
-        self._file = pointer_file
+        super().__init__(pointer_file, every_seconds)
         self._slot = slot
-        self._every = every_seconds
-        self._seen: tuple[int, int] | None = (0, 0)  # no file has this stamp: the first look is never skipped
         self._followed: Pointer | None = None
 
-    def check(self) -> None:
-        """One look at the pointer. Blocking (hashes and loads a model): call it outside of the event loop."""
-        stamp = self._stamp()
-        if stamp == self._seen:
-            return
-        self._seen = stamp
+    def _changed(self) -> None:
         try:
             pointer = read_pointer(self._file)
             if pointer == self._followed and self._slot.live:
                 self._slot.swap(self._slot.live)  # back to what is live: nothing is refused any more
                 return
-            self._slot.swap(_load(pointer))
+            self._slot.swap(load_named(pointer))
         except Exception as error:  # whatever is wrong with a bundle, polling and the model that is live must go on
             foreseen = isinstance(error, ArtifactError)
             logger.error("Deployment refused, what was live stays: %s", error, exc_info=not foreseen)  # noqa: TRY400
@@ -53,22 +82,22 @@ class Follower:
         self._followed = pointer
         logger.info("Serving %s, version %s", pointer.bento, pointer.version)
 
-    async def run(self) -> None:
-        """Check until cancelled."""
-        while True:
-            await asyncio.sleep(self._every)
-            await asyncio.to_thread(self.check)
 
-    def _stamp(self) -> tuple[int, int] | None:
-        """Changes whenever the pointer is replaced: each write makes a new file."""
-        try:
-            status = self._file.stat()
-        except OSError:
-            return None
-        return status.st_ino, status.st_mtime_ns
+class Named(Protocol):
+    """A file that names a bundle."""
+
+    @property
+    def use_case(self) -> str: ...
+    @property
+    def bento(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def path(self) -> str: ...
 
 
-def _load(pointer: Pointer) -> Live:
+def load_named(pointer: Named) -> Live:
+    """The bundle that a file names, ready. Raises ArtifactError if it cannot be loaded or is another than named."""
     live = load_live(Path(pointer.path), pointer.bento)
     if (live.bundle.use_case, live.bundle.version) != (pointer.use_case, pointer.version):
         raise ArtifactError(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-__all__ = ["COLUMNS", "Ingested", "ingest_journal", "offsets_table"]
+__all__ = ["COLUMNS", "Ingested", "ingest_journal", "offsets_table", "prediction_schema"]
 
 COLUMNS = (
     *("prediction_id", "request_id", "predicted_at", "event_time", "model_version", "bento", "role", "latency_ms"),
@@ -56,7 +56,7 @@ def ingest_journal(lake: Lake, folder: Path, table: str, keys: Sequence[str]) ->
     A live segment is read up to its last whole line. Memory: some times CHUNK_BYTES.
     """
     if not lake.has_table(table):
-        lake.commit(lambda con: append_rows(con, table, _schema(keys).empty_table()), f"{table} begins")
+        lake.commit(lambda con: append_rows(con, table, prediction_schema(keys).empty_table()), f"{table} begins")
     total = Ingested()
     for segment in segments(folder):
         try:
@@ -144,12 +144,13 @@ def _read(segment: Segment, lines: list[tuple[int, bytes]], keys: Sequence[str],
         segment.name,
         start,
         behind,
-        pa.Table.from_pylist(good, _schema(keys)),
+        pa.Table.from_pylist(good, prediction_schema(keys)),
         pa.Table.from_pylist(bad, unreadable),
     )
 
 
-def _schema(keys: Sequence[str]) -> "pa.Schema":
+def prediction_schema(keys: Sequence[str]) -> "pa.Schema":
+    """Columns and types of the table, for entity keys of these names."""
     import pyarrow as pa
 
     moment, number = pa.timestamp("us"), pa.float64()

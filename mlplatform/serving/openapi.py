@@ -112,7 +112,8 @@ def _schemas(live: Live) -> dict[str, Any]:
     answer = answer_schema(live.bundle.model)
     prediction = {**answer, "reasons": {"type": "array", "maxItems": REASONS, "items": _ref("Reason")}}
     answered = {"model": _ref("Model"), "request_id": text}
-    many = {"predictions": {"type": "array", "items": _object(prediction, list(answer))}}
+    # Named where a challenger answered some rows of a request.
+    many = {"predictions": {"type": "array", "items": _object({**prediction, "model": _ref("Model")}, list(answer))}}
     rows = {"type": "array", "items": _ref("Row"), "minItems": 1}
     return {
         **_by_key(live.bundle.lookup, prediction, list(answer), answered),

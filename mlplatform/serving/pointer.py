@@ -3,12 +3,14 @@
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from mlplatform.errors import ArtifactError
 
-__all__ = ["Pointer", "read_pointer", "write_pointer"]
+__all__ = ["Pointer", "read_pointer", "write_document", "write_pointer"]
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,18 @@ class Pointer:
 
 
 def write_pointer(file: Path, pointer: Pointer) -> None:
-    """Replace the pointer in one step: a reader sees the old one or the new one, never a part, also after a crash."""
+    """Replace the pointer in one step."""
+    write_document(file, asdict(pointer))
+
+
+def write_document(file: Path, document: Mapping[str, Any]) -> None:
+    """Replace a JSON file in one step: a reader sees the old one or the new one, never a part, also after a crash."""
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     written = Path(name)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-            json.dump(asdict(pointer), handle, indent=2)
+            json.dump(document, handle, indent=2)
             handle.flush()
             os.fsync(handle.fileno())
         written.replace(file)

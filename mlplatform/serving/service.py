@@ -19,10 +19,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlplatform.errors import ArtifactError
 from mlplatform.serving.app import create_app, readiness
-from mlplatform.serving.follow import Follower, load_live
+from mlplatform.serving.challenger import challenger_file
+from mlplatform.serving.follow import FileFollower, Follower, load_live
+from mlplatform.serving.follow_challenger import ChallengerFollower
 from mlplatform.serving.journal import journal_of
 from mlplatform.serving.pins import pinned_requirements
 from mlplatform.serving.scoring import Slot
+from mlplatform.serving.trial import Trial, challenger_metrics
 
 __all__ = ["BUNDLE", "ENVIRONMENT", "HASH_KEY_VARIABLE", "JOURNAL_VARIABLE", "POINTER_VARIABLE", "Scoring", "own_tag"]
 
@@ -47,6 +50,7 @@ HASH_KEY_VARIABLE = "MLPLATFORM_JOURNAL_KEY"
 
 slot = Slot()
 journal = journal_of(os.environ.get(JOURNAL_VARIABLE), os.environ.get(HASH_KEY_VARIABLE))
+trial = Trial(journal_of(os.environ.get(JOURNAL_VARIABLE), os.environ.get(HASH_KEY_VARIABLE)))
 
 
 class ReadinessBody:
@@ -58,7 +62,7 @@ class ReadinessBody:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything else on."""
         if scope["type"] == "http" and scope["path"] == "/readyz":
-            await readiness(slot)(scope, receive, send)
+            await readiness(slot, trial)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -73,33 +77,33 @@ class ReadinessBody:
     traffic={"timeout": 30},
     tracing=UNTRACED,
 )
-@bentoml.asgi_app(create_app(slot, journal=journal))
+@bentoml.asgi_app(create_app(slot, journal=journal, trial=trial))
 class Scoring:
     """POST /predict with features, get score, decision and reasons."""
 
     def __init__(self) -> None:
         _hide_scikit_learn()
         pointer = os.environ.get(POINTER_VARIABLE)
-        self._follower = Follower(Path(pointer), slot) if pointer else None
-        self._following: asyncio.Task[None] | None = None
-        if self._follower:
-            self._follower.check()
+        self._followers: list[FileFollower] = _followers(Path(pointer)) if pointer else []
+        self._following: list[asyncio.Task[None]] = []
+        for follower in self._followers:
+            follower.check()
         if slot.live is None:
-            _serve_own_bundle(required=self._follower is None)
+            _serve_own_bundle(required=not self._followers)
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def follow(self) -> None:
         """Begin to poll, if there is a pointer."""
-        if self._follower:
-            self._following = asyncio.create_task(self._follower.run())
+        self._following = [asyncio.create_task(follower.run()) for follower in self._followers]
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def unfollow(self) -> None:
-        """End polling; write what the journal still holds."""
-        if self._following:
-            self._following.cancel()
+        """End polling; write what the journals still hold."""
+        for following in self._following:
+            following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._following
+                await following
+        await asyncio.to_thread(trial.close)
         if journal:
             await asyncio.to_thread(journal.close)
 
@@ -117,7 +121,7 @@ class Scoring:
             f"mlplatform_model_info{{{labels}}} 1\n"
             f"# HELP mlplatform_deployment_refused 1 while the newest deployment could not be loaded.\n"
             f"# TYPE mlplatform_deployment_refused gauge\nmlplatform_deployment_refused {degraded}\n"
-            f"{_journal_metrics()}"
+            f"{_journal_metrics()}{challenger_metrics(trial)}"
         )
 
 
@@ -126,15 +130,21 @@ Scoring.add_asgi_middleware(ReadinessBody)  # type: ignore[attr-defined]
 
 
 def _journal_metrics() -> str:
-    if journal is None:
+    journals = [each for each in (journal, trial.journal) if each is not None]
+    if not journals:
         return ""
-    counters = {"written": journal.written, "dropped": journal.dropped, "failed": journal.failed}
+    counters = {name: sum(getattr(each, name) for each in journals) for name in ("written", "dropped", "failed")}
     lines = [
         f"# TYPE mlplatform_journal_{name}_total counter\nmlplatform_journal_{name}_total {count}\n"
         for name, count in counters.items()
     ]
-    waiting = f"# TYPE mlplatform_journal_waiting gauge\nmlplatform_journal_waiting {journal.waiting}\n"
-    return "".join(lines) + waiting
+    waiting = sum(each.waiting for each in journals)
+    return f"{''.join(lines)}# TYPE mlplatform_journal_waiting gauge\nmlplatform_journal_waiting {waiting}\n"
+
+
+def _followers(pointer: Path) -> list[FileFollower]:
+    """The champion's first: a challenger is held against it."""
+    return [Follower(pointer, slot), ChallengerFollower(challenger_file(pointer), slot, trial)]
 
 
 def _hide_scikit_learn() -> None:

@@ -3,6 +3,8 @@
 from mlplatform.stages.batch_scores import batch_scores_asset
 from mlplatform.stages.bento import bento_asset
 from mlplatform.stages.candidate import candidate_asset
+from mlplatform.stages.challenger_log import challenger_log_asset
+from mlplatform.stages.challenger_report import challenger_report_asset
 from mlplatform.stages.champion import champion_asset
 from mlplatform.stages.dbt import dbt_assets
 from mlplatform.stages.deployment import deployment_asset
@@ -29,6 +31,8 @@ __all__ = [
     "batch_scores_asset",
     "bento_asset",
     "candidate_asset",
+    "challenger_log_asset",
+    "challenger_report_asset",
     "champion_asset",
     "dbt_assets",
     "deployment_asset",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlplatform.serving.journal import JournalSettings
     from mlplatform.serving.lookup import LookupSettings
 
-__all__ = ["REFERENCE_FILE", "bento_asset"]
+__all__ = ["REFERENCE_FILE", "bento_asset", "package_version"]
 
 REFERENCE_FILE = "reference.parquet"
 
@@ -45,14 +45,13 @@ def bento_asset(uc: Declaration) -> dg.AssetsDefinition:
         champion = tracking.champion(uc.spec.name)
         if champion is None:
             raise dg.Failure(f"{uc.spec.name} has no champion yet: no candidate has passed the gates")
-        lookup = _lookup(uc, lake, tracking.model_folder(champion.run_id))
-        built = _build(uc, champion, tracking, _reference(uc, lake, champion), lookup)
+        built, rows_by_key = package_version(uc, champion, lake, tracking)
         context.log.info(f"{built.tag} at {built.path}")
         return dg.MaterializeResult(
             metadata={
                 "bento": built.tag,
                 "model_version": champion.version,
-                "rows_by_key": len(lookup) if lookup is not None else 0,
+                "rows_by_key": rows_by_key,
                 "path": dg.MetadataValue.path(str(built.path)),
                 "bytes": sum(p.stat().st_size for p in built.path.rglob("*") if p.is_file()),
                 "serve": f"mlplatform serve {uc.spec.name}",
@@ -61,6 +60,19 @@ def bento_asset(uc: Declaration) -> dg.AssetsDefinition:
         )
 
     return bento
+
+
+def package_version(
+    uc: Declaration, version: Registered, lake: LakeResource, tracking: Tracking
+) -> "tuple[BuiltBento, int]":
+    """The bento of a registered version, and how many rows by key it holds. The same again gives the same bento.
+
+    Raises:
+        ArtifactError: the model cannot be loaded or does not fit its contract.
+    """
+    lookup = _lookup(uc, lake, tracking.model_folder(version.run_id))
+    built = _build(uc, version, tracking, _reference(uc, lake, version), lookup)
+    return built, len(lookup) if lookup is not None else 0
 
 
 def _upstream(uc: Declaration) -> list[str]:

@@ -13,6 +13,7 @@ __all__ = [
     "FINGERPRINT_TAG",
     "ROLLBACK_TAG",
     "backtest_job",
+    "challenge_job",
     "everything_job",
     "ingest_job",
     "jobs",
@@ -26,7 +27,7 @@ MODEL_HALF = ("training_set", "champion", "model_card", "bento", "deployment")
 
 BACKTEST = "policy_backtest"
 """The stage that replays history; it trains dozens of models."""
-BY_HAND = ("rollback", "batch_scores", BACKTEST)
+BY_HAND = ("rollback", "batch_scores", "challenger_log", "challenger_report", BACKTEST)
 """Stages that only a job of their own runs."""
 
 ROLLBACK_TAG = "mlplatform/roll_back"
@@ -65,6 +66,11 @@ def backtest_job(uc: Declaration) -> str:
     return f"{uc.spec.name}_policy_backtest"
 
 
+def challenge_job(uc: Declaration) -> str:
+    """Name of the job that scores the journal with another version and compares."""
+    return f"{uc.spec.name}_challenge"
+
+
 def unfinished_run(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
     """The short id of a run of this use case that is queued or running."""
     runs = instance.get_runs(dg.RunsFilter(tags=use_case_tags(uc), statuses=_UNFINISHED), limit=1)
@@ -98,15 +104,19 @@ def jobs(uc: Declaration) -> dict[str, Any]:
         ingest_job(uc): ("New data, features, drift report and retrain decision; no training.", group - model | fresh),
         training_job(uc): ("Training set, candidates, champion, model card, bento, deployment.", model),
         backtest_job(uc): ("What other policies would have cost and gained.", _keys(uc, BACKTEST)),
+        f"{uc.spec.name}_rollback": (
+            "An earlier version becomes champion and is deployed; retraining is paused.",
+            _keys(uc, "rollback", "model_card", "bento", "deployment"),
+        ),
+        f"{uc.spec.name}_batch_scores": (
+            "A table, or some days of it, scored by the live model.",
+            _keys(uc, "batch_scores"),
+        ),
+        challenge_job(uc): (
+            "What services answered, the challenger on the same requests, and both compared.",
+            _keys(uc, "prediction_log", "outcomes", "challenger_log", "challenger_report"),
+        ),
     }
-    described[f"{uc.spec.name}_rollback"] = (
-        "An earlier version becomes champion and is deployed; retraining is paused.",
-        _keys(uc, "rollback", "model_card", "bento", "deployment"),
-    )
-    described[f"{uc.spec.name}_batch_scores"] = (
-        "A table, or some days of it, scored by the live model.",
-        _keys(uc, "batch_scores"),
-    )
     return {
         name: dg.define_asset_job(name, selection, description=text, tags=use_case_tags(uc))
         for name, (text, selection) in described.items()

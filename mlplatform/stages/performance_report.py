@@ -56,7 +56,7 @@ def performance_report_asset(uc: Declaration) -> dg.AssetsDefinition:
         moment = as_of_run(context, uc, opened)
         rows = _rows(measured := _measure(uc, opened, moment))
         opened.commit(lambda con: merge_rows(con, table, rows, _KEY), f"performance {moment:%Y-%m-%d}")
-        newest = max((v for v, _ in measured), default=None)
+        newest = max((v for v, role in measured if role == CHAMPION_ROLE), default=None)
         windows = performance_windows(uc, opened, newest) if newest is not None else []
         context.log.info(_told(windows))
         yield dg.MaterializeResult(

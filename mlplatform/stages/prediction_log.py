@@ -83,7 +83,9 @@ def _metadata(uc: Declaration, lake: Lake, done: "Ingested") -> dict[str, Any]:
             f"FROM {prediction_table(uc.spec)} GROUP BY ALL ORDER BY ALL"
         ).df()
     if len(days):
-        info["latest_p99_ms"] = round(float(days["p99"].iloc[-1]), 2)
+        champion = days[days["role"] == "champion"]
+        if len(champion):
+            info["latest_p99_ms"] = round(float(champion["p99"].iloc[-1]), 2)
         info["over_time"] = picture(plot_predictions_over_time(days), "predictions over time")
     told = {"new_predictions": done.rows, "torn_bytes": done.torn_bytes, "unreadable_lines": done.unreadable}
     return {**info, **told}

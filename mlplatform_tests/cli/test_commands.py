@@ -42,6 +42,9 @@ def test_env_names_places_below_the_home_only(ask: Ask, empty_home: Path) -> Non
         ("reproduce fraud@1", "no model is registered"),
         ("backtest frod", "there is no use case 'frod'"),
         ("backtest fraud", "there is no history to replay; run `mlplatform run fraud` first"),
+        ("challenge frod", "there is no use case 'frod'"),
+        ("challenge fraud --version 2", "a challenger needs a champion"),
+        ("challenge fraud --compare", "a challenger needs a champion"),
         ("serve fraud", "nothing is deployed for fraud yet; run `mlplatform run fraud` first"),
         ("predict fraud --json {amount --url http://127.0.0.1:9", "--json is not JSON"),
         ("predict frod --json {}", "there is no use case 'frod'"),
@@ -54,6 +57,12 @@ def test_a_mistake_is_one_clear_line_and_exit_code_1(ask: Ask, arguments: str, s
     assert told.exit_code == 1
     assert said in told.output
     assert isinstance(told.exception, SystemExit)
+
+
+def test_a_challenger_runs_in_one_way_at_a_time(ask: Ask) -> None:
+    told = ask("challenge", "fraud", "--shadow", "--share", "0.1")
+    assert told.exit_code == 2
+    assert "exclude each other" in told.output
 
 
 def test_up_names_the_port_that_is_taken_and_starts_nothing(ask: Ask, empty_home: Path) -> None:

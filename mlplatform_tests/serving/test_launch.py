@@ -16,6 +16,7 @@ import pytest
 
 from mlplatform.home import Home
 from mlplatform.serving.build import build_bento
+from mlplatform.serving.challenger import Challenger, write_challenger
 from mlplatform.serving.launch import HOST, Served, ServiceError, serve_command, start_service, stop_service
 from mlplatform.serving.pointer import Pointer, write_pointer
 from mlplatform_tests.serving.conftest import GOOD, write_bundle
@@ -114,6 +115,34 @@ async def test_a_broken_bundle_leaves_the_old_one_serving_and_shows_in_readiness
     assert answer.json()["model"]["version"] == before != "3"
     assert "mlplatform_deployment_refused 1" in metrics
     assert "Deployment refused" in served.log.read_text()
+
+
+@pytest.mark.slow
+async def test_a_challenger_is_followed_in_place_and_ends_with_its_file(served: Served, module_home: Home) -> None:
+    deploy(module_home, write_bundle(module_home.root / "v4", "4"), "4")
+    folder, file = write_bundle(module_home.root / "v5", "5"), module_home.challenger("fraud")
+    async with httpx.AsyncClient(base_url=served.url, timeout=10, trust_env=False) as client:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while (await answered_by(client)) != "4":
+                await asyncio.sleep(0.1)
+            write_challenger(file, Challenger("fraud", "fraud:v5", "5", str(folder), "canary", 1.0, "2018-08-01"))
+            while (await answered_by(client)) != "5":
+                await asyncio.sleep(0.1)
+            ready, metrics = (await client.get("/readyz")).json(), (await client.get("/metrics")).text
+            file.unlink()
+            while (await answered_by(client)) != "4":
+                await asyncio.sleep(0.1)
+        after = (await client.get("/readyz")).json()
+
+    assert (ready["model"]["version"], ready["challenger"]["version"]) == ("4", "5")
+    assert 'mlplatform_challenger_info{version="5"' in metrics
+    assert "challenger" not in after
+
+
+async def answered_by(client: httpx.AsyncClient) -> str:
+    reply = await client.post("/predict", json=GOOD)
+    assert reply.status_code == 200
+    return str(reply.json()["model"]["version"])
 
 
 @pytest.mark.slow

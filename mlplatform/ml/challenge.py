@@ -1,0 +1,235 @@
+"""Two versions on the same requests: how far their answers are apart, and which is better where labels are known."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mlplatform.ml.bootstrap import Estimate, bootstrap_figures, difference
+from mlplatform.ml.metrics import Floats
+from mlplatform.ml.tasks import task_for
+from mlplatform.ml.train import labelled_examples
+from mlplatform.spec.performance import Performance
+from mlplatform.spec.task import BinaryTask, ForecastTask
+from mlplatform.spec.training import Training
+
+__all__ = [
+    "REQUEST",
+    "Apart",
+    "PairedDifference",
+    "Pairs",
+    "answers_apart",
+    "pair_answers",
+    "paired_difference",
+    "served_difference",
+]
+
+REQUEST = "journal_request"
+"""Column: which request a prediction was for. A task may have requests of its own, in `request_id`."""
+_NOTHING = Estimate(float("nan"), float("nan"), float("nan"))
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """The metric of the gates of one version less that of another, on the same labelled rows."""
+
+    difference: Estimate
+    """Above 0: the first is better. NaN where the labels there are cannot have the figure."""
+    first: float
+    second: float
+    rows: int
+    """That both answered."""
+    labelled: int
+    """Of these, the ones that the difference is on."""
+    mature: bool
+    """Only then anything may follow from it."""
+
+    @property
+    def clearly_worse(self) -> bool:
+        """The first: mature, and its whole interval is below 0."""
+        return self.mature and self.difference.high < 0
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What champion and challenger said of the same examples: `rows` [n] with label and what the task judges by,
+    answers [n] or [n, levels] each. `lists`: all answers to these requests, by version, also those without a pair."""
+
+    rows: pd.DataFrame
+    champion: Floats
+    challenger: Floats
+    lists: tuple[pd.DataFrame, pd.DataFrame]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def newest_per_example(self) -> "Pairs":
+        """Each example once, however often it was asked about: what is judged is the example, not the request.
+
+        `rows` are in time order, with `example`, and `keyed`: whether that names it beyond its request.
+        """
+        rows = self.rows
+        named = rows["example"].where(rows["keyed"], rows[REQUEST] + "\x1f" + rows["example"])
+        kept = (~named.duplicated(keep="last")).to_numpy()
+        return Pairs(rows[kept].reset_index(drop=True), self.champion[kept], self.challenger[kept], self.lists)
+
+    @property
+    def decided_otherwise(self) -> npt.NDArray[np.bool_]:
+        """Where both decide, and not the same, bool[n]; nowhere where nothing is decided."""
+        ours, theirs = self.rows["_decided"], self.rows["_other_decided"]
+        return (ours.notna() & theirs.notna() & (ours != theirs)).to_numpy(dtype=bool)
+
+
+@dataclass(frozen=True)
+class Apart:
+    """How far the challenger's answers are from the champion's, label or not."""
+
+    pairs: int
+    requests: int
+    correlation: float
+    """Pearson's, of scores or medians; NaN where one of them never changes."""
+    mean_difference: float
+    """Challenger less champion."""
+    quantiles: tuple[float, ...]
+    """Of the differences, at QUANTILES."""
+    disagreement: float
+    """Share, 0..1, of what `disagreement_of` says."""
+    disagreement_of: str
+
+
+def pair_answers(champion: pd.DataFrame, challenger: pd.DataFrame, training: Training, on: Sequence[str]) -> Pairs:
+    """Join two versions' answers (JSON text in `answer`) on columns that name an example; the label is the champion's.
+
+    Raises TrainingError where the answers are not those of the task.
+    """
+    task = task_for(training.task)
+    theirs = challenger[[*on, "answer"]].rename(columns={"answer": "_other"})
+    rows = champion.merge(theirs, on=list(on), how="inner", validate="one_to_one").reset_index(drop=True)
+    said, other = ([json.loads(text) for text in rows[name]] for name in ("answer", "_other"))
+    decisions = {"_decided": [a.get("decision") for a in said], "_other_decided": [a.get("decision") for a in other]}
+    return Pairs(rows.assign(**decisions), task.read_answers(said), task.read_answers(other), (champion, challenger))
+
+
+def answers_apart(pairs: Pairs, training: Training) -> Apart:
+    """Of at least one pair."""
+    task = task_for(training.task)
+    ours, theirs = task.middle(pairs.champion), task.middle(pairs.challenger)
+    varies = len(ours) > 1 and np.ptp(ours) > 0 and np.ptp(theirs) > 0
+    share, what = _disagreement(pairs, training)
+    return Apart(
+        pairs=len(pairs),
+        requests=int(pairs.rows[REQUEST].nunique()),
+        correlation=float(np.corrcoef(ours, theirs)[0, 1]) if varies else float("nan"),
+        mean_difference=float((theirs - ours).mean()),
+        quantiles=tuple(float(q) for q in np.quantile(theirs - ours, QUANTILES)),
+        disagreement=share,
+        disagreement_of=what,
+    )
+
+
+def paired_difference(
+    rows: pd.DataFrame,
+    first: Floats,
+    second: Floats,
+    training: Training,
+    performance: Performance,
+    *,
+    event_time: str,
+    as_of: pd.Timestamp,
+    seed: int = 7,
+) -> PairedDifference:
+    """The gates' metric of two versions' answers [n] or [n, levels] to the same rows, on the same bootstrap samples.
+
+    Mature: among the rows whose label has had its `delay_days`, at least `min_labelled` are labelled and that is at
+    least `min_coverage` of them; the difference is then on these. Otherwise it is provisional, on all labels that are
+    there: those that come early are not like the others.
+    """
+    known = rows[training.label].notna().to_numpy()
+    ripe = (rows[event_time] <= as_of - pd.Timedelta(days=training.split.delay_days)).to_numpy()
+    enough = max(performance.min_labelled, performance.min_coverage * int(ripe.sum()))
+    complete = bool((known & ripe).sum() >= enough)
+    used = known & ripe if complete else known
+    found, ours, theirs = _difference(rows[used], first[used], second[used], training, event_time, seed)
+    mature = complete and bool(np.isfinite([found.value, found.low, found.high]).all())
+    return PairedDifference(found, ours, theirs, len(rows), int(used.sum()), mature)
+
+
+def served_difference(
+    live: pd.DataFrame,
+    predecessor: pd.DataFrame,
+    training: Training,
+    performance: Performance,
+    *,
+    keys: Sequence[str],
+    event_time: str,
+    as_of: pd.Timestamp,
+    seed: int = 7,
+) -> PairedDifference:
+    """The live version less its predecessor, on the examples that both answered: what a rollback may rest on.
+
+    Both: rows as `mlplatform.lake.predictions.served_predictions` gives them, of one version each (`answer` as JSON
+    text, entity keys, event time, label where it is known). Rows without keys, or that only one has, do not count.
+    """
+    ours, theirs = (_one_per_example(frame, keys) for frame in (live, predecessor))
+    pairs = pair_answers(ours, theirs, training, keys)
+    return paired_difference(
+        pairs.rows,
+        pairs.champion,
+        pairs.challenger,
+        training,
+        performance,
+        event_time=event_time,
+        as_of=as_of,
+        seed=seed,
+    )
+
+
+def _one_per_example(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Of several roles or requests the last row."""
+    return frame.dropna(subset=list(keys)).drop_duplicates(subset=list(keys), keep="last")
+
+
+def _difference(
+    rows: pd.DataFrame, first: Floats, second: Floats, training: Training, event_time: str, seed: int
+) -> tuple[Estimate, float, float]:
+    if not len(rows):
+        return _NOTHING, float("nan"), float("nan")
+    task, metric, gates = task_for(training.task), str(training.metric), training.gates
+    examples = labelled_examples(rows, np.empty((len(rows), 0)), training, event_time)
+    drawn = [
+        bootstrap_figures(
+            {metric: task.figure(metric, examples, answers)},
+            task.resamples(examples, gates.bootstrap_samples, seed),
+            examples.weights,
+        )[metric]
+        for answers in (first, second)
+    ]
+    return difference(drawn[0], drawn[1], gates.confidence), float(drawn[0][0]), float(drawn[1][0])
+
+
+def _disagreement(pairs: Pairs, training: Training) -> tuple[float, str]:
+    match training.task:
+        case BinaryTask():
+            return float(pairs.decided_otherwise.mean()), "decisions that differ"
+        case ForecastTask():
+            median = task_for(training.task).middle(pairs.challenger)
+            outside = (median < pairs.champion[:, 0]) | (median > pairs.champion[:, -1])
+            return float(outside.mean()), "medians outside the champion's interval"
+        case _:
+            return _best_differ(pairs), "requests whose first item differs"
+
+
+def _best_differ(pairs: Pairs) -> float:
+    """Of the whole lists: an item that only one of them has makes no pair."""
+    ours, theirs = (_best(frame) for frame in pairs.lists)
+    both = ours.index.intersection(theirs.index)
+    return float((ours.loc[both] != theirs.loc[both]).mean())
+
+
+def _best(frame: pd.DataFrame) -> pd.Series:
+    scores = frame["answer"].map(lambda text: json.loads(text)["score"])
+    return frame.assign(_score=scores).sort_values("_score", kind="stable").groupby(REQUEST)["example"].last()
