@@ -80,7 +80,7 @@ class _Policy(Declared):
     budget_seconds: PositiveFloat = 1800
     """A retraining that is expected to take longer (as the last one did) is blocked, not started."""
     attempts: PositiveInt = 3
-    """How often the sensor starts the training of one decision before it waits for a person."""
+    """How often the training of one decision is started, by healing too, before it waits for a person."""
 
     @property
     def on_drift(self) -> DriftSignal | None:

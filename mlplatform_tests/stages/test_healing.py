@@ -356,3 +356,19 @@ def test_a_rollback_that_a_sensor_asked_for_is_tried_again_by_its_own_job_with_i
     assert not again.success
     platform.tick("fraud_healing")
     assert [step.outcome for step in ledger(home)][:3] == ["waiting", "started", "failed"]
+
+
+def test_a_training_is_started_as_often_as_its_policy_says_healing_included(
+    instance: dg.DagsterInstance, home: Home, csv: Path
+) -> None:
+    from mlplatform.stages.retrain_decision import DECISION_TAG
+
+    policy = {"kind": "drift", "attempts": 2}
+    platform = Platform(declared(csv, policy=policy), instance)
+    platform.tick("fraud_healing")
+    tags = {**use_case_tags(platform.declaration), DECISION_TAG: "d"}
+    training_set = [dg.AssetKey(["fraud", "training_set"])]
+    assert not platform.launch("fraud_train_to_deployment", tags, training_set).success
+    assert not heal(platform).success
+    assert platform.tick("fraud_healing").requests == []
+    assert outcomes(home)[-1] == ("training_set", "retry", 1, "gave up")

@@ -140,19 +140,15 @@ def test_a_decision_that_has_led_to_a_comparison_is_done_also_for_an_instance_th
     assert "has led to a comparison" in said
 
 
-def test_a_training_that_died_is_tried_again_as_often_as_the_policy_says(
+def test_a_training_that_died_is_left_to_healing_which_alone_tries_again(
     uc: Declaration, instance: dg.DagsterInstance
 ) -> None:
     keep(uc, decision())
-    keys = []
-    for _ in range(uc.spec.policy.attempts):
-        [request], _ = tick(uc, instance)
-        keys.append(request.run_key)
-        started(instance, dict(request.tags), DIED)
-    assert len(set(keys)) == 2
+    [request], _ = tick(uc, instance)
+    started(instance, dict(request.tags), DIED)
     requests, said = tick(uc, instance)
     assert requests == []
-    assert "failed 2 times; look at its last run" in said
+    assert "fraud_healing has not looked at it yet" in said
 
 
 def test_a_newer_window_is_a_new_decision_with_attempts_of_its_own(
