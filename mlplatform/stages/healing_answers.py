@@ -54,7 +54,7 @@ def _of_attempt(run: FinishedRun, problem: Problem, known: Known) -> Iterator[St
     ended = problem.step("failed", known.now, **told, failed=str(failure), detail=said)
     yield ended
     following = problem.plus(ended).after_failure(
-        _rules(run, known), failure, run.event_id, known.now, "every declared attempt was made"
+        _rules(run, known, problem), failure, run.event_id, known.now, "every declared attempt was made"
     )
     yield following
 
@@ -91,13 +91,16 @@ def _opened(run: FinishedRun, problem: str, failure: Failure, detail: str, known
     )
 
 
-def _rules(run: FinishedRun, known: Known) -> list[Rule]:
+def _rules(run: FinishedRun, known: Known, problem: Problem | None = None) -> list[Rule]:
     """What is declared; of the training that a decision asked for, no more than the policy's attempts in all."""
     rules = list(known.uc.spec.healing)
     if DECISION_TAG not in run.run.tags:
         return rules
-    more = known.uc.spec.policy.attempts - 1
-    return [rule.model_copy(update={"attempts": min(rule.attempts, more)}) for rule in rules if more]
+    made = 1 + (sum(problem.spent.values()) if problem else 0)
+    allowed = known.uc.spec.policy.attempts
+    if made >= allowed:
+        return []
+    return [rule.model_copy(update={"attempts": min(rule.attempts, allowed - 1)}) for rule in rules]
 
 
 def _open_check(known: Known, label: str) -> Problem | None:
