@@ -227,7 +227,8 @@ def package(script: Script, result: Any, run_id: str, version: int, snapshot: in
     uc, features = script.uc, script.uc.spec.training.features
     with script.lake.read(snapshot) as con:
         reference = con.execute(
-            f"SELECT {', '.join(features)} FROM (FROM fraud.training_set WHERE part IN ('train', 'tune') ORDER BY ALL) "
+            f"SELECT {', '.join(_watched(script))} "
+            "FROM (FROM fraud.training_set WHERE part IN ('train', 'tune') ORDER BY ALL) "
             f"USING SAMPLE reservoir({uc.spec.drift.sample_rows} ROWS) REPEATABLE (7)"
         ).df()
     rules = describe(load_contract(uc.folder, uc.spec.contract.module, "features"))
@@ -262,38 +263,56 @@ def measure_drift(script: Script, built: Any, version: int) -> list[Any]:
 
     from mlplatform.lake.tables import merge_rows
     from mlplatform.ml.decision import WindowEvidence
+    from mlplatform.ml.design_effect import time_blocks
     from mlplatform.ml.drift import find_drift
     from mlplatform.ml.evidently_report import write_evidently_report
+    from mlplatform.ml.model import Model
+    from mlplatform.ml.model_drift import answers, explain, explanation_drift, prediction_drift
+    from mlplatform.ml.root_cause import find_causes
 
     drift, columns = script.uc.spec.drift, script.uc.spec.training.features
-    reference = pd.read_parquet(built.bundle / "reference.parquet")
+    model, reference = Model.load(built.bundle), pd.read_parquet(built.bundle / "reference.parquet")
     importance = json.loads((built.bundle / "importance.json").read_text())
+    known, days = answers(model, reference), time_blocks(reference["event_time"], drift.window_days)
     step = pd.Timedelta(days=drift.window_days)
     windows, rows = [], []
     for number in range(script.uc.spec.policy.windows):
         end = script.as_of - number * step
-        current = window_rows(script, end - step, end)
-        result = find_drift(reference, current, drift, columns=columns, importance=importance)
-        rows += [{"model_version": version, "window_end": end, **vars(column)} for column in result.columns]
+        current, sample = window_rows(script, end - step, end)
+        blocks, of_sample = ((days, time_blocks(each["event_time"], drift.window_days)) for each in (current, sample))
+        result = find_drift(reference, current, drift, columns=columns, importance=importance, blocks=blocks)
+        found = [result, prediction_drift(known, answers(model, sample), drift, of_sample)]
         windows.append(WindowEvidence(end - step, end, result.enough_rows, result.importance_share, result.drifted))
         if number == 0:
+            few = drift.explained_rows
+            old, new = explain(model, reference.head(few)), explain(model, sample.head(few))
+            of_few = days[:few], of_sample[1][:few]
+            found.append(explanation_drift(old, new, drift, importance, of_few))
+            causes = find_causes(old, new, script.uc.spec.training.gates.slices)
             page = script.home.reports / "fraud" / "drift.html"
-            write_evidently_report(page, reference, current, drift, columns=columns)
-    key = ["model_version", "window_end", "column"]
+            write_evidently_report(page, reference, sample, drift, columns=columns)
+        for kind, each in zip(("data", "prediction", "explanation"), found, strict=False):
+            key = {"model_version": version, "window_end": end, "kind": kind}
+            rows += [key | vars(column) for column in each.columns]
+    key = ["model_version", "window_end", "kind", "column"]
     script.lake.commit(lambda con: merge_rows(con, "fraud.drift_report", pd.DataFrame(rows), key), "drift")
+    moved = pd.DataFrame([{"window_end": script.as_of} | vars(cause) for cause in causes.columns])
+    script.lake.commit(lambda con: merge_rows(con, "fraud.drift_causes", moved, ["window_end", "column"]), "causes")
     return windows
 
 
-def window_rows(script: Script, start: Any, end: Any) -> Any:
-    from mlplatform.ml.drift import sample_rows
-
+def window_rows(script: Script, start: Any, end: Any) -> tuple[Any, Any]:
+    """All rows of a window, and a sample of them."""
+    asked = f"SELECT {', '.join(_watched(script))} FROM fraud.features WHERE event_time >= ? AND event_time < ?"
+    sample = f"ORDER BY hash(transaction_id), transaction_id LIMIT {script.uc.spec.drift.sample_rows}"
     with script.lake.read() as con:
-        rows = con.execute(
-            f"SELECT {', '.join(script.uc.spec.training.features)} FROM fraud.features "
-            "WHERE event_time >= ? AND event_time < ? ORDER BY event_time, transaction_id",
-            [start.to_pydatetime(), end.to_pydatetime()],
-        ).df()
-    return sample_rows(rows, script.uc.spec.drift.sample_rows, seed=0)
+        times = [start.to_pydatetime(), end.to_pydatetime()]
+        return con.execute(asked, times).df(), con.execute(f"{asked} {sample}", times).df()
+
+
+def _watched(script: Script) -> list[str]:
+    training = script.uc.spec.training
+    return [*training.features, "event_time", *training.gates.slices]
 
 
 def decide(script: Script, windows: list[Any], version: int, training_seconds: float) -> None:

@@ -77,6 +77,8 @@ def default(field: FieldInfo) -> str:
         return "required"
     if isinstance(value, BaseModel):
         return "as below"
+    if isinstance(value, list) and value and isinstance(value[0], BaseModel):
+        return "; ".join(f"`{each.model_dump(exclude_defaults=True)}`" for each in value)
     return "not set" if value is None else f"`{value}`"
 
 
@@ -91,7 +93,8 @@ def limits_of(limit: Any) -> Iterator[str]:
         if getattr(limit, attribute, None) is not None:
             yield f"{sign} {getattr(limit, attribute)}"
     if getattr(limit, "pattern", None):
-        yield "like `2018-04-01`" if r"\d" in limit.pattern else "lower-case name"
+        name = "lower-case name" if limit.pattern.startswith("^[a-z") else "name"
+        yield "like `2018-04-01`" if r"\d" in limit.pattern else name
 
 
 def kind(annotation: Any) -> str:

@@ -1,8 +1,10 @@
 """The errors a person may meet. Each message says what was wrong, where, and what to do."""
 
 __all__ = [
+    "AlertError",
     "ArtifactError",
     "ContractError",
+    "DiskFullError",
     "LakeBusyError",
     "LakeError",
     "LeakageError",
@@ -52,3 +54,11 @@ class TrainingError(PlatformError):
 
 class ArtifactError(PlatformError):
     """A packaged model is incomplete, was changed, or cannot be loaded."""
+
+
+class AlertError(PlatformError):
+    """A message to people was not delivered; the platform goes on."""
+
+
+class DiskFullError(PlatformError):
+    """There is too little space to start anything that writes."""

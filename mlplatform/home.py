@@ -65,6 +65,11 @@ class Home:
         return self.root / "tuning"
 
     @property
+    def backtests(self) -> Path:
+        """Finished steps of policy backtests; may be deleted, they are worked out again."""
+        return self.root / "backtest"
+
+    @property
     def bentoml(self) -> Path:
         """BENTOML_HOME: the Bento store."""
         return self.root / "bentoml"
@@ -87,6 +92,16 @@ class Home:
     def reports_url(self) -> str:
         """Where `mlplatform up` serves the reports; MLPLATFORM_REPORTS_URL says otherwise."""
         return os.environ.get("MLPLATFORM_REPORTS_URL", "http://127.0.0.1:3002")
+
+    @property
+    def logs(self) -> Path:
+        """One file per run, part and service, and the alerts."""
+        return self.root / "logs"
+
+    @property
+    def alert_log(self) -> Path:
+        """Alerts of `kind: log`, one line of JSON each."""
+        return self.logs / "alerts.log"
 
     def deployment(self, use_case: str) -> Path:
         """The pointer that a running service follows: which bento is live."""

@@ -1,6 +1,8 @@
 """Every test has a home of its own; nothing is written to the checkout."""
 
 import shutil
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from mlplatform.cli.setup import prepare_home
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
+from mlplatform_tests.databases import PostgresServer, UserDatabase, postgres_programs, postgres_server
 
 
 @pytest.fixture
@@ -44,3 +47,31 @@ def lake(home: Home) -> Lake:
     lake = Lake.at(home)
     lake.create()
     return lake
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    programs = postgres_programs()
+    if programs is None:
+        pytest.skip("no Postgres server is installed (Debian: apt-get install postgresql)")
+    with postgres_server(programs) as server:
+        yield server
+
+
+@pytest.fixture
+def user_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Callable[[str], UserDatabase]:
+    """An empty database of one of the engines, declared as a user would."""
+
+    def create(kind: str) -> UserDatabase:
+        if kind != "postgres":
+            path = str(tmp_path / f"shop.{kind}")
+            return UserDatabase({"engine": kind, "path": path}, path)
+        server: PostgresServer = request.getfixturevalue("postgres")
+        name = f"shop_{uuid.uuid4().hex[:8]}"
+        UserDatabase({"engine": kind}, server.dsn()).run(f"CREATE DATABASE {name}")
+        monkeypatch.setenv("SHOP_DATABASE", server.dsn(name))
+        return UserDatabase({"engine": kind, "dsn_variable": "SHOP_DATABASE"}, server.dsn(name))
+
+    return create

@@ -103,6 +103,8 @@ class Platform:
         )
         data = definition.evaluate_tick(context)
         self._cursors[sensor] = data.cursor
+        for event in data.asset_events:
+            self.instance.report_runless_asset_event(event)
         return Tick(list(data.run_requests or []), data.skip_message or "")
 
     def start(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:

@@ -10,14 +10,16 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from mlplatform.cli.setup import use_home
+from mlplatform.cli.watch import DAEMON_SILENCE
 from mlplatform.errors import PlatformError
 from mlplatform.home import Home
+from mlplatform.spec import Watchdog, declared_use_cases, load_declaration
+from mlplatform.watchdog.checks import check_disk
 
 __all__ = ["Finding", "examine", "findings"]
 
 PACKAGES = ("dagster", "duckdb", "dbt-core", "dbt-duckdb", "pandera", "lightgbm", "mlflow", "evidently", "bentoml")
 PORTS = {3000: "Dagster", 3001: "MLflow", 3002: "reports", 3003: "the first service"}
-_ENOUGH_DISK_GIB = 2.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def examine() -> bool:
 
 
 def findings(home: Home) -> Iterator[Finding]:
-    """Look at Python, packages, disk, home, lake, ports."""
+    """Look at Python, packages, disk, home, lake, ports, and what the watchdog looks at."""
     yield Finding(
         "python", sys.version_info[:2] in ((3, 11), (3, 12)), f"{sys.version.split()[0]} (tested: 3.11, 3.12)"
     )
@@ -51,6 +53,8 @@ def findings(home: Home) -> Iterator[Finding]:
     yield _tried("duckdb extensions", _extensions)
     yield _tried("lake", lambda: _lake(home))
     yield from (_port(port, who) for port, who in PORTS.items())
+    if (home.dagster / "dagster.yaml").exists():
+        yield from _watched(home)
 
 
 def _package(name: str) -> Finding:
@@ -61,9 +65,34 @@ def _package(name: str) -> Finding:
 
 
 def _disk(home: Home) -> Finding:
+    limits = [load_declaration(name).spec.watchdog for name in declared_use_cases()]
+    found = list(check_disk(home, max(limits, key=lambda each: each.min_free_gib, default=Watchdog())))
+    if found:
+        return Finding("disk", good=False, detail=f"{found[0].title}; {found[0].advice}")
     place = next(p for p in (home.root, *home.root.parents) if p.exists())
-    free = shutil.disk_usage(place).free / 2**30
-    return Finding("disk", free > _ENOUGH_DISK_GIB, f"{free:.1f} GiB free at {place}")
+    return Finding("disk", good=True, detail=f"{shutil.disk_usage(place).free / 2**30:.1f} GiB free at {place}")
+
+
+def _watched(home: Home) -> Iterator[Finding]:
+    """The watchdog's checks, of every use case; sensors only while a daemon runs."""
+    import dagster as dg
+
+    from mlplatform.resources.sensor_states import daemon_silence
+    from mlplatform.stages.alerting import wall_clock
+    from mlplatform.stages.watchdog import look
+
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        silence = daemon_silence(instance)
+        ticking = silence is not None and silence < DAEMON_SILENCE
+        yield Finding("daemon", good=True, detail="running" if ticking else "not running; `mlplatform up` starts it")
+        for name in declared_use_cases():
+            found = [
+                each for each in look(load_declaration(name), instance, wall_clock(), ticking) if each.subject != "disk"
+            ]
+            for each in found:
+                yield Finding(f"watch {name}", good=False, detail=f"{each.title}; {each.advice}")
+            if not found:
+                yield Finding(f"watch {name}", good=True, detail="sensors, sources and journal are well")
 
 
 def _home(home: Home) -> str:
@@ -73,9 +102,9 @@ def _home(home: Home) -> str:
 
 
 def _extensions() -> str:
-    from mlplatform.lake.extensions import EXTENSIONS, extension_file
+    from mlplatform.lake.extensions import EXTENSIONS, POSTGRES, extension_file
 
-    return ", ".join(extension_file(name).name for name in EXTENSIONS)
+    return ", ".join(extension_file(name).name for name in (*EXTENSIONS, POSTGRES))
 
 
 def _lake(home: Home) -> str:

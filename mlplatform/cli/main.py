@@ -101,6 +101,27 @@ def run(use_case: str | None, every: bool, select: str | None, until: str | None
 
 
 @main.command()
+@click.argument("use_case")
+@click.option(
+    "--policies",
+    default="",
+    metavar="NAME,...",
+    help="never, weekly, monthly, drift, performance, combined, declared; default: all but monthly.",
+)
+@click.option("--windows", default=None, type=click.IntRange(min=2), help="Only the latest; default: all there are.")
+@click.option("--jobs", default=None, type=click.IntRange(min=1), help="Processes at most; default: one for each core.")
+@click.option("--json", "as_json", is_flag=True, help="For programs; progress goes to standard error.")
+@_reported
+def backtest(use_case: str, policies: str, windows: int | None, jobs: int | None, as_json: bool) -> int:
+    """Replay history for several policies: retrainings, seconds, metric with and without label delay."""
+    from mlplatform.cli.backtest import backtest_use_case
+
+    named = [name.strip() for name in policies.split(",") if name.strip()]
+    backtest_use_case(use_case, named, windows, jobs, as_json)
+    return 0
+
+
+@main.command()
 @click.argument("model", metavar="USE_CASE[@VERSION]")
 @_reported
 def reproduce(model: str) -> int:
@@ -183,6 +204,33 @@ def rollback(use_case: str, to: int | None, reason: str, pause: str) -> int:
     from mlplatform.cli.rollback import rollback_use_case
 
     return 0 if rollback_use_case(use_case, to, reason, pause) else 1
+
+
+@main.command()
+@click.argument("use_case")
+@click.option("--table", default="", help="schema.table of the lake; default: the features of the use case.")
+@click.option("--start", default="", metavar="YYYY-MM-DD", help="First day; default: from the beginning.")
+@click.option("--end", default="", metavar="YYYY-MM-DD", help="The day behind the last; default: to the end.")
+@_reported
+def score(use_case: str, table: str, start: str, end: str) -> int:
+    """Score a table, or some days of it, with the live model; any number of rows."""
+    from mlplatform.cli.score import score_table
+
+    return 0 if score_table(use_case, table, start, end) else 1
+
+
+@main.command()
+@click.argument("use_case")
+@click.option("--from", "start", required=True, metavar="YYYY-MM-DD", help="The first day that is replayed.")
+@click.option("--to", "end", required=True, metavar="YYYY-MM-DD", help="The day behind the last.")
+@click.option("--step", default=7, show_default=True, type=click.IntRange(min=1), help="Days at a time.")
+@click.option("--speed", default=None, type=float, help="At most so many days a second; default: as fast as it goes.")
+@_reported
+def replay(use_case: str, start: str, end: str, step: int, speed: float | None) -> int:
+    """Live through history: ingest, score by the live service, labels, reports, decisions, retraining."""
+    from mlplatform.cli.replay import replay_use_case
+
+    return 0 if replay_use_case(use_case, start, end, step, speed) else 1
 
 
 @main.command()

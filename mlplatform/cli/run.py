@@ -20,6 +20,7 @@ from mlplatform.cli.setup import prepare_home
 from mlplatform.errors import SpecError
 from mlplatform.home import Home
 from mlplatform.spec import Declaration, declared_use_cases, load_declaration
+from mlplatform.watchdog.checks import require_space
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -32,6 +33,7 @@ def run_use_case(name: str, select: str | None = None, until: str | None = None)
 
     Raises:
         SpecError: there is no such use case, or the selection or the date makes no sense.
+        DiskFullError: too little space is left for it.
     """
     from mlplatform.stages.jobs import everything_job
 
@@ -50,8 +52,12 @@ def run_job(
     """Run a job in this process with live progress; True when every step and every blocking check passed.
 
     `tags` are asked for when the home is ready.
+
+    Raises:
+        DiskFullError: too little space is left for it.
     """
     home = Home.current()
+    require_space(home, uc.spec.watchdog)
     end_on_signals()
     prepare_home(home)
     click.echo(f"{uc.spec.name}: loading definitions")

@@ -1,12 +1,15 @@
 """`mlplatform status`: per use case, what is in the lake, what is live, what was decided."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import click
 
+from mlplatform.alerts.outbox import undelivered
 from mlplatform.cli.setup import use_home
+from mlplatform.healing.ledger import read_steps
+from mlplatform.healing.problem import problems
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake, table_exists
 from mlplatform.spec import Declaration, declared_use_cases, load_declaration
@@ -24,6 +27,10 @@ class Status:
     newest_event: str | None
     live: dict[str, Any] | None
     decision: dict[str, Any] | None
+    problems: list[str] = field(default_factory=list)
+    """What failed and is not well again, from the healing ledger."""
+    paused: str | None = None
+    undelivered_alerts: list[str] = field(default_factory=list)
 
 
 def print_status(as_json: bool) -> None:
@@ -61,7 +68,17 @@ def read_status(uc: Declaration, home: Home) -> Status:
         newest_event=str(newest) if newest else None,
         live=json.loads(live.read_text()) if live.exists() else None,
         decision=_plain(decision) if decision else None,
+        problems=[str(problem) for problem in problems(read_steps(lake, name)) if problem.open],
+        paused=_paused(uc),
+        undelivered_alerts=[f"{title} ({channel}: {error})" for channel, title, error in undelivered(lake, name)],
     )
+
+
+def _paused(uc: Declaration) -> str | None:
+    from mlplatform.stages.retrain import paused
+
+    held = paused(uc)
+    return str(held) if held else None
 
 
 def _plain(decision: dict[str, Any]) -> dict[str, Any]:
@@ -82,3 +99,9 @@ def _print(status: Status) -> None:
         click.echo(f"  live                            {status.live['bento']} since {status.live['deployed_at']}")
     if status.decision:
         click.echo(f"  decision                        {status.decision['verdict']}: {status.decision['reason']}")
+    if status.paused:
+        click.secho(f"  paused                          {status.paused}", fg="yellow")
+    for problem in status.problems:
+        click.secho(f"  open problem                    {problem}", fg="red")
+    for alert in status.undelivered_alerts:
+        click.secho(f"  alert not delivered             {alert}", fg="yellow")

@@ -11,11 +11,14 @@ from mlplatform.cli.orphans import end_orphans
 from mlplatform.cli.processes import Part, answers, end_on_signals, require_free, start_part, stop_parts
 from mlplatform.cli.serve import start_live
 from mlplatform.cli.setup import prepare_home
+from mlplatform.cli.watch import DaemonWatch, tell_all
 from mlplatform.errors import PlatformError
 from mlplatform.home import Home
 from mlplatform.resources.dbt import dbt_environment, manifest
 from mlplatform.serving.launch import HOST, Served, is_running, stop_service
 from mlplatform.spec import declared_use_cases
+from mlplatform.watchdog.checks import Finding
+from mlplatform.watchdog.seen import Seen
 
 __all__ = ["run_everything"]
 
@@ -101,6 +104,9 @@ def _watch(home: Home, parts: list[Part], ports: dict[str, int], running: ExitSt
     for name in ports:
         if not home.deployment(name).exists():
             click.echo(f"  {name:<10} nothing is deployed yet; its service starts when something is")
+    watch = DaemonWatch(home, lambda said: click.secho(said, fg="yellow", err=True))
+    watch.start()
+    running.callback(watch.stop)
     click.echo("Ctrl-C ends them all")
     while True:
         for name, port in ports.items():
@@ -112,6 +118,7 @@ def _watch(home: Home, parts: list[Part], ports: dict[str, int], running: ExitSt
         ended += [str(each.log) for each in served.values() if not is_running(each.pid)]
         if ended:
             click.secho(f"ended by itself; see {', '.join(ended)}", fg="red", err=True)
+            tell_all([Finding("up", "a part of `mlplatform up` ended by itself", ", ".join(ended))], Seen())
             return 1
         time.sleep(_POLL_SECONDS)
 

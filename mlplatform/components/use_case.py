@@ -42,26 +42,38 @@ class UseCase(dg.Component):
         """The graph in the order in which data flows."""
         uc = self.declaration
         jobs = stages.jobs(uc)
+        assets = [
+            *(stages.raw_asset(uc, source) for source in uc.spec.sources),
+            stages.dbt_assets(uc),
+            stages.training_set_asset(uc),
+            *(stages.candidate_asset(uc, candidate) for candidate in uc.spec.training.candidates),
+            stages.champion_asset(uc),
+            stages.rollback_asset(uc),
+            stages.model_card_asset(uc),
+            stages.bento_asset(uc),
+            stages.deployment_asset(uc),
+            stages.batch_scores_asset(uc),
+            stages.prediction_log_asset(uc),
+            stages.outcomes_asset(uc),
+            stages.challenger_log_asset(uc),
+            stages.challenger_report_asset(uc),
+            stages.drift_report_asset(uc),
+            stages.performance_report_asset(uc),
+            stages.succession_asset(uc),
+            stages.retrain_decision_asset(uc),
+            stages.policy_backtest_asset(uc),
+        ]
+        checks = [stages.leakage_check(uc)]
+        stages.require_known_rules(uc, assets, checks)
         return dg.Definitions(
-            assets=[
-                *(stages.raw_asset(uc, source) for source in uc.spec.sources),
-                stages.dbt_assets(uc),
-                stages.training_set_asset(uc),
-                *(stages.candidate_asset(uc, candidate) for candidate in uc.spec.training.candidates),
-                stages.champion_asset(uc),
-                stages.rollback_asset(uc),
-                stages.model_card_asset(uc),
-                stages.bento_asset(uc),
-                stages.deployment_asset(uc),
-                stages.prediction_log_asset(uc),
-                stages.outcomes_asset(uc),
-                stages.challenger_log_asset(uc),
-                stages.challenger_report_asset(uc),
-                stages.drift_report_asset(uc),
-                stages.performance_report_asset(uc),
-                stages.retrain_decision_asset(uc),
-            ],
-            asset_checks=[stages.leakage_check(uc)],
+            assets=[*assets, stages.ledger_asset(uc)],
+            asset_checks=checks,
             jobs=list(jobs.values()),
-            sensors=[stages.new_data_sensor(uc, jobs), stages.retrain_sensor(uc, jobs)],
+            sensors=[
+                stages.new_data_sensor(uc, jobs),
+                stages.retrain_sensor(uc, jobs),
+                stages.succession_sensor(uc, jobs),
+                stages.healing_sensor(uc, jobs),
+                stages.watchdog_sensor(uc),
+            ],
         )

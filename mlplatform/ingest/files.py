@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pyarrow.compute as pc
 
 from mlplatform.contracts.casting import EARLIEST, quote, timestamp_sql
 from mlplatform.errors import SourceError
+from mlplatform.ingest.columns import given_names, renamed, require_columns
 from mlplatform.ingest.scan import scan_sql, source_errors
 from mlplatform.spec import FilesSource
 
@@ -59,9 +59,8 @@ class _Files:
 
     @cached_property
     def _in_file(self) -> dict[str, str]:
-        """Contract name -> name in the file, for every column the declaration speaks of."""
-        clock = [self.spec.time_column] if self.spec.time_column else []
-        return {name: name for name in (*self.spec.key, *clock)} | self.spec.columns
+        """Contract name -> name in the file."""
+        return given_names(self.spec)
 
     @contextmanager
     def _rows(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -73,8 +72,9 @@ class _Files:
             con.execute("SET TimeZone = 'UTC'")
             scan = scan_sql(self._files, self._format, list(self._in_file.values()))
             schema = con.execute(f"SELECT * FROM ({scan}) LIMIT 0").to_arrow_table().schema
-            self._require(schema)
-            con.execute(f"CREATE TEMP VIEW rows AS {self._renamed(scan, schema)}")
+            require_columns(self._in_file, schema.names, source=self.spec.name, where=str(self._files[0]))
+            selected = renamed(self._in_file, schema.names)
+            con.execute(f"CREATE TEMP VIEW rows AS SELECT {selected}, {self._moment(schema)} AS _time FROM ({scan})")
             con.execute("CREATE TEMP VIEW numbered AS SELECT *, row_number() OVER () AS _position FROM rows")
             yield con
 
@@ -84,29 +84,11 @@ class _Files:
             return self.spec.format
         return "parquet" if self._files[0].suffix.lower() in {".parquet", ".pq"} else "csv"
 
-    def _renamed(self, scan: str, schema: pa.Schema) -> str:
-        taken = {name.lower() for name in (*self._in_file.values(), *self._in_file)}
-        others = [quote(name) for name in schema.names if name.lower() not in taken]
-        named = [f"{quote(given)} AS {quote(name)}" for name, given in self._in_file.items()]
-        return f"SELECT {', '.join([*named, *others])}, {self._moment(schema)} AS _time FROM ({scan})"
-
     def _moment(self, schema: pa.Schema) -> str:
         if self.spec.time_column is None:
             return "CAST(NULL AS TIMESTAMP)"
         clock = self._in_file[self.spec.time_column]
         return timestamp_sql(quote(clock), schema.field(clock).type)
-
-    def _require(self, schema: pa.Schema) -> None:
-        for name, given in self._in_file.items():
-            if given in schema.names:
-                continue
-            close = get_close_matches(given, schema.names, n=1)
-            hint = f" Did you mean `{close[0]}`?" if close else ""
-            raise SourceError(
-                f"source `{self.spec.name}`: {self._files[0]} has no column `{given}`; it has "
-                f"{', '.join(schema.names)}.{hint} Say what the file calls it under `columns:` of the source: "
-                f"`{name}: <name in the file>`."
-            )
 
 
 class TableFiles(_Files):

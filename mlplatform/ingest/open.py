@@ -7,7 +7,8 @@ from typing import Any
 from mlplatform.errors import SpecError
 from mlplatform.ingest.base import Reader, Table
 from mlplatform.ingest.files import FilesReader, TableFiles
-from mlplatform.spec import FilesSource, PythonSource, Source
+from mlplatform.ingest.sql import SqlReader, SqlTable
+from mlplatform.spec import FilesSource, PythonSource, Source, SqlSource
 from mlplatform.spec.module import load_module
 
 __all__ = ["open_reader", "open_source", "open_table"]
@@ -24,12 +25,16 @@ def open_reader(source: Source, folder: Path) -> Reader:
     """
     if source.time_column is None:
         raise SpecError(f"source `{source.name}` has no time_column: it is read whole, with `open_table`.")
+    if isinstance(source, SqlSource):
+        return SqlReader(source)
     reader: Reader = FilesReader(source) if isinstance(source, FilesSource) else _from_python(source, folder, _TIMED)
     return reader
 
 
 def open_table(source: Source, folder: Path) -> Table:
     """The same for a source without a time."""
+    if isinstance(source, SqlSource):
+        return SqlTable(source)
     table: Table = TableFiles(source) if isinstance(source, FilesSource) else _from_python(source, folder, _TIMELESS)
     return table
 

@@ -15,23 +15,23 @@ from mlplatform.lake.extensions import EXTENSIONS, extension_file
 
 __all__ = ["engine"]
 
-# More instances than this are closed after use; few processes ever need two at once.
+# More instances of one set of extensions are closed after use; few processes ever need two at once.
 _KEEP = 4
 
-_idle: list[duckdb.DuckDBPyConnection] = []
+_idle: dict[tuple[str, ...], list[duckdb.DuckDBPyConnection]] = {}
 _guard = threading.Lock()
 # Instances of the parent process, in a forked child: their threads are gone, so even closing one could hang.
 _abandoned: list[duckdb.DuckDBPyConnection] = []
 
 
 @contextmanager
-def engine() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to an in-memory DuckDB of its own, with nothing attached.
+def engine(extensions: tuple[str, ...] = EXTENSIONS) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to an in-memory DuckDB of its own, with the extensions loaded (the lake's) and nothing attached.
 
     The caller may attach databases, register objects and create temporary tables: none of it is seen by the next one.
     `SET GLOBAL` is: do not use it.
     """
-    instance = _take()
+    instance = _take(extensions)
     connection = instance.cursor()
     try:
         # The bar of queries over 2 s would land in the middle of a command's output.
@@ -42,27 +42,28 @@ def engine() -> Iterator[duckdb.DuckDBPyConnection]:
         instance.close()
         raise
     connection.close()
-    _give_back(instance)
+    _give_back(instance, extensions)
 
 
-def _take() -> duckdb.DuckDBPyConnection:
+def _take(extensions: tuple[str, ...]) -> duckdb.DuckDBPyConnection:
     with _guard:
-        if _idle:
-            return _idle.pop()
+        if _idle.get(extensions):
+            return _idle[extensions].pop()
     instance = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
-    for name in EXTENSIONS:
+    for name in extensions:
         path = str(extension_file(name)).replace("'", "''")
         instance.execute(f"LOAD '{path}'")
     return instance
 
 
-def _give_back(instance: duckdb.DuckDBPyConnection) -> None:
+def _give_back(instance: duckdb.DuckDBPyConnection, extensions: tuple[str, ...]) -> None:
     if not _is_emptied(instance):
         instance.close()
         return
     with _guard:
-        if len(_idle) < _KEEP:
-            _idle.append(instance)
+        kept = _idle.setdefault(extensions, [])
+        if len(kept) < _KEEP:
+            kept.append(instance)
             return
     instance.close()
 
@@ -82,7 +83,7 @@ def _is_emptied(instance: duckdb.DuckDBPyConnection) -> bool:
 
 def _forget() -> None:
     global _guard
-    _abandoned.extend(_idle)
+    _abandoned.extend(instance for kept in _idle.values() for instance in kept)
     _idle.clear()
     _guard = threading.Lock()
 

@@ -9,9 +9,12 @@ import duckdb
 
 from mlplatform.errors import LakeError
 
-__all__ = ["EXTENSIONS", "copy_extensions", "extension_file"]
+__all__ = ["EXTENSIONS", "POSTGRES", "SQLITE", "copy_extensions", "extension_file"]
 
-EXTENSIONS = ("ducklake", "sqlite_scanner")
+SQLITE, POSTGRES = "sqlite_scanner", "postgres_scanner"
+
+EXTENSIONS = ("ducklake", SQLITE)
+"""What the lake needs, and dbt. Postgres is read by sources only: nobody else pays for loading its 42 MB."""
 
 
 def extension_file(name: str) -> Path:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["new_outcomes", "outcomes_table", "prediction_table", "served_predictions"]
+__all__ = ["new_outcomes", "outcomes_table", "prediction_table", "served_features", "served_predictions"]
 
 Hash = Callable[[str], str]
 
@@ -95,6 +95,35 @@ def served_predictions(lake: Lake, spec: UseCase, since: datetime, until: dateti
         ).df()
     if spec.training.label not in rows.columns:
         rows[spec.training.label] = float("nan")
+    return rows
+
+
+def served_features(
+    lake: Lake,
+    spec: UseCase,
+    model_version: int,
+    since: datetime,
+    until: datetime,
+    hashed: Hash | None = None,
+    most: int = 50_000,
+) -> "pd.DataFrame":
+    """Feature rows of the examples that a version answered as champion in [since, until), with the label where it is
+    known by then; `most` of them, the same ones each time."""
+    label, known_at, time = spec.training.label, spec.label_known_at, spec.event_time
+    with lake.read() as con:
+        _register_hash(con, spec, hashed)
+        keys = " AND ".join(f"{_key(spec, name).partition(' AS ')[0]} = l.{name}" for name in spec.entity_keys)
+        same = " AND ".join(f"f.{name} IS NOT DISTINCT FROM s.{name}" for name in spec.entity_keys)
+        have = [str(row[0]) for row in con.execute(f"DESCRIBE {spec.name}.features").fetchall()]
+        features = ", ".join(f"f.{name}" for name in have if name not in (time, label))
+        rows: pd.DataFrame = con.execute(
+            f"SELECT {features}, s.{time}, CASE WHEN s.{known_at} <= ? THEN s.{label} END AS {label} "
+            f"FROM {spec.name}.spine AS s JOIN {spec.name}.features AS f ON {same} "
+            f"WHERE s.{time} >= ? AND s.{time} < ? AND EXISTS (SELECT 1 FROM {prediction_table(spec)} AS l "
+            f"WHERE l.model_version = ? AND l.role = 'champion' AND {keys}) "
+            f"ORDER BY {', '.join(f'hash(s.{name})' for name in spec.entity_keys)} LIMIT ?",
+            [until, since, until, model_version, most],
+        ).df()
     return rows
 
 

@@ -2,12 +2,21 @@
 
 import os
 
-__all__ = ["available_cores", "spare_threads"]
+__all__ = ["available_cores", "share_cores", "spare_threads"]
+
+_processes = 1
+
+
+def share_cores(processes: int) -> None:
+    """Say that this process is one of so many that work beside each other: each takes its part of the cores."""
+    global _processes
+    _processes = processes
 
 
 def available_cores() -> int:
     """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // _processes)
 
 
 def spare_threads() -> int:

@@ -1,27 +1,27 @@
-"""Retrain, wait, or blocked: from drift evidence to one readable verdict."""
+"""Retrain, wait, or blocked: from evidence to one readable verdict."""
 
 import hashlib
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
 
-from mlplatform.spec.policy import Policy
+from mlplatform.ml.performance import PerformanceWindow
+from mlplatform.ml.signals import (
+    Signal,
+    WindowEvidence,
+    age_signal,
+    drift_signal,
+    harmless_until,
+    judged_windows,
+    latest,
+    performance_signal,
+)
+from mlplatform.spec.policy import AnyPolicy
 
 __all__ = ["Champion", "Decision", "WindowEvidence", "decide"]
-
-
-@dataclass(frozen=True)
-class WindowEvidence:
-    """The drift of one window, as the drift report measured it."""
-
-    start: pd.Timestamp
-    end: pd.Timestamp
-    enough_rows: bool
-    importance_share: float
-    """Share of the model's importance in drifted columns, 0..1."""
-    drifted_columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Champion:
 
     version: str
     trained_at: pd.Timestamp
-    """Logical time of the latest training, promoted or refused: cool-down counts from here."""
+    """Logical time of the latest training, promoted or refused: cool-down and age count from here."""
     training_seconds: float
     """How long that training took."""
 
@@ -42,113 +42,141 @@ class Decision:
     verdict: Literal["retrain", "wait", "blocked"]
     reason: str
     evidence: dict[str, Any]
+    """JSON: no NaN, times as ISO text."""
     decision_id: str
+    window: tuple[pd.Timestamp, pd.Timestamp]
+    """Start and end of the window that decided; without one, the moment of the decision twice."""
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """All that is weighed."""
+
+    policy: AnyPolicy
+    as_of: pd.Timestamp
+    champion: Champion | None
+    new_rows: int
+    drift: list[WindowEvidence]
+    performance: list[PerformanceWindow]
+    signals: tuple[Signal, ...]
+    acted: bool
 
 
 def decide(
     use_case: str,
     windows: Sequence[WindowEvidence],
-    policy: Policy,
+    policy: AnyPolicy,
     *,
     as_of: pd.Timestamp,
     champion: Champion | None,
     new_labelled_rows: int,
+    performance: Sequence[PerformanceWindow] = (),
     acted_on: Collection[str] = (),
+    paused_until: pd.Timestamp | None = None,
+    pause_reason: str = "",
 ) -> Decision:
     """Weigh the latest windows against a policy.
 
-    `windows` in any order; those after `as_of` are ignored. `new_labelled_rows` are rows whose label became
-    known since the champion's training set was frozen. `acted_on` holds the ids of decisions that have already
-    led to a training, so that one piece of evidence trains once. Blocked means: it would retrain, but the
-    expected time exceeds the budget.
+    `windows` (drift) and `performance` in any order; those after `as_of` are ignored, and so is performance that is
+    not mature or of another model than `champion`. `new_labelled_rows` are rows whose label became known since the
+    champion's training set was frozen. `acted_on` holds the ids of decisions that have already led to a training, so
+    that one piece of evidence trains once. `paused_until`: Timestamp.max where only a release ends the pause.
+
+    Blocked means: it would retrain, but the expected time exceeds the budget; or retraining is paused, whatever the
+    evidence says.
     """
-    known = sorted((w for w in windows if w.end <= as_of), key=lambda w: w.end)[-policy.windows :]
-    in_drift = [w.enough_rows and w.importance_share >= policy.min_drift_importance for w in known]
-    decision_id = _identity(use_case, known, champion)
-    verdict, reason = _judge(policy, known, in_drift, as_of, champion, new_labelled_rows, decision_id in acted_on)
-    return Decision(verdict, reason, _evidence(known, in_drift, as_of, champion, new_labelled_rows), decision_id)
+    version = champion.version if champion else ""
+    drift = latest(windows, policy.on_drift.windows, as_of) if policy.on_drift else []
+    mature = judged_windows(performance, version) if policy.on_performance else []
+    served = latest(mature, policy.on_performance.windows, as_of) if policy.on_performance else []
+    signals = _signals(policy, drift, served, champion, as_of)
+    identity = _identity(use_case, signals, champion, as_of)
+    facts = _Facts(policy, as_of, champion, new_labelled_rows, drift, served, signals, identity in acted_on)
+    verdict, reason = _judge(facts)
+    if paused_until is not None and as_of < paused_until:
+        told = f" ({pause_reason})" if pause_reason else ""
+        end = "it is released" if paused_until == pd.Timestamp.max else f"{paused_until:%Y-%m-%d %H:%M}"
+        reason = f"paused until {end}{told}; else: {verdict}: {reason}"
+        verdict = "blocked"
+    return Decision(verdict, reason, _evidence(facts, paused_until), identity, _window(facts))
 
 
 Verdict = tuple[Literal["retrain", "wait", "blocked"], str]
 
 
-def _judge(
-    policy: Policy,
-    known: Sequence[WindowEvidence],
-    in_drift: Sequence[bool],
-    as_of: pd.Timestamp,
+def _signals(
+    policy: AnyPolicy,
+    drift: Sequence[WindowEvidence],
+    served: Sequence[PerformanceWindow],
     champion: Champion | None,
-    new_rows: int,
-    acted: bool,
-) -> Verdict:
+    as_of: pd.Timestamp,
+) -> tuple[Signal, ...]:
+    """What the policy asks for, the most telling first: performance is what counts, drift may be harmless."""
+    found = []
+    if policy.on_performance:
+        found.append(performance_signal(served, policy.on_performance))
+    if policy.on_drift:
+        overruling = policy.on_performance if policy.overrules_drift else None
+        harmless = harmless_until(served, overruling) if overruling else None
+        found.append(drift_signal(drift, policy.on_drift, harmless))
+    if policy.largest_age_days is not None and champion is not None:
+        found.append(age_signal(champion.trained_at, as_of, policy.largest_age_days))
+    return tuple(found)
+
+
+def _judge(facts: _Facts) -> Verdict:
+    policy, champion = facts.policy, facts.champion
     if policy.kind == "never":
         return "wait", "the policy is never to retrain"
     if champion is None:
         return "wait", "there is no champion yet: train one first"
-    if not known:
-        return "wait", "no window has been measured yet"
-    obstacle = _too_little_drift(policy, known, in_drift) or _nothing_to_learn(policy, new_rows)
-    if obstacle is None and acted:
-        obstacle = f"the window that ended {known[-1].end:%Y-%m-%d} has already led to a training"
-    obstacle = obstacle or _cooling_down(policy, champion, as_of)
-    if obstacle is not None:
-        return "wait", obstacle
-    ground = f"{_share(known[-1])}, {sum(in_drift)} of {len(known)} windows in drift, {new_rows:,} new labelled rows"
+    speaking = [signal for signal in facts.signals if signal.speaks]
+    if not speaking:
+        return "wait", "; ".join(signal.reason for signal in facts.signals)
+    ground = "; ".join(signal.reason for signal in speaking)
+    if facts.new_rows < policy.min_new_labelled_rows:
+        least = policy.min_new_labelled_rows
+        return "wait", f"{ground}, but only {facts.new_rows:,} new labelled rows, {least:,} are required"
+    if facts.acted:
+        return "wait", f"{ground}, but the window that ended {_window(facts)[1]:%Y-%m-%d} has already led to a training"
+    until = champion.trained_at + pd.Timedelta(days=policy.cool_down_days)
+    if facts.as_of < until:
+        days = f"{policy.cool_down_days:g} days after a training"
+        return "wait", f"{ground}, but cooling down until {until:%Y-%m-%d %H:%M} ({days})"
+    ground = f"{ground}, {facts.new_rows:,} new labelled rows"
     if champion.training_seconds > policy.budget_seconds:
-        return "blocked", (
-            f"{ground}; but the last training took {champion.training_seconds:.0f} s and "
-            f"budget_seconds is {policy.budget_seconds:g}"
-        )
+        took = f"the last training took {champion.training_seconds:.0f} s"
+        return "blocked", f"{ground}; but {took} and budget_seconds is {policy.budget_seconds:g}"
     return "retrain", ground
 
 
-def _too_little_drift(policy: Policy, known: Sequence[WindowEvidence], in_drift: Sequence[bool]) -> str | None:
-    if not known[-1].enough_rows:
-        return f"too few rows for a verdict in the window that ended {known[-1].end:%Y-%m-%d}"
-    if not in_drift[-1]:
-        return f"{_share(known[-1])}, below min_drift_importance {policy.min_drift_importance:.0%}"
-    if sum(in_drift) < policy.windows_required:
-        count = f"only {sum(in_drift)} of {len(known)} windows in drift, {policy.windows_required} are required"
-        return f"{_share(known[-1])}, but {count}"
-    return None
+def _window(facts: _Facts) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """Of the first signal that speaks, else of the first that looked at one."""
+    looked = [(signal.speaks, signal.window) for signal in facts.signals if signal.window is not None]
+    chosen = next((window for speaks, window in looked if speaks), None) or next((w for _, w in looked), None)
+    return chosen or (facts.as_of, facts.as_of)
 
 
-def _nothing_to_learn(policy: Policy, new_rows: int) -> str | None:
-    if new_rows >= policy.min_new_labelled_rows:
-        return None
-    return f"drift, but only {new_rows:,} new labelled rows, {policy.min_new_labelled_rows:,} are required"
-
-
-def _cooling_down(policy: Policy, champion: Champion, as_of: pd.Timestamp) -> str | None:
-    until = champion.trained_at + pd.Timedelta(days=policy.cool_down_days)
-    if as_of >= until:
-        return None
-    return f"drift, but cooling down until {until:%Y-%m-%d %H:%M} ({policy.cool_down_days:g} days after a training)"
-
-
-def _share(window: WindowEvidence) -> str:
-    return f"{window.importance_share:.0%} of the importance drifted in the window that ended {window.end:%Y-%m-%d}"
-
-
-def _identity(use_case: str, known: Sequence[WindowEvidence], champion: Champion | None) -> str:
-    end = known[-1].end.isoformat() if known else "none"
+def _identity(use_case: str, signals: Sequence[Signal], champion: Champion | None, as_of: pd.Timestamp) -> str:
+    """Of the windows that speak, else of all that were looked at: an old window beside a new one that says nothing
+    is no new evidence. A policy that looks at no window judges the moment itself."""
+    speaking = [signal for signal in signals if signal.speaks] or signals
+    ends = [f"{signal.name} {signal.window[1].isoformat()}" for signal in speaking if signal.window is not None]
     version = champion.version if champion else "none"
-    return hashlib.sha256(f"{use_case}|{end}|{version}".encode()).hexdigest()[:16]
+    return hashlib.sha256("|".join([use_case, *(ends or [as_of.isoformat()]), version]).encode()).hexdigest()[:16]
 
 
-def _evidence(
-    known: Sequence[WindowEvidence],
-    in_drift: Sequence[bool],
-    as_of: pd.Timestamp,
-    champion: Champion | None,
-    new_rows: int,
-) -> dict[str, Any]:
+def _evidence(facts: _Facts, paused_until: pd.Timestamp | None) -> dict[str, Any]:
+    champion, hits = facts.champion, {signal.name: signal.hits for signal in facts.signals}
     return {
-        "as_of": as_of.isoformat(),
+        "as_of": facts.as_of.isoformat(),
+        "policy": facts.policy.model_dump(mode="json"),
         "champion": champion.version if champion else None,
         "trained_at": champion.trained_at.isoformat() if champion else None,
         "training_seconds": champion.training_seconds if champion else None,
-        "new_labelled_rows": new_rows,
+        "new_labelled_rows": facts.new_rows,
+        "paused_until": paused_until.isoformat() if paused_until is not None else None,
+        "signals": [{"name": s.name, "speaks": s.speaks, "reason": s.reason} for s in facts.signals],
         "windows": [
             {
                 "start": window.start.isoformat(),
@@ -156,8 +184,24 @@ def _evidence(
                 "enough_rows": window.enough_rows,
                 "importance_share": round(window.importance_share, 4),
                 "drifted_columns": list(window.drifted_columns),
-                "in_drift": drifted,
+                "speaks": hit,
             }
-            for window, drifted in zip(known, in_drift, strict=True)
+            for window, hit in zip(facts.drift, hits.get("drift", ()), strict=True)
+        ],
+        "performance": [
+            {
+                "start": window.start.isoformat(),
+                "end": window.end.isoformat(),
+                "metric": window.metric,
+                **{name: _finite(getattr(window, name)) for name in ("value", "low", "high", "expected")},
+                "labelled": window.labelled,
+                "coverage": round(window.coverage, 4),
+                "below": hit,
+            }
+            for window, hit in zip(facts.performance, hits.get("performance", ()), strict=True)
         ],
     }
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 6) if math.isfinite(value) else None

@@ -1,18 +1,20 @@
 """Has a column's distribution changed? One fixed test per column, corrected, and a size that must matter."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from mlplatform.ml.cores import available_cores
+from mlplatform.ml.design_effect import Ints
+from mlplatform.ml.two_samples import Difference, Floats, compare_categories, compare_numbers
 from mlplatform.spec.drift import Drift
 
 __all__ = ["ColumnDrift", "DriftResult", "adjust", "find_drift", "sample_rows"]
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class ColumnDrift:
     """Share of the model's importance, 0..1."""
     missing_reference: float
     missing_current: float
+    effective_rows: float = 0.0
+    """How many independent rows the window is worth for this column; no more than it has."""
+    mean_reference: float = np.nan
+    """Of the known values of a number."""
+    mean_current: float = np.nan
 
 
 @dataclass(frozen=True)
@@ -62,32 +69,40 @@ def find_drift(
     columns: Sequence[str],
     categorical: Sequence[str] = (),
     importance: Mapping[str, float] | None = None,
-    seed: int = 0,
+    blocks: tuple[Ints | None, Ints | None] = (None, None),
 ) -> DriftResult:
-    """Test each column of two samples of at most `drift.sample_rows` rows.
+    """Test each column on all rows of both samples.
+
+    With many rows every difference is significant, so `min_effect` decides; with few rows chance makes large effects,
+    so the corrected p-value decides. `blocks`, int64[reference rows] and int64[current rows], name rows that belong
+    together, such as those of a day: where days differ, rows count for less (see `design_effect`).
 
     A number that takes few values is still tested by KS; its p-value is then conservative. Missing values are
     compared too: as their own category, or through the largest of the KS distance and the change of their share.
     """
-    old, new = (sample_rows(frame, drift.sample_rows, seed) for frame in (reference, current))
-    enough = min(len(old), len(new)) >= drift.min_rows
-    tests = [_test_column(old[name], new[name], name in categorical) for name in columns]
-    adjusted = adjust(np.asarray([p for _, p in tests]), drift.correction)
+    enough = min(len(reference), len(current)) >= drift.min_rows
+    compare = partial(_compare, reference, current, frozenset(categorical), blocks)
+    with ThreadPoolExecutor(available_cores()) as pool:
+        found = list(pool.map(compare, columns))
+    adjusted = adjust(np.asarray([each.p_value for each in found]), drift.correction)
     shares = _shares(columns, importance)
     return DriftResult(
         columns=tuple(
             ColumnDrift(
                 column=name,
-                test="chisquare" if name in categorical else "ks",
-                effect=effect,
-                p_value=p,
+                test=each.test,
+                effect=each.effect,
+                p_value=each.p_value,
                 adjusted_p_value=float(corrected),
-                drifted=bool(enough and corrected < drift.alpha and effect >= drift.min_effect),
+                drifted=bool(enough and corrected < drift.alpha and each.effect >= drift.min_effect),
                 importance=shares[name],
-                missing_reference=_missing(old[name]),
-                missing_current=_missing(new[name]),
+                missing_reference=_missing(reference[name]),
+                missing_current=_missing(current[name]),
+                effective_rows=each.effective[1],
+                mean_reference=each.means[0],
+                mean_current=each.means[1],
             )
-            for name, (effect, p), corrected in zip(columns, tests, adjusted, strict=True)
+            for name, each, corrected in zip(columns, found, adjusted, strict=True)
         ),
         reference_rows=len(reference),
         current_rows=len(current),
@@ -118,48 +133,18 @@ def adjust(p_values: Floats, correction: Literal["holm", "benjamini_hochberg"]) 
     return adjusted
 
 
-def _test_column(old: pd.Series, new: pd.Series, is_category: bool) -> tuple[float, float]:
-    if not len(old) or not len(new):
-        return 0.0, 1.0
-    return _chi_square(old, new) if is_category else _kolmogorov_smirnov(old, new)
-
-
-def _kolmogorov_smirnov(old: pd.Series, new: pd.Series) -> tuple[float, float]:
-    """Effect and p-value; Bonferroni over the two questions (values, share of missing) where values are missing."""
-    from scipy.stats import ks_2samp
-
-    a, b = (column.to_numpy(dtype=np.float64, na_value=np.nan) for column in (old, new))
-    missing = np.isnan(a), np.isnan(b)
-    a, b = a[~missing[0]], b[~missing[1]]
-    effect, p = 0.0, 1.0
-    if len(a) and len(b):
-        found = ks_2samp(a, b, method="asymp")
-        effect, p = float(found.statistic), float(found.pvalue)
-    if not (missing[0].any() or missing[1].any()):
-        return effect, p
-    change, p_change = _chi_square(pd.Series(missing[0]), pd.Series(missing[1]))
-    return max(effect, change), min(1.0, 2 * min(p, p_change))
-
-
-def _chi_square(old: pd.Series, new: pd.Series) -> tuple[float, float]:
-    """Total variation and p-value of the table value x sample; missing is a value. Rare values are pooled."""
-    from scipy.stats import chi2_contingency
-
-    counts = pd.concat([old.value_counts(dropna=False), new.value_counts(dropna=False)], axis=1).fillna(0).to_numpy()
-    if len(counts) < 2:
-        return 0.0, 1.0
-    effect = float(np.abs(counts[:, 0] / len(old) - counts[:, 1] / len(new)).sum() / 2)
-    table = _pool_rare(counts)
-    return effect, float(chi2_contingency(table, correction=False).pvalue) if len(table) > 1 else 1.0
-
-
-def _pool_rare(counts: Floats) -> Floats:
-    """Rows whose expected count is below 5 in either sample become one (Cochran's rule for the chi-square)."""
-    expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / counts.sum()
-    rare = (expected < 5).any(axis=1)
-    if not rare.any():
-        return counts
-    return np.vstack([counts[~rare], counts[rare].sum(axis=0)])
+def _compare(
+    reference: pd.DataFrame,
+    current: pd.DataFrame,
+    categorical: frozenset[str],
+    blocks: tuple[Ints | None, Ints | None],
+    name: str,
+) -> Difference:
+    old, new = reference[name], current[name]
+    if name in categorical:
+        return compare_categories(old, new, blocks)
+    a, b = (each.to_numpy(dtype=np.float64, na_value=np.nan) for each in (old, new))
+    return compare_numbers(a, b, blocks)
 
 
 def _shares(columns: Sequence[str], importance: Mapping[str, float] | None) -> dict[str, float]:

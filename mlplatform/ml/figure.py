@@ -5,7 +5,7 @@ from io import BytesIO
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["ACCENT", "BASE", "MUTED", "TEXT", "bars", "new_figure", "to_png"]
+__all__ = ["ACCENT", "BASE", "DPI", "MUTED", "TEXT", "WIDTH_INCHES", "bars", "new_figure", "to_png"]
 
 # Okabe and Ito (2008): told apart with any colour vision.
 BASE, ACCENT, MUTED = "#0072B2", "#D55E00", "#8C8C8C"

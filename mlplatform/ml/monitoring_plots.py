@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 
-from mlplatform.ml.decision import Decision, WindowEvidence
+from mlplatform.ml.decision import Decision
+from mlplatform.ml.demands import demands
 from mlplatform.ml.drift import DriftResult
 from mlplatform.ml.figure import ACCENT, BASE, MUTED, TEXT, bars, new_figure, to_png
 from mlplatform.ml.performance import PerformanceWindow
-from mlplatform.spec.policy import Policy
+from mlplatform.ml.signals import WindowEvidence
 
 __all__ = [
     "plot_decision",
@@ -56,51 +57,27 @@ def plot_drift_over_time(windows: Sequence[WindowEvidence], min_drift_importance
     return to_png(figure)
 
 
-def plot_decision(decision: Decision, policy: Policy) -> bytes:
+def plot_decision(decision: Decision) -> bytes:
     """Each thing that was weighed, as a share of what the policy asks for; what does not speak for training is grey.
 
     The bars end at twice the demand. Needs evidence that names a champion.
     """
-    asked = _demands(decision, policy)
-    figure, axes = new_figure(f"{decision.verdict.capitalize()}: what was weighed", height=1.1 + 0.3 * len(asked))
+    asked = demands(decision)
+    kind = decision.evidence["policy"]["kind"]
+    title = f"{decision.verdict.capitalize()} · policy {kind}: what was weighed"
+    figure, axes = new_figure(title, height=1.1 + 0.3 * len(asked))
     places = range(len(asked), 0, -1)
-    shares = [min(2.0, value / limit if limit else 2.0) for _, value, limit, _ in asked]
-    met = [share >= 1 for share in shares]
-    axes.barh(places, shares, color=[ACCENT if each else MUTED for each in met], height=0.6)
+    shares = [min(2.0, max(0.0, each.value / each.limit if each.limit else 2.0)) for each in asked]
+    axes.barh(places, shares, color=[ACCENT if share >= 1 else MUTED for share in shares], height=0.6)
     axes.axvline(1, color="black", linestyle="--", linewidth=1.2)
-    axes.set_yticks(places, [name for name, *_ in asked])
-    axes.set(xlim=(0, 2.9), xlabel="share of what the policy asks for (dashed)")
+    axes.set_yticks(places, [each.name for each in asked])
+    axes.set(xlim=(0, 2.9), ylim=(0.4, len(asked) + 0.6), xlabel="share of what the policy asks for (dashed)")
     axes.set_xticks([0, 1, 2], ["0", "asked", "twice"])
     axes.grid(axis="y", visible=False)
-    for place, share, (*_, text) in zip(places, shares, asked, strict=True):
-        axes.annotate(text, (max(share, 1), place), (4, 0), textcoords="offset points", va="center", fontsize=TEXT - 1)
+    for place, share, each in zip(places, shares, asked, strict=True):
+        start = (max(share, 1), place)
+        axes.annotate(each.text, start, (4, 0), textcoords="offset points", va="center", fontsize=TEXT - 1)
     return to_png(figure)
-
-
-def _demands(decision: Decision, policy: Policy) -> list[tuple[str, float, float, str]]:
-    """Name, value, what is asked, and both as people read them."""
-    found = decision.evidence
-    windows = found["windows"]
-    latest = windows[-1]["importance_share"] if windows else 0.0
-    drifted = sum(bool(window["in_drift"]) for window in windows)
-    rows = found["new_labelled_rows"]
-    days = (pd.Timestamp(found["as_of"]) - pd.Timestamp(found["trained_at"])) / pd.Timedelta(days=1)
-    return [
-        (
-            "drifted importance, latest window",
-            latest,
-            policy.min_drift_importance,
-            f"{latest:.0%} of {policy.min_drift_importance:.0%}",
-        ),
-        ("windows in drift", drifted, policy.windows_required, f"{drifted} of {policy.windows_required}"),
-        (
-            "new labelled rows",
-            rows,
-            policy.min_new_labelled_rows,
-            f"{rows:,} of {policy.min_new_labelled_rows:,}",
-        ),
-        ("days since the last training", days, policy.cool_down_days, f"{days:.1f} of {policy.cool_down_days:g}"),
-    ]
 
 
 def plot_predictions_over_time(days: pd.DataFrame) -> bytes:

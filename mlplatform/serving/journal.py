@@ -146,6 +146,8 @@ class Journal:
                 lines += self._lines(at, entry)
             except (ValueError, TypeError) as error:
                 self._failed(len(entry.answers), error)
+            # Give way: the interpreter would let this thread go on for 5 ms, and a request would wait for it.
+            time.sleep(0)
         try:
             if lines:
                 self._writer.append(b"".join(lines))
@@ -169,8 +171,8 @@ class Journal:
                     "row": number,
                     "predicted_at": moment,
                     "event_time": identity.time_of(about),
-                    "keys": {n: self._kept(n, v, settings) for n, v in identity.keys_of(about).items()},
-                    "features": {n: self._kept(n, row[n], settings) for n in settings.columns if n in row},
+                    "keys": self._hidden(identity.keys_of(about), settings),
+                    "features": self._hidden({n: row[n] for n in settings.columns if n in row}, settings),
                     "answer": self._answer(answer, settings),
                     "version": entry.model["version"],
                     "bento": entry.model["bento"],
@@ -193,6 +195,11 @@ class Journal:
             for reason in answer["reasons"]
         ]
         return {**answer, "reasons": reasons}
+
+    def _hidden(self, values: dict[str, Any], settings: JournalSettings) -> dict[str, Any]:
+        if not settings.hashed:
+            return values
+        return {name: self._kept(name, value, settings) for name, value in values.items()}
 
     def _kept(self, name: str, value: Any, settings: JournalSettings) -> Any:
         if name not in settings.hashed or value is None:

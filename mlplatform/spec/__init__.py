@@ -1,6 +1,7 @@
 """The declaration of a use case as frozen pydantic models. No Dagster here: stages, service and cli all read it."""
 
 from mlplatform.spec._base import Declared
+from mlplatform.spec.alerts import AlertChannel, AlertKind, EmailChannel, LogChannel, SlackChannel, WebhookChannel
 from mlplatform.spec.candidate import (
     Candidate,
     EnsembleCandidate,
@@ -11,51 +12,87 @@ from mlplatform.spec.candidate import (
     TorchCandidate,
     Tuning,
 )
+from mlplatform.spec.database import Database
 from mlplatform.spec.drift import Drift
+from mlplatform.spec.healing import DEFAULT_RULES, Remedy, Rule
 from mlplatform.spec.journal import Journal
 from mlplatform.spec.load import Declaration, declared_use_cases, load_declaration
 from mlplatform.spec.performance import Performance
-from mlplatform.spec.policy import Policy
+from mlplatform.spec.policy import (
+    AnyPolicy,
+    CombinedPolicy,
+    DriftPolicy,
+    DriftSignal,
+    NeverPolicy,
+    PerformancePolicy,
+    PerformanceSignal,
+    Policy,
+    SchedulePolicy,
+)
+from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.serving import Serving
-from mlplatform.spec.source import FilesSource, PythonSource, Source
+from mlplatform.spec.source import FilesSource, PythonSource, Source, SqlSource
 from mlplatform.spec.split import Split, SplitByGroup, SplitByTime
 from mlplatform.spec.task import BinaryTask, Costs, ForecastTask, RankingTask, Task
 from mlplatform.spec.training import Gates, Training
 from mlplatform.spec.use_case import Contract, Leakage, Outcomes, UseCase
+from mlplatform.spec.watchdog import Freshness, Watchdog
 
 __all__ = [
+    "DEFAULT_RULES",
+    "AlertChannel",
+    "AlertKind",
+    "AnyPolicy",
     "BinaryTask",
     "Candidate",
+    "CombinedPolicy",
     "Contract",
     "Costs",
+    "Database",
     "Declaration",
     "Declared",
     "Drift",
+    "DriftPolicy",
+    "DriftSignal",
+    "EmailChannel",
     "EnsembleCandidate",
     "FilesSource",
     "ForecastTask",
+    "Freshness",
     "Gates",
     "Journal",
     "KerasCandidate",
     "Leakage",
     "LightGBMCandidate",
+    "LogChannel",
+    "NeverPolicy",
     "Outcomes",
     "Performance",
+    "PerformancePolicy",
+    "PerformanceSignal",
     "Policy",
     "PythonSource",
     "RankingTask",
+    "Remedy",
+    "Rollback",
+    "Rule",
+    "SchedulePolicy",
     "SearchedCandidate",
     "Serving",
     "SklearnCandidate",
+    "SlackChannel",
     "Source",
     "Split",
     "SplitByGroup",
     "SplitByTime",
+    "SqlSource",
     "Task",
     "TorchCandidate",
     "Training",
     "Tuning",
     "UseCase",
+    "Watchdog",
+    "WebhookChannel",
     "declared_use_cases",
     "load_declaration",
 ]

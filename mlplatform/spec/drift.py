@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from mlplatform.spec._base import Declared
 
@@ -29,4 +29,16 @@ class Drift(Declared):
     min_effect: Share = 0.1
     """Distance (Kolmogorov-Smirnov, or total variation for categories) below which a difference is not drift."""
     sample_rows: PositiveInt = 5000
-    """Rows of each sample that the tests and Evidently's page see."""
+    """Rows of the reference sample in the bento; of a window, rows that are scored and that Evidently's page shows. The
+    tests of the columns see all rows of a window."""
+    explained_rows: PositiveInt = 1000
+    """Of these, rows of either sample whose scores are explained; an explanation costs about a hundred scores."""
+
+    @model_validator(mode="after")
+    def _samples_are_enough_for_a_verdict(self) -> "Drift":
+        for name in ("sample_rows", "explained_rows"):
+            if (rows := getattr(self, name)) < self.min_rows:
+                raise ValueError(
+                    f"{name} is {rows}, but fewer than min_rows ({self.min_rows}) rows give no verdict; raise {name}"
+                )
+        return self

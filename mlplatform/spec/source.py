@@ -6,8 +6,10 @@ from pydantic import Field, PositiveInt, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
 from mlplatform.spec.by_kind import ByKind
+from mlplatform.spec.database import Database, Query, TableName
+from mlplatform.spec.watchdog import Freshness
 
-__all__ = ["FilesSource", "PythonSource", "Source"]
+__all__ = ["FilesSource", "PythonSource", "Source", "SqlSource"]
 
 
 class _AnySource(Declared):
@@ -31,6 +33,8 @@ class _AnySource(Declared):
     """How many new days the new-data sensor ingests in one run; of partitions of months, all months that hold them."""
     look_back_days: PositiveInt = 30
     """When the source's content changed: how many days are read again, for late rows and labels that became known."""
+    freshness: Freshness | None = None
+    """When the watchdog calls it stale; left out, it does not look."""
 
     @model_validator(mode="before")
     @classmethod
@@ -78,4 +82,25 @@ class FilesSource(_AnySource):
     """Rename: name in the contract -> name in the file. Columns not named keep their name."""
 
 
-Source = Annotated[PythonSource | FilesSource, Field(discriminator="kind"), ByKind()]
+class SqlSource(_AnySource):
+    """A table, a view or the rows of a query in a database of your own, which is only read."""
+
+    kind: Literal["sql"]
+    """Rows come from a database."""
+    database: Database
+    """Which one."""
+    table: TableName | None = None
+    """A table or view, `name` or `schema.name`, spelt as the database stores it. Either `table` or `query`."""
+    query: Query | None = None
+    """One SELECT in the database's own SQL; the days asked for are added to it as a condition, there."""
+    columns: dict[str, str] = {}
+    """Rename: name in the contract -> name in the table or query. Columns not named keep their name."""
+
+    @model_validator(mode="after")
+    def _table_or_query(self) -> "SqlSource":
+        if (self.table is None) == (self.query is None):
+            raise ValueError(f"source `{self.name}` needs `table` (all its columns) or `query` (a SELECT), not both")
+        return self
+
+
+Source = Annotated[PythonSource | FilesSource | SqlSource, Field(discriminator="kind"), ByKind()]

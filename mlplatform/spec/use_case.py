@@ -5,13 +5,17 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
+from mlplatform.spec.alerts import AlertChannel, LogChannel
 from mlplatform.spec.drift import Drift
+from mlplatform.spec.healing import DEFAULT_RULES, Rule
 from mlplatform.spec.journal import Journal
 from mlplatform.spec.performance import Performance
-from mlplatform.spec.policy import Policy
+from mlplatform.spec.policy import CombinedPolicy, Policy
+from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.serving import Serving
 from mlplatform.spec.source import Source
 from mlplatform.spec.training import Training
+from mlplatform.spec.watchdog import Watchdog
 
 __all__ = ["Contract", "Leakage", "Outcomes", "UseCase"]
 
@@ -84,8 +88,16 @@ class UseCase(Declared):
     """How served predictions are judged when their labels arrive."""
     drift: Drift = Drift()
     """How windows are compared with the training rows."""
-    policy: Policy = Policy()
+    policy: Policy = CombinedPolicy()
     """When to train again."""
+    rollback: Rollback = Rollback()
+    """When a fresh champion is taken back."""
+    healing: list[Rule] = list(DEFAULT_RULES)
+    """What is done when a run or a check fails; replaces the default rules. An empty list: nothing, but it is told."""
+    watchdog: Watchdog = Watchdog()
+    """What is watched beside the runs."""
+    alerts: list[AlertChannel] = [LogChannel(kind="log")]
+    """Who is told."""
 
     @model_validator(mode="after")
     def _source_names_are_unique(self) -> "UseCase":

@@ -10,8 +10,19 @@ from mlplatform.lake.lake import Lake, table_exists
 from mlplatform.lake.tables import append_rows
 from mlplatform.spec import Declaration
 
-__all__ = ["alias_table", "record_alias", "recorded_champion", "rolled_back"]
+__all__ = [
+    "PROMOTION",
+    "ROLLBACK",
+    "alias_moves",
+    "alias_table",
+    "promoted_over",
+    "record_alias",
+    "recorded_champion",
+    "rolled_back",
+]
 
+PROMOTION = "promotion"
+"""The cause of a move after a comparison."""
 ROLLBACK = "rollback"
 """The cause of a move that a person, or the loop itself, took back a promotion with."""
 
@@ -39,6 +50,27 @@ def recorded_champion(uc: Declaration, lake: Lake) -> int | None:
             f"SELECT version FROM {alias_table(uc)} ORDER BY moved_at DESC, rowid DESC LIMIT 1"
         ).fetchone()
     return int(row[0]) if row else None
+
+
+def alias_moves(uc: Declaration, lake: Lake) -> int:
+    """How often the alias has moved."""
+    if not lake.has_table(alias_table(uc)):
+        return 0
+    with lake.read() as con:
+        row = con.execute(f"SELECT count(*) FROM {alias_table(uc)}").fetchone()
+    return int(row[0]) if row else 0
+
+
+def promoted_over(uc: Declaration, lake: Lake, version: int) -> int | None:
+    """The champion that a version replaced when it was promoted; None for the first, or one that came by a rollback."""
+    if not lake.has_table(alias_table(uc)):
+        return None
+    with lake.read() as con:
+        row = con.execute(
+            f"SELECT cause, version_before FROM {alias_table(uc)} WHERE version = ? ORDER BY moved_at DESC LIMIT 1",
+            [version],
+        ).fetchone()
+    return int(row[1]) if row and row[0] == PROMOTION and row[1] else None
 
 
 def rolled_back(uc: Declaration, lake: Lake) -> dict[int, str]:

@@ -173,8 +173,12 @@ def _features(model: Path) -> list[str]:
 
 
 def _reference(uc: Declaration, lake: LakeResource, champion: Registered) -> "pd.DataFrame":
-    """Training rows of the champion's own snapshot that drift is measured against: the same ones each time."""
-    columns, keys = ", ".join(uc.spec.training.features), ", ".join(uc.spec.entity_keys)
+    """Training rows of the champion's own snapshot that drift is measured against: the same ones each time.
+
+    Beside the features: when each happened, as rows of one day are alike, and the slices, for the causes of drift.
+    """
+    training, keys = uc.spec.training, ", ".join(uc.spec.entity_keys)
+    columns = ", ".join(dict.fromkeys([*training.features, uc.spec.event_time, *training.gates.slices]))
     with lake.open().read(int(champion.tags[TRAINED_ON])) as con:
         return con.execute(
             f"SELECT {columns} FROM {uc.spec.name}.training_set WHERE part IN ('train', 'tune') "

@@ -15,7 +15,7 @@ from mlplatform.lake.tables import append_rows, describe_table
 from mlplatform.resources.lake import SNAPSHOT, LakeResource, recorded_metadata, table_metadata
 from mlplatform.resources.tracking import Registered, Tracking
 from mlplatform.spec import Declaration
-from mlplatform.stages.alias import record_alias, rolled_back
+from mlplatform.stages.alias import PROMOTION, record_alias, rolled_back
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key, check_result, check_spec
 from mlplatform.stages.pictures import picture
@@ -76,7 +76,7 @@ def champion_asset(uc: Declaration) -> dg.AssetsDefinition:
         def write(con: Any) -> None:
             _append(con, champion_table(uc), rows)
             if promoted.moved and promoted.version:
-                record_alias(con, uc, promoted.version, before, "promotion", promoted.verdict)
+                record_alias(con, uc, promoted.version, before, PROMOTION, promoted.verdict)
 
         done = lake.open().commit(write, promoted.verdict)
         table = describe_table(lake.open(), champion_table(uc), done.snapshot)

@@ -1,4 +1,4 @@
-"""The jobs of a use case: everything, the data half, the model half."""
+"""The jobs of a use case: everything, the data half, the model half, and the backtest of policies."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -9,11 +9,12 @@ from mlplatform.spec import Declaration
 from mlplatform.stages.naming import asset_key
 
 __all__ = [
-    "ATTEMPTS",
+    "BY_HAND",
     "FINGERPRINT_TAG",
+    "ROLLBACK_TAG",
+    "backtest_job",
     "challenge_job",
     "everything_job",
-    "failed_runs",
     "ingest_job",
     "jobs",
     "range_tags",
@@ -24,11 +25,13 @@ __all__ = [
 
 MODEL_HALF = ("training_set", "champion", "model_card", "bento", "deployment")
 
-BY_HAND = ("rollback", "challenger_log", "challenger_report")
+BACKTEST = "policy_backtest"
+"""The stage that replays history; it trains dozens of models."""
+BY_HAND = ("rollback", "batch_scores", "challenger_log", "challenger_report", BACKTEST)
 """Stages that only a job of their own runs."""
 
-ATTEMPTS = 3
-"""How often a sensor asks for the same work before it waits for a person."""
+ROLLBACK_TAG = "mlplatform/roll_back"
+"""Tag of a rollback that the succession sensor asked for, and no person."""
 FINGERPRINT_TAG = "mlplatform/fingerprint"
 """Tag of a run that ingests: the content of the sources that it read."""
 
@@ -58,6 +61,11 @@ def training_job(uc: Declaration) -> str:
     return f"{uc.spec.name}_train_to_deployment"
 
 
+def backtest_job(uc: Declaration) -> str:
+    """Name of the job that replays history for several policies; nothing but a person starts it."""
+    return f"{uc.spec.name}_policy_backtest"
+
+
 def challenge_job(uc: Declaration) -> str:
     """Name of the job that scores the journal with another version and compares."""
     return f"{uc.spec.name}_challenge"
@@ -67,12 +75,6 @@ def unfinished_run(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
     """The short id of a run of this use case that is queued or running."""
     runs = instance.get_runs(dg.RunsFilter(tags=use_case_tags(uc), statuses=_UNFINISHED), limit=1)
     return runs[0].run_id[:8] if runs else None
-
-
-def failed_runs(instance: dg.DagsterInstance, tags: dict[str, str]) -> int:
-    """How many runs with these tags failed or were cancelled."""
-    statuses = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-    return len(instance.get_runs(dg.RunsFilter(tags=tags, statuses=statuses)))
 
 
 def use_case_tags(uc: Declaration) -> dict[str, str]:
@@ -101,15 +103,20 @@ def jobs(uc: Declaration) -> dict[str, Any]:
         everything_job(uc): ("From raw data to the retrain decision.", group),
         ingest_job(uc): ("New data, features, drift report and retrain decision; no training.", group - model | fresh),
         training_job(uc): ("Training set, candidates, champion, model card, bento, deployment.", model),
+        backtest_job(uc): ("What other policies would have cost and gained.", _keys(uc, BACKTEST)),
+        f"{uc.spec.name}_rollback": (
+            "An earlier version becomes champion and is deployed; retraining is paused.",
+            _keys(uc, "rollback", "model_card", "bento", "deployment"),
+        ),
+        f"{uc.spec.name}_batch_scores": (
+            "A table, or some days of it, scored by the live model.",
+            _keys(uc, "batch_scores"),
+        ),
+        challenge_job(uc): (
+            "What services answered, the challenger on the same requests, and both compared.",
+            _keys(uc, "prediction_log", "outcomes", "challenger_log", "challenger_report"),
+        ),
     }
-    described[f"{uc.spec.name}_rollback"] = (
-        "An earlier version becomes champion and is deployed; retraining is paused.",
-        _keys(uc, "rollback", "model_card", "bento", "deployment"),
-    )
-    described[challenge_job(uc)] = (
-        "What services answered, the challenger on the same requests, and both compared.",
-        _keys(uc, "prediction_log", "outcomes", "challenger_log", "challenger_report"),
-    )
     return {
         name: dg.define_asset_job(name, selection, description=text, tags=use_case_tags(uc))
         for name, (text, selection) in described.items()

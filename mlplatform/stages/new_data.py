@@ -1,7 +1,8 @@
 """The new-data sensor: new or changed days of the sources, carried through to a decision, a few days at a time.
 
 What counts as new is measured at the end of the graph, not at its beginning: a day is covered when a decision has been
-made on it. So whatever stage a run dies in, the same days are asked for again.
+made on it. So whatever stage a run dies in, its days are not forgotten. A batch is asked for once; whether and when a
+failed one is tried again is the healing sensor's business.
 """
 
 import hashlib
@@ -17,19 +18,20 @@ from mlplatform.home import Home
 from mlplatform.ingest.days import Days, declared_days, next_days
 from mlplatform.lake.lake import Lake
 from mlplatform.spec import Declaration, Source
+from mlplatform.stages.attempts import tried
 from mlplatform.stages.deployment import current_deployment
 from mlplatform.stages.jobs import (
-    ATTEMPTS,
     FINGERPRINT_TAG,
     everything_job,
-    failed_runs,
     ingest_job,
     range_tags,
     unfinished_run,
     use_case_tags,
 )
+from mlplatform.stages.replaying import replaying
 from mlplatform.stages.retrain import due_training
 from mlplatform.stages.retrain_decision import newest_decision
+from mlplatform.stages.watchdog import no_space
 
 __all__ = ["new_data_sensor", "sources_fingerprint"]
 
@@ -38,7 +40,7 @@ _RECENT_RUNS = 50
 
 
 def new_data_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinition:
-    """Ask for the next days, three times at most for the same content; say why when there is nothing to ask for."""
+    """Ask for the next days, once for the same content; say why when there is nothing to ask for."""
 
     @dg.sensor(
         name=f"{uc.spec.name}_new_data",
@@ -48,9 +50,14 @@ def new_data_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinitio
         description="New days in a source: ingest to retrain decision (or everything, if nothing is deployed yet).",
     )
     def new_data(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        if replaying(uc):
+            return dg.SkipReason(f"a replay moves the time of {uc.spec.name}; new data waits for its end")
         busy = unfinished_run(context.instance, uc)
         if busy:
             return dg.SkipReason(f"run {busy} of {uc.spec.name} is not finished; new data waits for it")
+        full = no_space(uc)
+        if full:
+            return dg.SkipReason(full)
         due = due_training(context.instance, uc)
         if due:
             return dg.SkipReason(f"the training of decision {due} comes first")
@@ -157,15 +164,12 @@ def _ask(
     context: dg.SensorEvaluationContext, uc: Declaration, work: _Work, fingerprint: str, cursor: str
 ) -> dg.SensorResult:
     batch = f"{work.name} {fingerprint}"
-    failed = failed_runs(context.instance, {_BATCH_TAG: batch})
-    if failed >= ATTEMPTS:
-        reason = (
-            f"{work.name} failed {failed} times; look at the last run, then correct the source (a changed source is "
-            f"tried again) or run `mlplatform run {uc.spec.name}`"
-        )
-        return dg.SensorResult(skip_reason=reason, cursor=cursor)
+    before = tried(context.instance, uc, {_BATCH_TAG: batch})
+    if before is not None:
+        advice = f"; correct the source (a changed one is asked again) or run `mlplatform run {uc.spec.name}`"
+        return dg.SensorResult(skip_reason=f"{work.name}: {before.text}{advice if before.over else ''}", cursor=cursor)
     request = dg.RunRequest(
-        run_key=f"{uc.spec.name} {batch} attempt {failed + 1}",
+        run_key=f"{uc.spec.name} {batch}",
         job_name=ingest_job(uc) if current_deployment(uc) else everything_job(uc),
         tags={
             **work.tags,

@@ -18,7 +18,7 @@ from mlplatform.stages.naming import asset_attributes, asset_key
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["outcomes_asset"]
+__all__ = ["key_hash", "outcomes_asset"]
 
 _DESCRIPTION = "Predictions whose label has arrived since: found by the entity keys that the request named."
 
@@ -34,7 +34,7 @@ def outcomes_asset(uc: Declaration) -> dg.AssetsDefinition:
     def outcomes(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[Any]:
         opened, table = lake.open(), outcomes_table(uc.spec)
         moment = as_of_run(context, uc, opened)
-        found = new_outcomes(opened, uc.spec, moment.to_pydatetime(), _hash(uc))
+        found = new_outcomes(opened, uc.spec, moment.to_pydatetime(), key_hash(uc))
         opened.commit(lambda con: merge_rows(con, table, found, ["prediction_id"]), f"outcomes {moment:%Y-%m-%d}")
         context.log.info(f"{len(found):,} labels arrived or changed")
         yield dg.MaterializeResult(
@@ -44,7 +44,8 @@ def outcomes_asset(uc: Declaration) -> dg.AssetsDefinition:
     return outcomes
 
 
-def _hash(uc: Declaration) -> "Callable[[str], str] | None":
+def key_hash(uc: Declaration) -> "Callable[[str], str] | None":
+    """What the journal does to keys that are kept as a hash; None where none is."""
     if not uc.spec.journal.hashed:
         return None
     from mlplatform.serving.journal import keyed_hash

@@ -14,7 +14,7 @@ from mlplatform.lake.tables import describe_table, merge_rows, stored_on_another
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.spec import Declaration, PythonSource, Source
 from mlplatform.stages.code_version import code_version
-from mlplatform.stages.contract import CONTRACT_CHECK, Tally, contract_file, quarantine
+from mlplatform.stages.contract import CONTRACT_CHECK, Tally, contract_file, contract_result, quarantine, tolerance
 from mlplatform.stages.naming import asset_attributes, asset_key, check_result, check_spec
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ def raw_asset(uc: Declaration, source: Source) -> dg.AssetsDefinition:
     stage = f"raw_{source.name}"
     description = f"Rows of `{source.name}` as they arrived, one each by {', '.join(source.key)}, with `_loaded_at`."
     own = [uc.folder / f"{source.module}.py"] if isinstance(source, PythonSource) else []
-    version = code_version("ingest", "contracts", "stages/raw.py", contract_file(uc), *own, declared=source)
+    version = code_version(
+        "ingest", "contracts", "stages/raw.py", contract_file(uc), *own, declared=source, without={"freshness"}
+    )
     partitions = partitions_of(source)
 
     @dg.asset(
@@ -69,18 +71,18 @@ def raw_asset(uc: Declaration, source: Source) -> dg.AssetsDefinition:
         plan = _plan(context, uc, source)
         if plan.left_out:
             context.log.warning(f"{source.name}: {plan.left_out}")
-        opened = lake.open()
+        opened, allowed = lake.open(), tolerance(context, uc)
         tally, touched = Tally(), 0
         for batch in plan.batches:
             checked = _read_and_check(uc, source, batch, _taken(opened, uc, source, batch))
-            touched += _store(opened, uc, source, checked, f"{source.name} {batch.name}")
+            touched += _store(opened, uc, source, checked, f"{source.name} {batch.name}", allowed)
             context.log.info(f"{batch.name}: {len(checked.good):,} rows kept, {len(checked.bad):,} in quarantine")
-            if checked.bad_share > uc.spec.contract.max_bad_share:
+            if checked.bad_share > allowed:
                 refused = {"batch": batch.name, **Tally().plus(checked).evidence(uc)}
                 yield check_result(CONTRACT_CHECK, passed=False, metadata=refused)
-                checked.require(uc.spec.contract.max_bad_share, f"{source.name} {batch.name}")
+                checked.require(allowed, f"{source.name} {batch.name}")
             tally = tally.plus(checked)
-        yield from _record(context, uc, source, plan, opened, touched, tally)
+        yield from _record(context, uc, source, plan, opened, touched, contract_result(uc, tally, allowed))
 
     return raw
 
@@ -183,12 +185,12 @@ def _read_and_check(
     return check_rows(schema, rows, key=source.key, time_column=source.time_column, before=behind, taken=taken)
 
 
-def _store(lake: Lake, uc: Declaration, source: Source, checked: "Checked", batch: str) -> int:
+def _store(lake: Lake, uc: Declaration, source: Source, checked: "Checked", batch: str, allowed: float) -> int:
     """Good and bad rows in one transaction. A batch with too many bad rows keeps its good ones out: it comes again."""
     import pyarrow as pa
 
     now = datetime.now(UTC).replace(tzinfo=None)
-    accepted = checked.bad_share <= uc.spec.contract.max_bad_share
+    accepted = checked.bad_share <= allowed
     good = checked.good.append_column("_loaded_at", pa.array([now] * len(checked.good), pa.timestamp("us")))
 
     def write(con: Any) -> int:
@@ -205,7 +207,7 @@ def _record(
     plan: _Plan,
     lake: Lake,
     touched: int,
-    tally: Tally,
+    checked: dg.AssetCheckResult,
 ) -> Iterator[Any]:
     table = describe_table(lake, raw_table(uc, source))
     metadata = {**table_metadata(table), "days": str(plan.days or "no time"), "rows_new_or_changed": touched}
@@ -215,6 +217,4 @@ def _record(
         key = asset_key(uc, f"raw_{source.name}")
         for partition in plan.days.keys(source.partition):
             context.log_event(dg.AssetMaterialization(key, partition=partition))
-    yield dg.MaterializeResult(
-        metadata=metadata, check_results=[check_result(CONTRACT_CHECK, passed=True, metadata=tally.evidence(uc))]
-    )
+    yield dg.MaterializeResult(metadata=metadata, check_results=[checked])

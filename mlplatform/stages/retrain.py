@@ -8,16 +8,28 @@ import dagster as dg
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake, table_exists
 from mlplatform.spec import Declaration
-from mlplatform.stages.alias import recorded_champion
+from mlplatform.stages.alias import alias_moves, recorded_champion
+from mlplatform.stages.attempts import healing_under_way, tried
 from mlplatform.stages.champion import champion_table
 from mlplatform.stages.clock import AS_OF_TAG, newest_day_end
 from mlplatform.stages.deployment import current_deployment
-from mlplatform.stages.jobs import ATTEMPTS, failed_runs, training_job, unfinished_run, use_case_tags
+from mlplatform.stages.jobs import training_job, unfinished_run, use_case_tags
 from mlplatform.stages.naming import asset_key
 from mlplatform.stages.pause import Pause, current_pause, pause_table
-from mlplatform.stages.retrain_decision import DECISION_ID, DECISION_TAG, REASON, VERDICT, newest_decision
+from mlplatform.stages.replaying import replaying
+from mlplatform.stages.retrain_decision import (
+    DECISION_ID,
+    DECISION_TAG,
+    REASON,
+    REASON_TAG,
+    VERDICT,
+    WINDOW,
+    WINDOW_TAG,
+    newest_decision,
+)
+from mlplatform.stages.watchdog import no_space
 
-__all__ = ["due_training", "retrain_sensor"]
+__all__ = ["due_training", "paused", "retrain_sensor", "wanted_run"]
 
 _DEPLOY_TAG = "mlplatform/deploy_version"
 
@@ -33,63 +45,88 @@ def retrain_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinition
         description='The newest decision says "retrain": train, compare, package and deploy.',
     )
     def retrain(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        busy = unfinished_run(context.instance, uc)
-        if busy:
-            return dg.SkipReason(f"run {busy} of {uc.spec.name} is not finished")
-        undeployed = _undeployed_version(uc)
-        if undeployed is not None:
-            return _deploy(context.instance, uc, undeployed)
-        paused = _paused(uc)
-        if paused:
-            return dg.SkipReason(str(paused))
-        decision = newest_decision(uc, Lake.at(Home.current()))
-        if decision is None:
-            return dg.SkipReason("no decision has been made yet")
-        if decision[VERDICT] != "retrain":
-            return dg.SkipReason(f"{decision[VERDICT]}: {decision[REASON]}")
-        return _train(context.instance, uc, decision)
+        if replaying(uc):
+            return dg.SkipReason(f"a replay moves the time of {uc.spec.name}; it asks for runs itself")
+        return wanted_run(context.instance, uc)
 
     return retrain
+
+
+def wanted_run(instance: dg.DagsterInstance, uc: Declaration) -> dg.RunRequest | dg.SkipReason:
+    """The run that is due now: a deployment that a dead run left out, or the training that the decision asks for."""
+    busy = unfinished_run(instance, uc)
+    if busy:
+        return dg.SkipReason(f"run {busy} of {uc.spec.name} is not finished")
+    full = no_space(uc)
+    if full:
+        return dg.SkipReason(full)
+    undeployed = _undeployed_version(uc)
+    if undeployed is not None and healing_under_way(uc):
+        return dg.SkipReason(f"champion v{undeployed} waits to be deployed: a failure is being healed")
+    if undeployed is not None:
+        return _deploy(instance, uc, undeployed)
+    held = paused(uc)
+    if held:
+        return dg.SkipReason(str(held))
+    decision = newest_decision(uc, Lake.at(Home.current()))
+    if decision is None:
+        return dg.SkipReason("no decision has been made yet")
+    if decision[VERDICT] != "retrain":
+        return dg.SkipReason(f"{decision[VERDICT]}: {decision[REASON]}")
+    return _train(instance, uc, decision)
 
 
 def due_training(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
     """The id of a decision to retrain that has not led to a comparison yet and may still be tried."""
     decision = newest_decision(uc, Lake.at(Home.current()))
-    if decision is None or decision[VERDICT] != "retrain" or _concluded(uc, decision) or _paused(uc):
+    if decision is None or decision[VERDICT] != "retrain" or _concluded(uc, decision) or paused(uc):
         return None
     tag = {DECISION_TAG: str(decision[DECISION_ID])}
-    return str(decision[DECISION_ID]) if failed_runs(instance, tag) < ATTEMPTS else None
+    before = tried(instance, uc, tag)
+    return None if before is not None and before.over else str(decision[DECISION_ID])
 
 
 def _train(instance: dg.DagsterInstance, uc: Declaration, decision: dict[str, Any]) -> dg.RunRequest | dg.SkipReason:
     identity = str(decision[DECISION_ID])
     if _concluded(uc, decision):
         return dg.SkipReason(f"decision {identity} has led to a comparison as of {decision['as_of']}")
-    failed = failed_runs(instance, {DECISION_TAG: identity})
-    if failed >= ATTEMPTS:
-        return dg.SkipReason(f"the training of decision {identity} failed {failed} times; look at its last run")
+    before = tried(instance, uc, {DECISION_TAG: identity})
+    if before is not None:
+        return dg.SkipReason(f"the training of decision {identity} failed: {before.text}")
+    acting = _alive(instance, identity)
+    if acting is not None:
+        return dg.SkipReason(f"run {acting} has acted on decision {identity}")
     tags = {
         **use_case_tags(uc),
         DECISION_TAG: identity,
         AS_OF_TAG: decision["as_of"].isoformat(),
-        "mlplatform/reason": str(decision[REASON])[:200],
+        REASON_TAG: str(decision[REASON]),
+        WINDOW_TAG: "/".join(edge.isoformat() if edge else "" for edge in (decision[name] for name in WINDOW)),
     }
-    return dg.RunRequest(run_key=f"{identity} attempt {failed + 1}", tags=tags)
+    return dg.RunRequest(run_key=identity, tags=tags)
+
+
+def _alive(instance: dg.DagsterInstance, identity: str) -> str | None:
+    """The short id of a run that acts, or acted, on a decision; one that died may be tried again."""
+    died = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+    runs = instance.get_runs(dg.RunsFilter(tags={DECISION_TAG: identity}))
+    return next((run.run_id[:8] for run in runs if run.status not in died), None)
 
 
 def _deploy(instance: dg.DagsterInstance, uc: Declaration, version: int) -> dg.RunRequest | dg.SkipReason:
-    tag = {_DEPLOY_TAG: f"{uc.spec.name} v{version}"}
-    failed = failed_runs(instance, tag)
-    if failed >= ATTEMPTS:
-        return dg.SkipReason(f"champion v{version} is not deployed: packaging failed {failed} times; see its last run")
+    # A version may become champion more than once.
+    tag = {_DEPLOY_TAG: f"{uc.spec.name} v{version}, move {alias_moves(uc, Lake.at(Home.current()))}"}
+    before = tried(instance, uc, tag)
+    if before is not None:
+        return dg.SkipReason(f"champion v{version} is not deployed: packaging failed: {before.text}")
     return dg.RunRequest(
-        run_key=f"{tag[_DEPLOY_TAG]} attempt {failed + 1}",
+        run_key=tag[_DEPLOY_TAG],
         tags={**use_case_tags(uc), **tag},
         asset_selection=[asset_key(uc, stage) for stage in ("model_card", "bento", "deployment")],
     )
 
 
-def _paused(uc: Declaration) -> Pause | None:
+def paused(uc: Declaration) -> Pause | None:
     """The pause in force at the data's newest moment. A champion that is not deployed yet still is: a rollback that was
     killed between its two halves must come to its end."""
     lake = Lake.at(Home.current())

@@ -13,7 +13,7 @@ from mlplatform.resources.lake import LakeResource
 from mlplatform.spec import Declaration, Split, SplitByGroup
 from mlplatform.stages.clock import AS_OF_TAG, as_of_run, newest_day_end
 from mlplatform.stages.code_version import code_version
-from mlplatform.stages.contract import CONTRACT_CHECK, Tally, contract_file, quarantine
+from mlplatform.stages.contract import CONTRACT_CHECK, Tally, contract_file, contract_result, quarantine, tolerance
 from mlplatform.stages.naming import asset_attributes, asset_key, check_result, check_spec
 from mlplatform.stages.pictures import picture
 
@@ -64,11 +64,11 @@ def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
         labelled = _labelled_rows(uc, opened, snapshot, moment)
         batch = f"training set as of {moment:%Y-%m-%d}"
         checked = _checked(uc, opened, labelled, batch)
-        evidence = Tally().plus(checked).evidence(uc)
-        if checked.bad_share > uc.spec.contract.max_bad_share:
+        tally, allowed = Tally().plus(checked), tolerance(context, uc)
+        if checked.bad_share > allowed:
             # Before it is split or written: a set that breaks its contract must not become the latest one.
-            yield check_result(CONTRACT_CHECK, passed=False, metadata=evidence)
-            checked.require(uc.spec.contract.max_bad_share, batch)
+            yield check_result(CONTRACT_CHECK, passed=False, metadata=tally.evidence(uc))
+            checked.require(allowed, batch)
         frozen = _with_parts(uc, _with_labels(uc, checked, labelled), moment)
         digest = _content_hash(frozen)
         yield dg.MaterializeResult(
@@ -83,7 +83,7 @@ def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
                 "parts": dg.MetadataValue.table(_parts(uc, frozen)),
             },
             data_version=dg.DataVersion(digest[:16]),
-            check_results=[check_result(CONTRACT_CHECK, passed=True, metadata=evidence)],
+            check_results=[contract_result(uc, tally, allowed)],
         )
 
     return training_set

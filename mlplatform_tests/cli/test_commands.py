@@ -40,6 +40,8 @@ def test_env_names_places_below_the_home_only(ask: Ask, empty_home: Path) -> Non
         ("reproduce frod", "there is no use case 'frod'"),
         ("reproduce fraud@first", "a version is a number, e.g. fraud@1"),
         ("reproduce fraud@1", "no model is registered"),
+        ("backtest frod", "there is no use case 'frod'"),
+        ("backtest fraud", "there is no history to replay; run `mlplatform run fraud` first"),
         ("challenge frod", "there is no use case 'frod'"),
         ("challenge fraud --version 2", "a challenger needs a champion"),
         ("challenge fraud --compare", "a challenger needs a champion"),

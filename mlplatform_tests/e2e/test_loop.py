@@ -18,6 +18,7 @@ from mlplatform.cli.serve import start_live
 from mlplatform.cli.setup import prepare_home
 from mlplatform.errors import SpecError
 from mlplatform.home import Home
+from mlplatform.lake.lake import Lake
 from mlplatform.serving.launch import Served, stop_service
 from mlplatform.spec import Declaration
 from mlplatform.stages.jobs import use_case_tags
@@ -68,7 +69,9 @@ def test_every_stage_with_something_to_show_shows_a_picture(platform: Platform) 
         "candidate_logistic": of_a_model,
         "champion": {"picture"},
         "model_card": {"precision_recall"},
-        "drift_report": {"columns", "over_time"},
+        "drift_report": {
+            *("columns", "over_time", "by_column_over_time", "predictions_over_time", "what_moved_the_score")
+        },
         "retrain_decision": {"weighed"},
     }
     for stage, names in shown.items():
@@ -136,6 +139,8 @@ def test_with_lasting_drift_the_service_moves_to_a_newly_trained_version_without
     decision = platform.metadata("retrain_decision")
     assert decision["verdict"] == "retrain", decision
     assert "amount" in platform.metadata("drift_report")["drifted"]
+    assert platform.metadata("drift_report")["prediction_drifted"]
+    assert_the_amount_moved_the_score_since_the_drift_began(Lake.at(module_home))
     [request] = platform.tick("fraud_retrain").requests
     with load:
         result = platform.start(request)
@@ -144,6 +149,14 @@ def test_with_lasting_drift_the_service_moves_to_a_newly_trained_version_without
     assert platform.metadata("deployment")["model_version"] == 2
     assert load.failed == []
     assert load.answered > 50
+
+
+def assert_the_amount_moved_the_score_since_the_drift_began(lake: Lake) -> None:
+    with lake.read() as con:
+        causes = con.execute("FROM fraud.drift_causes WHERE window_end = '2018-07-22' AND cause = 'column'").df()
+    assert causes["change"].sum() == pytest.approx(causes["shift"].iloc[0], abs=1e-6)
+    most = causes.loc[causes["change"].abs().idxmax()]
+    assert (most["name"], f"{most['since']:%Y-%m-%d}") == ("amount", "2018-06-24")
 
 
 def test_one_decision_trains_once(platform: Platform) -> None:

@@ -22,6 +22,8 @@ from mlplatform.serving.follow import load_live
 from mlplatform.serving.journal import Journal
 from mlplatform.serving.pointer import read_pointer
 from mlplatform.serving.scoring import Slot
+from mlplatform.stages.batch_scores import batch_scores_job
+from mlplatform.stages.jobs import use_case_tags
 from mlplatform.stages.performance_report import performance_windows
 from mlplatform_tests.small_fraud import Platform, dagster_home, failed_checks, small_fraud
 
@@ -133,6 +135,40 @@ def test_when_the_labels_have_come_the_window_is_mature_and_measured(trained: Pl
     assert rows is not None
     assert rows[0] == rows[1]
     assert rows[2] > 0
+
+
+def test_a_batch_gets_the_scores_that_the_service_gives_and_again_the_same_rows_once(
+    trained: Platform, home: Home
+) -> None:
+    uc = trained.declaration
+    config = {
+        "ops": {"fraud__batch_scores": {"config": {"start": "2018-06-10", "end": "2018-06-24", "batch_rows": 700}}}
+    }
+    for _ in range(2):
+        assert trained.launch(batch_scores_job(uc), use_case_tags(uc), config=config).success
+    with Lake.at(home).read() as con:
+        batch = con.execute("SELECT score, decision FROM fraud.batch_scores ORDER BY ALL").fetchall()
+        served = con.execute("SELECT score, decision FROM fraud.prediction_log ORDER BY ALL").fetchall()
+    assert batch == served
+    assert trained.metadata("batch_scores")["scored_rows"] == len(served)
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        ({"table": "fraud.nothing"}, "the lake has no table fraud.nothing"),
+        ({"table": "fraud.spine"}, "fraud.spine lacks"),
+        ({"table": "fraud; DROP"}, "names a table of the lake"),
+        ({"start": "June"}, "takes a day like 2018-08-01"),
+        ({"start": "2030-01-01"}, "has no row"),
+    ],
+)
+def test_a_batch_that_cannot_be_scored_says_why(trained: Platform, config: dict[str, str], why: str) -> None:
+    uc = trained.declaration
+    asked = {"ops": {"fraud__batch_scores": {"config": config}}}
+    result = trained.launch(batch_scores_job(uc), use_case_tags(uc), config=asked)
+    assert not result.success
+    assert any(why in str(event.event_specific_data) for event in result.get_step_failure_events())
 
 
 def _promoted_by(home: Home) -> float:

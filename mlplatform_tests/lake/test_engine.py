@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from mlplatform.lake.engine import engine
-from mlplatform.lake.extensions import EXTENSIONS
+from mlplatform.lake.extensions import EXTENSIONS, SQLITE
 
 
 def test_nothing_of_one_connection_is_seen_by_the_next() -> None:
@@ -34,6 +34,14 @@ def test_extensions_load_from_the_wheels_and_duckdb_may_fetch_none() -> None:
         # A function of an extension that is not installed: refused at once, not looked for in the network.
         with pytest.raises(duckdb.CatalogException, match="spatial"):
             con.execute("SELECT ST_Point(1, 2)")
+
+
+def test_an_instance_is_used_again_only_by_those_who_ask_for_the_same_extensions() -> None:
+    with engine((SQLITE,)):
+        pass
+    with engine() as con:
+        loaded = {n for (n,) in con.execute("SELECT extension_name FROM duckdb_extensions() WHERE loaded").fetchall()}
+    assert set(EXTENSIONS) <= loaded
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

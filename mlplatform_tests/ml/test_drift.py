@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from scipy.stats import false_discovery_control
 
 from mlplatform.ml.drift import ColumnDrift, DriftResult, adjust, find_drift, sample_rows
@@ -45,6 +46,42 @@ def test_a_shifted_column_and_a_shifted_category_are_found_and_nothing_else() ->
     new["n3"] += 0.5
     new["kind"] = new["kind"].where(np.arange(2000) % 3 > 0, "c")
     assert set(found(frame(2000, 0), new).drifted) == {"n3", "kind"}
+
+
+def by_day(days: int, rows: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """Rows whose days differ: a tenth of each column's variance is that of its days."""
+    random = np.random.default_rng(seed)
+    day = np.repeat(np.arange(days), rows)
+    levels = random.normal(size=(days, len(NUMBERS))) * 0.1**0.5
+    noise = random.normal(size=(days * rows, len(NUMBERS))) * 0.9**0.5
+    return pd.DataFrame(levels[day] + noise, columns=NUMBERS), day
+
+
+def alarm(seed: int, *, count_days: bool, moved: float = 0.0) -> tuple[str, ...]:
+    (old, old_days), (new, new_days) = by_day(28, 150, seed), by_day(7, 400, 500 + seed)
+    blocks = (old_days, new_days) if count_days else (None, None)
+    return find_drift(old, new.assign(n0=new["n0"] + moved), Drift(), columns=NUMBERS, blocks=blocks).drifted
+
+
+def test_days_that_differ_raise_alarms_unless_rows_are_counted_by_day() -> None:
+    assert sum(bool(alarm(seed, count_days=False)) for seed in range(20)) >= 15
+    assert sum(bool(alarm(seed, count_days=True)) for seed in range(20)) <= 3
+
+
+def test_a_column_that_moves_beyond_its_days_is_found_nevertheless() -> None:
+    found = [alarm(seed, count_days=True, moved=1.5) for seed in range(20)]
+    assert sum("n0" in each for each in found) >= 18
+
+
+def test_a_million_rows_are_tested_as_they_are() -> None:
+    result = find_drift(frame(1000, 0), pd.concat([frame(1000, 0)] * 1000), Drift(), columns=NUMBERS)
+    assert result.current_rows == 1_000_000
+    assert [each.effect for each in result.columns] == [0.0] * len(NUMBERS)
+
+
+def test_samples_too_small_for_a_verdict_are_refused_where_they_are_declared() -> None:
+    with pytest.raises(ValidationError, match="explained_rows is 400, but fewer than min_rows"):
+        Drift(explained_rows=400)
 
 
 def test_a_small_difference_on_many_rows_is_no_drift() -> None:

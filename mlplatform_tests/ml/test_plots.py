@@ -6,12 +6,22 @@ import pytest
 from PIL import Image
 
 from mlplatform.ml import class_plots, data_plots, monitoring_plots, plots
+from mlplatform.ml.backtest import Backtest, PolicyRun, ReplayedWindow
+from mlplatform.ml.backtest_plots import plot_backtest
 from mlplatform.ml.compare import compare
 from mlplatform.ml.decision import Champion, WindowEvidence, decide
 from mlplatform.ml.drift import find_drift
+from mlplatform.ml.performance import PerformanceWindow
 from mlplatform.ml.train import TrainedCandidate
 from mlplatform.spec.drift import Drift
-from mlplatform.spec.policy import Policy
+from mlplatform.spec.policy import (
+    AnyPolicy,
+    CombinedPolicy,
+    DriftPolicy,
+    NeverPolicy,
+    PerformancePolicy,
+    SchedulePolicy,
+)
 from mlplatform_tests.ml.data import FEATURES, training
 
 RANDOM = np.random.default_rng(0)
@@ -82,12 +92,55 @@ def test_the_parts_of_a_training_set() -> None:
     assert_small_picture(data_plots.plot_parts(times, parts, pd.Series(LABELS)))
 
 
+POLICIES: list[AnyPolicy] = [
+    NeverPolicy(kind="never"),
+    SchedulePolicy(kind="schedule", every_days=7),
+    DriftPolicy(kind="drift"),
+    PerformancePolicy(kind="performance"),
+    CombinedPolicy(max_age_days=60),
+]
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.kind)
 @pytest.mark.parametrize("weeks", [0, 3])
-def test_what_a_decision_was_weighed_on(weeks: int) -> None:
+def test_what_a_decision_was_weighed_on(policy: AnyPolicy, weeks: int) -> None:
     end = pd.Timestamp("2024-03-01")
-    windows = [
-        WindowEvidence(end - pd.Timedelta(weeks=i + 1), end - pd.Timedelta(weeks=i), True, 0.3) for i in range(weeks)
-    ]
-    champion = Champion("3", end - pd.Timedelta(days=10), 60)
-    decision = decide("u", windows, Policy(), as_of=end, champion=champion, new_labelled_rows=400)
-    assert_small_picture(monitoring_plots.plot_decision(decision, Policy()))
+    edges = [(end - pd.Timedelta(weeks=i + 1), end - pd.Timedelta(weeks=i)) for i in range(weeks)]
+    drift = [WindowEvidence(*edge, True, 0.3) for edge in edges]
+    served = [PerformanceWindow(*edge, "3", "auc", 0.7, 0.65, 0.75, 0.81, 900, 850, "mature") for edge in edges]
+    decision = decide(
+        "u",
+        drift,
+        policy,
+        as_of=end,
+        champion=Champion("3", end - pd.Timedelta(days=10), 60),
+        new_labelled_rows=400,
+        performance=served,
+    )
+    assert_small_picture(monitoring_plots.plot_decision(decision))
+
+
+@pytest.mark.parametrize("count", [2, 40])
+def test_the_course_of_policies(count: int) -> None:
+    ends = [pd.Timestamp("2024-01-07") + pd.Timedelta(weeks=week) for week in range(count)]
+
+    def course(policy: str, delayed: bool, every: int) -> PolicyRun:
+        windows = [
+            ReplayedWindow(
+                end - pd.Timedelta(weeks=1),
+                end,
+                100,
+                float(np.sin((i + every) / 6)),
+                end,
+                "",
+                "",
+                trained=i % every == 1,
+                promoted=i % 2 > 0,
+            )
+            for i, end in enumerate(ends)
+        ]
+        return PolicyRun(policy, delayed, 1.0, tuple(windows))
+
+    policies = {"never": 1000, "weekly": 2, "drift": 5, "performance": 7, "combined": 4, "declared": 9}
+    runs = [course(name, delayed, every) for delayed in (True, False) for name, every in policies.items()]
+    assert_small_picture(plot_backtest(Backtest("fraud", "average_precision", tuple(runs))))

@@ -7,7 +7,7 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from mlplatform.errors import SpecError
-from mlplatform.spec import EnsembleCandidate, UseCase, declared_use_cases, load_declaration
+from mlplatform.spec import EnsembleCandidate, SqlSource, UseCase, declared_use_cases, load_declaration
 from mlplatform.spec.load import USE_CASES
 
 KINDS = "'lightgbm', 'sklearn', 'torch', 'keras', 'ensemble'"
@@ -31,6 +31,7 @@ def declare(folder: Path, old: str, new: str) -> tuple[Path, int]:
         ("kind: binary", "kind: binery", "training.task", "'binary', 'forecast', 'ranking'"),
         ("floor: 0.5", "floor: 5", "gates.floor", "less than or equal to 1"),
         ("max_bad_share", "max_bad_shrae", "contract.max_bad_shrae", "not permitted"),
+        ("policy: {kind: ", "policy: {kind: x", "policy", "'never', 'schedule', 'drift', 'performance', 'combined'"),
     ],
 )
 def test_a_mistake_is_named_with_file_line_field_and_what_is_allowed(
@@ -81,7 +82,7 @@ def test_what_a_task_does_not_know_is_refused_with_what_it_does(
             "training.candidates.0.kind",
             "['lightgbm', 'sklearn', 'torch', 'keras', 'ensemble']",
         ),
-        ("kind: python", "kind: pyhton", "sources.0.kind", "['python', 'files']"),
+        ("kind: python", "kind: pyhton", "sources.0.kind", "['python', 'files', 'sql']"),
         (
             "metric: average_precision",
             "metric: accuracy",
@@ -208,3 +209,59 @@ def test_what_was_declared_can_be_written_down_and_read_again() -> None:
 def test_every_declaration_keeps_the_json_schema(name: str) -> None:
     content = yaml.safe_load((USE_CASES / name / "defs.yaml").read_text())["attributes"]
     assert list(Draft202012Validator(UseCase.model_json_schema()).iter_errors(content)) == []
+
+
+OWN = """kind: sql
+      database: {engine: postgres, dsn_variable: SHOP_DATABASE}
+      table: sales.transactions
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("engine: postgres", "engine: oracle", "Input should be 'postgres', 'sqlite' or 'duckdb'"),
+        ("dsn_variable: SHOP_DATABASE", "path: shop.db", "a postgres database has no `path`, but `dsn_variable`"),
+        ("engine: postgres", "engine: sqlite", "a sqlite database is a file: name it with `path`"),
+        ("SHOP_DATABASE", '"postgresql://me:s3cret@shop/db"', "must be the name of an environment variable"),
+        (
+            "dsn_variable: ",
+            'dsn: "postgresql://me:s3cret@shop/db", dsn_variable: ',
+            "database.dsn: Extra inputs are not",
+        ),
+        ("table: sales.transactions", "table: a.b.c", "must be a table or view, as `name` or `schema.name`"),
+        ("table: sales.transactions", "columns: {}", "needs `table` (all its columns) or `query` (a SELECT), not both"),
+        (
+            "table: sales.transactions",
+            "query: DELETE FROM sales",
+            "must be a SELECT (or WITH ... SELECT) and begins with",
+        ),
+        ("table: sales.transactions", "query: SELECT 1; DROP TABLE sales", "must be one SELECT; there is a `;`"),
+    ],
+)
+def test_what_a_database_is_not_declared_by_is_named_without_repeating_it(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    path, _ = declare(tmp_path, "kind: python            # class Reader in source.py\n", OWN.replace(old, new, 1))
+    path.write_text(re.sub(r"      params: .*\n", "", path.read_text()))
+    with pytest.raises(SpecError) as caught:
+        load_declaration("fraud", tmp_path)
+    assert message in str(caught.value)
+    assert f"{path}:" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select 1",
+        "(SELECT ';' AS a);",
+        "-- what it is\n/* more; */ WITH a AS (SELECT 1) SELECT * FROM a",
+        'SELECT ";" FROM a',
+    ],
+)
+def test_one_select_may_be_written_in_many_ways(query: str) -> None:
+    source = SqlSource(
+        kind="sql", name="a", key=["id"], start="2018-04-01", database={"engine": "sqlite", "path": "a"}, query=query
+    )
+    assert source.query == query.rstrip(";")

@@ -1,0 +1,247 @@
+"""`mlplatform replay`: history lived through again, a few days at a time, by the real stages and the real service.
+
+Each step is what a living system does in that time: the days arrive, the service scores their events, labels that have
+come since find their predictions, the reports are made, a decision is taken, and if it says so, a model is trained and
+deployed under the running service. All of it are ordinary runs: they stand in the Dagster UI while it goes on.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+import httpx
+from filelock import FileLock, Timeout
+
+from mlplatform.cli.run import run_job
+from mlplatform.cli.serve import find_service, start_live
+from mlplatform.errors import PlatformError, SpecError
+from mlplatform.home import Home
+from mlplatform.lake.lake import Lake
+from mlplatform.serving.codec import dumps
+from mlplatform.serving.launch import stop_service
+from mlplatform.spec import Declaration, load_declaration
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["replay_use_case"]
+
+_ROWS_PER_REQUEST = 1000
+_MONITORING = ("prediction_log", "outcomes", "drift_report", "performance_report", "retrain_decision")
+
+
+@dataclass
+class _Tally:
+    """What one step did."""
+
+    served: int = 0
+    refused: int = 0
+    """Rows that break the contract: a service answers 422 for them."""
+
+
+def replay_use_case(name: str, start: str, end: str, step: int, speed: float | None) -> bool:
+    """Replay [start, end) `step` days at a time; True when every run went well.
+
+    Raises:
+        SpecError: there is no such use case, or the dates make no sense.
+        PlatformError: another replay of it goes on, or the service cannot be started.
+    """
+    uc = load_declaration(name)
+    steps = list(_steps(_day("--from", start), _day("--to", end), step))
+    if not steps:
+        raise SpecError(f"--from {start} is not before --to {end}")
+    home = Home.current()
+    with _alone(home, uc):
+        if not home.deployment(name).exists() and not _first_model(uc, steps[0][0]):
+            return False
+        with _service(home, uc) as url:
+            return all(_live_through(uc, home, url, first, behind, speed) for first, behind in steps)
+
+
+def _steps(first: date, behind: date, days: int) -> Iterator[tuple[date, date]]:
+    while first < behind:
+        after = min(first + timedelta(days=days), behind)
+        yield first, after
+        first = after
+
+
+def _day(option: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise SpecError(f"{option} takes a day like 2018-08-01, not {text!r}") from None
+
+
+@contextmanager
+def _alone(home: Home, uc: Declaration) -> Iterator[None]:
+    """The sensors of a running `mlplatform up` rest while this lock is held: time is moved from here."""
+    from mlplatform.stages.replaying import replay_lock
+
+    path = replay_lock(home, uc)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path, timeout=0):
+            yield
+    except Timeout:
+        raise PlatformError(f"another replay of {uc.spec.name} goes on; wait for it or end it") from None
+
+
+@contextmanager
+def _service(home: Home, uc: Declaration) -> Iterator[str]:
+    """The running service, else one that ends with the replay."""
+    url = _running(uc)
+    if url is not None:
+        yield url
+        return
+    from mlplatform.cli.demo import free_port
+
+    served = start_live(uc.spec.name, free_port(), home)
+    click.echo(f"{uc.spec.name} answers at {served.url} until the replay ends")
+    try:
+        yield served.url
+    finally:
+        stop_service(served.pid)
+
+
+def _running(uc: Declaration) -> str | None:
+    try:
+        return find_service(uc.spec.name)
+    except PlatformError:
+        return None
+
+
+def _first_model(uc: Declaration, first: date) -> bool:
+    """Everything, on the days before the replay begins."""
+    from mlplatform.stages.jobs import everything_job
+
+    click.secho(f"\n{uc.spec.name}: nothing is deployed; training on what was known on {first}", bold=True)
+    return run_job(uc, everything_job(uc), lambda: _tags(uc, _beginning(uc), first))
+
+
+def _beginning(uc: Declaration) -> date:
+    partitioned = uc.spec.partitioned_sources
+    return date.fromisoformat(partitioned[0].start or "") if partitioned else date.min
+
+
+def _tags(uc: Declaration, first: date, behind: date) -> dict[str, str]:
+    """Of a run over [first, behind), as of its end."""
+    from mlplatform.stages.clock import AS_OF_TAG
+    from mlplatform.stages.jobs import range_tags, use_case_tags
+
+    moment = datetime.combine(behind, datetime.min.time()).isoformat()
+    return {**use_case_tags(uc), **range_tags(uc, first, behind), AS_OF_TAG: moment}
+
+
+def _live_through(uc: Declaration, home: Home, url: str, first: date, behind: date, speed: float | None) -> bool:
+    began, name = time.monotonic(), uc.spec.name
+    click.secho(f"\n{name}: {first} to before {behind}", bold=True)
+    from mlplatform.stages.jobs import everything_job
+
+    ahead = f"+key:{name}/features"
+    if uc.spec.partitioned_sources and not run_job(
+        uc, everything_job(uc), lambda: _tags(uc, first, behind), select=ahead
+    ):
+        return False
+    tally = _score(uc, home, url, first, behind)
+    watched = " or ".join(f"key:{name}/{stage}" for stage in _MONITORING)
+    moment = {k: v for k, v in _tags(uc, first, behind).items() if not k.startswith("dagster/")}
+    if not run_job(uc, everything_job(uc), lambda: moment, select=watched):
+        return False
+    well = _retrain(uc)
+    _tell(uc, home, behind, tally)
+    if speed:
+        time.sleep(max(0.0, (behind - first).days / speed - (time.monotonic() - began)))
+    return well
+
+
+def _retrain(uc: Declaration) -> bool:
+    """What the retrain sensor would ask for, if anything."""
+    import dagster as dg
+
+    from mlplatform.stages.jobs import training_job
+    from mlplatform.stages.retrain import wanted_run
+
+    with dg.DagsterInstance.from_config(str(Home.current().dagster)) as instance:
+        asked = wanted_run(instance, uc)
+    if isinstance(asked, dg.SkipReason):
+        return True
+    keys = asked.asset_selection
+    select = " or ".join(f"key:{'/'.join(key.path)}" for key in keys) if keys else None
+    run_job(uc, training_job(uc), lambda: dict(asked.tags), select)
+    # A challenger that a gate refuses fails its run, and the champion stays: that is no fault of the replay.
+    return True
+
+
+def _score(uc: Declaration, home: Home, url: str, first: date, behind: date) -> _Tally:
+    """Every event of the days, as an application would ask: features, keys and time."""
+    tally = _Tally()
+    bounds = [datetime.combine(day, datetime.min.time()) for day in (first, behind)]
+    features = _served_features(url)
+    columns = ", ".join(dict.fromkeys([*features, *uc.spec.entity_keys, uc.spec.event_time]))
+    time_column = uc.spec.event_time
+    with Lake.at(home).read() as con, httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+        reader = con.execute(
+            f"SELECT {columns} FROM {uc.spec.name}.features WHERE {time_column} >= ? AND {time_column} < ? "
+            f"ORDER BY {time_column}",
+            bounds,
+        ).to_arrow_reader(_ROWS_PER_REQUEST)
+        for batch in reader:
+            _ask(client, _json_rows(batch, time_column), tally)
+        _wait_for_the_journal(client)
+    return tally
+
+
+def _served_features(url: str) -> list[str]:
+    schema = httpx.get(f"{url}/openapi.json", timeout=30, trust_env=False).json()["components"]["schemas"]["Row"]
+    return list(schema["required"])
+
+
+def _json_rows(batch: "pa.RecordBatch", time_column: str) -> list[dict[str, Any]]:
+    return [{**row, time_column: row[time_column].isoformat()} for row in batch.to_pylist()]
+
+
+def _ask(client: httpx.Client, rows: list[dict[str, Any]], tally: _Tally) -> None:
+    """Rows that the service names as wrong are left out, and the others asked again."""
+    while rows:
+        body = dumps({"rows": rows, "explain": False})
+        reply = client.post("/predict", content=body, headers={"content-type": "application/json"})
+        if reply.status_code == httpx.codes.OK:
+            tally.served += len(rows)
+            return
+        wrong = {problem["row"] for problem in reply.json().get("problems", [])}
+        if reply.status_code != httpx.codes.UNPROCESSABLE_ENTITY or not wrong:
+            raise PlatformError(f"the service answered {reply.status_code}: {reply.text[:300]}")
+        tally.refused += len(wrong)
+        rows = [row for number, row in enumerate(rows) if number not in wrong]
+
+
+def _wait_for_the_journal(client: httpx.Client, seconds: float = 30) -> None:
+    """Until the service has written down what it answered; the reports come next."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        lines = client.get("/metrics").text.splitlines()
+        waiting = [line for line in lines if line.startswith("mlplatform_journal_waiting ")]
+        if not waiting or float(waiting[0].split()[1]) == 0:
+            return
+        time.sleep(0.1)
+    raise PlatformError(f"the journal was not written within {seconds:.0f} s; see the service's log")
+
+
+def _tell(uc: Declaration, home: Home, behind: date, tally: _Tally) -> None:
+    """One line: what was served, how well, what was decided, what is live."""
+    from mlplatform.stages.performance_report import performance_windows
+    from mlplatform.stages.retrain_decision import newest_decision
+
+    lake = Lake.at(home)
+    live = json.loads(home.deployment(uc.spec.name).read_text())["version"]
+    decision = newest_decision(uc, lake)
+    mature = [w for w in performance_windows(uc, lake, int(live)) if w.state == "mature"]
+    figure = f"{mature[-1].metric} {mature[-1].value:.3f}" if mature else "nothing mature yet"
+    refused = f", {tally.refused} refused" if tally.refused else ""
+    said = f"{decision['verdict']}: {decision['reason']}" if decision else "no decision"
+    click.secho(f"as of {behind}: {tally.served:,} served{refused} · {figure} · live v{live} · {said}", fg="cyan")

@@ -1,0 +1,164 @@
+"""What a backtest found: each policy's course, its cost and gain, and the cheapest that keeps most of the gain."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+__all__ = ["KEPT", "Backtest", "PolicyRun", "ReplayedWindow"]
+
+KEPT = 0.95
+"""Share of the best policy's gain that the recommended one keeps."""
+
+
+@dataclass(frozen=True)
+class ReplayedWindow:
+    """One window as a policy went through it: who answered, how well, and what was decided when it ended."""
+
+    start: pd.Timestamp
+    end: pd.Timestamp
+    rows: int
+    """With a label."""
+    value: float
+    """The metric on all labels of the window, also those that came later; NaN where there is none."""
+    model: pd.Timestamp
+    """As of when the model that answered was trained."""
+    verdict: str
+    """What was decided at its end; empty for the last window."""
+    reason: str
+    trained: bool = False
+    promoted: bool = False
+    outcome: str = ""
+    """Of the training: the verdict of the comparison, or why there was none."""
+    seconds: float = 0.0
+    """Of the training and the comparison."""
+
+
+@dataclass(frozen=True)
+class PolicyRun:
+    """One policy through the whole history."""
+
+    policy: str
+    delayed: bool
+    """True: labels were used when they became known. False: as if they had been known at once."""
+    first_seconds: float
+    """Of the first training, which all policies share."""
+    windows: tuple[ReplayedWindow, ...]
+
+    @property
+    def metric(self) -> float:
+        """Mean over the windows, weighted by their labelled rows."""
+        known = [window for window in self.windows if window.value == window.value]
+        rows = sum(window.rows for window in known)
+        return sum(window.value * window.rows for window in known) / rows if rows else float("nan")
+
+    @property
+    def trainings(self) -> int:
+        """How many, with the first one."""
+        return 1 + sum(window.trained for window in self.windows)
+
+    @property
+    def promotions(self) -> int:
+        """How many trainings after the first changed the model."""
+        return sum(window.promoted for window in self.windows)
+
+    @property
+    def seconds(self) -> float:
+        """Of all trainings, with the first one."""
+        return self.first_seconds + sum(window.seconds for window in self.windows)
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """All policies, with and without label delay, in the order in which they were named."""
+
+    use_case: str
+    metric: str
+    runs: tuple[PolicyRun, ...]
+
+    def of(self, delayed: bool) -> dict[str, PolicyRun]:
+        """By the policy's name."""
+        return {run.policy: run for run in self.runs if run.delayed == delayed}
+
+    def gain(self, policy: str, delayed: bool = True) -> float:
+        """Of the metric, over never training again."""
+        runs = self.of(delayed)
+        return runs[policy].metric - runs["never"].metric
+
+    def best(self, delayed: bool = True) -> PolicyRun:
+        """The policy of the highest metric; of equals the cheapest."""
+        return max(self.of(delayed).values(), key=lambda run: (run.metric, -run.trainings, -run.seconds))
+
+    def kept(self, policy: str, delayed: bool = True) -> float:
+        """Share of the best policy's gain; NaN where no policy gains."""
+        best = self.gain(self.best(delayed).policy, delayed)
+        return self.gain(policy, delayed) / best if best > 0 else float("nan")
+
+    def cost(self, policy: str, delayed: bool = True) -> float:
+        """Share of the best policy's trainings."""
+        return self.of(delayed)[policy].trainings / self.best(delayed).trainings
+
+    def recommended(self, delayed: bool = True) -> PolicyRun:
+        """The cheapest policy that keeps 95 % of the best one's gain; `never` where no policy gains."""
+        runs = self.of(delayed)
+        if not self.gain(self.best(delayed).policy, delayed) > 0:
+            return runs["never"]
+        enough = [run for name, run in runs.items() if self.kept(name, delayed) >= KEPT]
+        return min(enough, key=lambda run: (run.trainings, run.seconds, -run.metric))
+
+    @property
+    def recommendation(self) -> str:
+        """One sentence."""
+        chosen, best, windows = self.recommended(), self.best(), len(self.runs[0].windows)
+        if chosen.policy == "never":
+            return f"never: in these {windows} windows no policy had a better {self.metric} than the first model."
+        gain = f"gain of {self.gain(best.policy):.3f} {self.metric} over never"
+        cost = f"{chosen.trainings} trainings ({chosen.seconds:.0f} s)"
+        if chosen.policy == best.policy:
+            return f"{chosen.policy}: the largest {gain}, and no cheaper policy keeps {KEPT:.0%} of it; {cost}."
+        instead = f"instead of {best.trainings} ({best.seconds:.0f} s)"
+        return (
+            f"{chosen.policy}: keeps {self.kept(chosen.policy):.0%} of {best.policy}'s {gain}, with {cost} {instead}."
+        )
+
+    def summary(self) -> list[dict[str, Any]]:
+        """One row per policy and label delay."""
+        return [
+            {
+                "policy": run.policy,
+                "labels": "as they come" if run.delayed else "at once",
+                self.metric: round(run.metric, 4),
+                "gain": round(self.gain(run.policy, run.delayed), 4),
+                "trainings": run.trainings,
+                "promotions": run.promotions,
+                "seconds": round(run.seconds, 1),
+            }
+            for run in self.runs
+        ]
+
+    def frame(self) -> pd.DataFrame:
+        """One row per policy, label delay and window, as the lake keeps it."""
+        return pd.DataFrame([row for run in self.runs for row in _rows(run, self.metric)])
+
+
+def _rows(run: PolicyRun, metric: str) -> Sequence[dict[str, Any]]:
+    return [
+        {
+            "policy": run.policy,
+            "labels_delayed": run.delayed,
+            "window_start": window.start,
+            "window_end": window.end,
+            "rows": window.rows,
+            "metric": metric,
+            "value": window.value,
+            "model_as_of": window.model,
+            "verdict": window.verdict,
+            "reason": window.reason,
+            "trained": window.trained,
+            "promoted": window.promoted,
+            "outcome": window.outcome,
+            "seconds": window.seconds,
+        }
+        for window in run.windows
+    ]

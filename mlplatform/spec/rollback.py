@@ -1,0 +1,26 @@
+"""When a new champion is taken back without asking."""
+
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from mlplatform.spec._base import Declared
+
+__all__ = ["Rollback"]
+
+
+class Rollback(Declared):
+    """A champion is fresh for some days after its promotion; if it then does clearly worse than the version before it,
+    on the same served examples, that one comes back."""
+
+    automatic: bool = True
+    """False: the comparison is made and shown, and nothing follows from it."""
+    fresh_days: PositiveFloat = 28
+    """Days of the data's time after a promotion in which the champion is compared with its predecessor."""
+    min_labelled: PositiveInt = 500
+    """Labelled served examples below which there is no verdict."""
+    estimate_guard: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Before labels are there: a champion whose own scores promise this share less than it was promoted by is taken
+    back, if its predecessor's scores on the same examples do not. 1: never."""
+    pause_days: Annotated[float, Field(ge=0)] = 14
+    """Days without retraining after it."""

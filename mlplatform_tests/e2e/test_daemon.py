@@ -1,0 +1,207 @@
+"""The closed loop on real parts, nobody in between: Dagster's daemon, the sensors, the service, an application.
+
+The application scores each event as its features arrive and never stops asking. Fortnights come by the new-data sensor;
+a drift comes with one of them; the retrain sensor does what the decision says.
+"""
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from mlplatform.cli.demo import free_port
+from mlplatform.cli.processes import start_part, stop_parts
+from mlplatform.cli.replay import _json_rows
+from mlplatform.cli.serve import start_live
+from mlplatform.cli.setup import prepare_home
+from mlplatform.home import Home
+from mlplatform.lake.lake import Lake
+from mlplatform.resources.dbt import dbt_environment
+from mlplatform.serving.launch import Served, stop_service
+from mlplatform.stages.performance_report import performance_windows
+from mlplatform.stages.retrain_decision import newest_decision
+from mlplatform_tests.small_fraud import START, Platform, dagster_home
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 900
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in Home(tmp_path_factory.mktemp("daemon")).environment().items():
+            patch.setenv(name, value)
+        home = Home.current()
+        prepare_home(home)
+        yield home
+
+
+@pytest.fixture(scope="module")
+def lived(home: Home) -> Iterator["_Life"]:
+    """The whole timeline, lived through once; the tests look at what is left of it."""
+    from mlplatform_tests.e2e.daemon_platform import DAYS, TRAINED_UNTIL, declaration
+
+    with dagster_home(home.dagster) as instance:
+        assert Platform(declaration, instance).run(days=TRAINED_UNTIL).success
+        service = start_live("fraud", free_port(), home)
+        application = _Application(home, service, START + timedelta(days=TRAINED_UNTIL))
+        command = [sys.executable, "-m", "dagster._daemon", "run", "-m", "mlplatform_tests.e2e.daemon_platform"]
+        environment = {**dbt_environment(home), **home.environment(), "PYTHONPATH": str(ROOT)}
+        daemon = start_part("daemon", 0, command, logs=home.root / "logs", folder=ROOT, environment=_with(environment))
+        try:
+            with application:
+                last = START + timedelta(days=DAYS)
+                _wait(lambda: _decided(home) >= last, f"no decision as of {last}; see {daemon.log}")
+                _wait(lambda: not instance.get_runs_count(_running()), "a run does not end")
+        finally:
+            stop_parts([daemon])
+            stop_service(service.pid)
+        yield _Life(Platform(declaration, instance), application)
+
+
+class _Life:
+    def __init__(self, platform: Platform, application: "_Application") -> None:
+        self.platform, self.application = platform, application
+
+
+def test_no_request_failed_while_models_were_trained_and_exchanged(lived: _Life) -> None:
+    assert lived.application.failed == []
+    assert lived.application.answered > 10_000
+
+
+def test_before_the_drift_nothing_was_retrained(lived: _Life, home: Home) -> None:
+    decisions = _decisions(home)
+    assert decisions["2018-06-24"][0] == "wait"
+    assert "drift" not in decisions["2018-06-24"][1].split(",")[0] or "0%" in decisions["2018-06-24"][1]
+
+
+def test_the_drift_was_reported_and_the_decision_says_why_it_retrained(lived: _Life, home: Home) -> None:
+    from mlplatform_tests.e2e.daemon_platform import DRIFT_FROM
+
+    retrained = {day: reason for day, (verdict, reason) in _decisions(home).items() if verdict == "retrain"}
+    assert retrained
+    first = min(retrained)
+    assert date.fromisoformat(first) > START + timedelta(days=DRIFT_FROM)
+    assert "drift" in retrained[first]
+    with Lake.at(home).read() as con:
+        drifted = con.execute('SELECT DISTINCT "column" FROM fraud.drift_report WHERE drifted').fetchall()
+    assert ("amount",) in drifted
+
+
+def test_a_new_version_was_trained_promoted_and_served(lived: _Life, home: Home) -> None:
+    assert json.loads(home.deployment("fraud").read_text())["version"] == "2"
+    assert {"1", "2"} <= lived.application.versions
+
+
+def test_every_event_is_in_the_log_once(lived: _Life, home: Home) -> None:
+    # What was answered after the last ingest is still in the journal.
+    assert lived.platform.run(["prediction_log", "outcomes", "performance_report"]).success
+    with Lake.at(home).read() as con:
+        row = con.execute(
+            "SELECT count(*), count(DISTINCT transaction_id), count(DISTINCT prediction_id) FROM fraud.prediction_log"
+        ).fetchone()
+    assert row == (lived.application.answered,) * 3
+
+
+def test_the_metric_recovers_with_the_new_version(lived: _Life, home: Home) -> None:
+    lake, uc = Lake.at(home), lived.platform.declaration
+    old = [w for w in performance_windows(uc, lake, 1) if w.state == "mature"]
+    new = [w for w in performance_windows(uc, lake, 2) if w.state == "mature"]
+    told = [(str(w.start.date()), w.model_version, round(w.value, 3), round(w.estimate, 3)) for w in [*old, *new]]
+    assert new, told
+    drifted = [w.value for w in old if w.start.date() >= START + timedelta(days=84)]
+    assert sum(w.value for w in new) / len(new) > sum(drifted) / len(drifted), told
+
+
+class _Application:
+    """Scores every event once its features are there, oldest first, as long as it runs."""
+
+    def __init__(self, home: Home, service: Served, since: date) -> None:
+        self.failed: list[str] = []
+        self.answered = 0
+        self.versions: set[str] = set()
+        self._home, self._url, self._since = home, service.url, f"{since}"
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> "_Application":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        with httpx.Client(base_url=self._url, timeout=60, trust_env=False) as client:
+            names = client.get("/openapi.json").json()["components"]["schemas"]["Row"]["required"]
+            while not self._stop.wait(1.0):
+                rows = self._new_rows(names)
+                for start in range(0, len(rows), 100):
+                    self._score(client, rows[start : start + 100])
+
+    def _new_rows(self, names: list[str]) -> list[dict[str, object]]:
+        columns = ", ".join([*names, "transaction_id", "event_time"])
+        with Lake.at(self._home).read() as con:
+            found = con.execute(
+                f"SELECT {columns} FROM fraud.features WHERE event_time >= ? ORDER BY event_time, transaction_id",
+                [self._since],
+            ).to_arrow_table()
+        if not len(found):
+            return []
+        # Days come whole.
+        newest = max(found["event_time"].to_pylist()).date()
+        self._since = f"{newest + timedelta(days=1)}"
+        return [row for batch in found.to_batches() for row in _json_rows(batch, "event_time")]
+
+    def _score(self, client: httpx.Client, rows: list[dict[str, object]]) -> None:
+        try:
+            reply = client.post("/predict", json={"rows": rows, "explain": False})
+        except httpx.HTTPError as error:
+            self.failed.append(repr(error))
+            return
+        if reply.status_code != httpx.codes.OK:
+            self.failed.append(reply.text)
+            return
+        self.answered += len(rows)
+        self.versions.add(reply.json()["model"]["version"])
+
+
+def _decisions(home: Home) -> dict[str, tuple[str, str]]:
+    with Lake.at(home).read() as con:
+        found = con.execute("SELECT as_of, verdict, reason FROM fraud.retrain_decision ORDER BY as_of").fetchall()
+    return {str(day.date()): (str(verdict), str(reason)) for day, verdict, reason in found}
+
+
+def _decided(home: Home) -> date:
+    from mlplatform_tests.e2e.daemon_platform import declaration
+
+    decision = newest_decision(declaration, Lake.at(home))
+    return decision["as_of"].date() if decision else date.min
+
+
+def _running() -> object:
+    import dagster as dg
+
+    states = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED"]
+    return dg.RunsFilter(statuses=[dg.DagsterRunStatus[state] for state in states])
+
+
+def _with(environment: dict[str, str]) -> dict[str, str]:
+    import os
+
+    return {**os.environ, **environment}
+
+
+def _wait(condition: object, otherwise: str) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, otherwise
+        time.sleep(1)

@@ -1,0 +1,63 @@
+import math
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlplatform.ml.backtest import Backtest, PolicyRun, ReplayedWindow
+
+END = pd.Timestamp("2024-06-01")
+
+
+def run(policy: str, value: float, trainings: int, seconds: float = 1.0, rows: int = 100) -> PolicyRun:
+    """A policy with the same metric in each of 20 windows, that trained after the first ones."""
+    windows = tuple(
+        ReplayedWindow(END, END, rows, value, END, "", "", trained=i < trainings - 1, seconds=seconds * (i < trainings))
+        for i in range(20)
+    )
+    return PolicyRun(policy, True, seconds, windows)
+
+
+def found(*runs: PolicyRun) -> Backtest:
+    return Backtest("small", "auc", runs)
+
+
+def test_the_cheapest_policy_that_keeps_95_percent_of_the_gain_is_recommended() -> None:
+    result = found(run("never", 0.6, 1), run("weekly", 0.8, 20), run("drift", 0.78, 3), run("performance", 0.794, 6))
+    assert result.recommended().policy == "performance"
+    assert result.kept("performance") == pytest.approx(0.97)
+    assert result.cost("performance") == pytest.approx(6 / 20)
+    assert result.recommendation == (
+        "performance: keeps 97% of weekly's gain of 0.200 auc over never, with 6 trainings (7 s) instead of 20 (21 s)."
+    )
+
+
+def test_where_nothing_gains_nobody_should_train() -> None:
+    result = found(run("never", 0.8, 1), run("weekly", 0.79, 20))
+    assert result.recommended().policy == "never"
+    assert "no policy had a better auc than the first model" in result.recommendation
+
+
+def test_the_metric_weighs_windows_by_their_rows_and_leaves_out_those_without_one() -> None:
+    first, second, third = (
+        ReplayedWindow(END, END, rows, value, END, "", "") for rows, value in ((100, 0.5), (300, 0.9), (50, math.nan))
+    )
+    assert PolicyRun("never", True, 1.0, (first, second, third)).metric == pytest.approx(0.8)
+
+
+@given(
+    others=st.lists(st.tuples(st.floats(0.4, 0.9), st.integers(1, 20)), min_size=1, max_size=5),
+    never=st.floats(0.4, 0.9),
+)
+def test_the_recommended_policy_keeps_the_gain_and_none_that_does_is_cheaper(
+    others: list[tuple[float, int]], never: float
+) -> None:
+    result = found(run("never", never, 1), *(run(f"p{i}", value, n) for i, (value, n) in enumerate(others)))
+    chosen, gain = result.recommended(), max(value for value, _ in others) - never
+    if gain <= 1e-9:
+        return
+    assert result.gain(chosen.policy) >= 0.95 * gain - 1e-9
+    assert all(
+        each.trainings >= chosen.trainings for each in result.runs if result.gain(each.policy) >= 0.95 * gain + 1e-9
+    )

@@ -1,0 +1,118 @@
+"""The watchdog on a real Dagster instance: its records of sensors and ticks, and what people are told."""
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+import dagster as dg
+import orjson
+import pytest
+from dagster._core.remote_origin import RemoteInstigatorOrigin
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    SensorInstigatorData,
+    TickData,
+    TickStatus,
+)
+from dagster._daemon.types import DaemonHeartbeat
+from dagster._utils.error import SerializableErrorInfo
+
+from mlplatform.home import Home
+from mlplatform.resources.sensor_states import daemon_silence, sensor_states
+from mlplatform_tests.small_fraud import Platform, dagster_home, small_fraud
+
+
+@pytest.fixture
+def instance(prepared: Home) -> Iterator[dg.DagsterInstance]:
+    with dagster_home(prepared.dagster) as opened:
+        yield opened
+
+
+def ticked(
+    instance: dg.DagsterInstance,
+    name: str,
+    ago: float,
+    failed: int = 0,
+    status: InstigatorStatus = InstigatorStatus.DECLARED_IN_CODE,
+) -> None:
+    """What the daemon leaves behind of a sensor: its state, one good tick, and then `failed` that failed."""
+    origin = instance_origin(name)
+    data = SensorInstigatorData(min_interval=30)
+    instance.add_instigator_state(InstigatorState(origin, InstigatorType.SENSOR, status, data))
+    ends = [TickStatus.SKIPPED, *[TickStatus.FAILURE] * failed]
+    for number, end in enumerate(ends):
+        instance.create_tick(
+            TickData(
+                instigator_origin_id=origin.get_id(),
+                instigator_name=name,
+                instigator_type=InstigatorType.SENSOR,
+                status=end,
+                error=SerializableErrorInfo("no file matches x.csv", [], None) if end == TickStatus.FAILURE else None,
+                timestamp=time.time() - ago - 30 * (len(ends) - 1 - number),
+                selector_id=origin.get_selector().get_id(),
+            )
+        )
+
+
+def instance_origin(name: str) -> RemoteInstigatorOrigin:
+    from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, RemoteRepositoryOrigin
+    from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name="mlplatform.definitions"))
+    return RemoteRepositoryOrigin(location, "__repository__").get_instigator_origin(name)
+
+
+def alerts(home: Home) -> list[str]:
+    return [orjson.loads(line)["title"] for line in home.alert_log.read_bytes().splitlines()]
+
+
+def test_a_sensor_that_stopped_and_one_that_fails_are_told_once(instance: dg.DagsterInstance, home: Home) -> None:
+    ticked(instance, "fraud_new_data", ago=600)
+    ticked(instance, "fraud_retrain", ago=5, failed=3)
+    ticked(instance, "fraud_healing", ago=5)
+    platform = Platform(small_fraud(), instance)
+    for _ in range(2):
+        said = platform.tick("fraud_watchdog").skipped
+    assert "sensor fraud_new_data has not ticked for 10 minutes (every 30 s)" in said
+    assert alerts(home) == [
+        "sensor fraud_new_data has not ticked for 10 minutes (every 30 s)",
+        "the last 3 ticks of sensor fraud_retrain failed",
+    ]
+
+
+def test_what_somebody_stopped_by_hand_and_other_use_cases_are_not_watched(instance: dg.DagsterInstance) -> None:
+    ticked(instance, "fraud_new_data", ago=600, status=InstigatorStatus.STOPPED)
+    ticked(instance, "demand_new_data", ago=600)
+    assert sensor_states(instance, "fraud") == []
+
+
+def test_all_is_well_where_nothing_is_wrong(instance: dg.DagsterInstance, home: Home) -> None:
+    platform = Platform(small_fraud(), instance)
+    assert platform.tick("fraud_watchdog").skipped == "disk, sensors, sources and journal are well"
+    assert not home.alert_log.exists()
+
+
+def test_a_daemon_that_was_never_heard_of_or_long_ago_is_dead(instance: dg.DagsterInstance) -> None:
+    assert daemon_silence(instance) is None
+    instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - 600, "SENSOR", "id", errors=[]))
+    silence = daemon_silence(instance)
+    assert silence is not None
+    assert timedelta(minutes=9) < silence < timedelta(minutes=12)
+
+
+def test_up_sees_a_dead_daemon_and_tells_it_and_sees_nothing_while_it_lives(
+    instance: dg.DagsterInstance, home: Home
+) -> None:
+    from mlplatform.cli.watch import DaemonWatch, tell_all
+    from mlplatform.watchdog.seen import Seen
+
+    watch = DaemonWatch(home, print)
+    instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - 600, "SENSOR", "id", errors=[]))
+    [finding] = watch.look()
+    assert "Dagster's daemon has not been heard of for 10 minutes" in finding.title
+    tell_all([finding], Seen())
+    assert finding.title in alerts(home)
+    instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), "SENSOR", "id", errors=[]))
+    assert watch.look() == []
