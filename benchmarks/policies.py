@@ -85,9 +85,14 @@ def _told(title: str, draws: Sequence[Backtest]) -> dict[str, Any]:
                 f"{row['promotions']:>10.1f}{row['seconds']:>9.0f}"
             )
         print(_ratios_line(policies))
-    for number, draw in enumerate(draws):
-        print(f"recommended{f' in draw {number}' if len(draws) > 1 else ''}: {draw.recommendation}")
-    return {**figures, "ratios": {labels: ratios(policies) for labels, policies in figures.items()}}
+    for number, draw in enumerate(draws, start=1):
+        gains = ", ".join(f"{name} {draw.gain(name):.4f}" for name in COMPARED)
+        print(f"draw {number}: gains with labels as they come: {gains}. Recommended: {draw.recommendation}")
+    return {
+        **figures,
+        "draws": [{name: draw.gain(name) for name in COMPARED} for draw in draws],
+        "ratios": {labels: ratios(policies) for labels, policies in figures.items()},
+    }
 
 
 def _figures(draws: Sequence[Backtest], delayed: bool) -> dict[str, dict[str, float]]:
