@@ -6,12 +6,15 @@ Needs a Chromium: CHROMIUM names it, else `chromium` on the PATH.
 """
 
 import argparse
+import base64
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import dagster as dg
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
@@ -32,11 +35,26 @@ QUIET = [
 Shot = Callable[[Page, int], None]
 
 
+# Pictures that an asset of fraud holds, as they are: asset and key of the metadata.
+DRAWN = {
+    "performance": ("performance_report", "over_time"),
+    "predictions": ("prediction_log", "over_time"),
+    "drift-map": ("drift_report", "by_column_over_time"),
+    "prediction-drift": ("drift_report", "predictions_over_time"),
+    "drift-causes": ("drift_report", "what_moved_the_score"),
+    "weighed": ("retrain_decision", "weighed"),
+}
+
+
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--port", type=int, default=3000)
-    asked.add_argument("--only", choices=sorted(SHOTS))
+    asked.add_argument("--only", choices=sorted({*SHOTS, *DRAWN}))
     options = asked.parse_args()
+    for name in DRAWN if options.only is None else {options.only} & set(DRAWN):
+        write_drawn(name)
+    if options.only in DRAWN:
+        return
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
@@ -47,6 +65,18 @@ def main() -> None:
                 keep(page, HERE / f"{name}.png")
                 page.close()
         browser.close()
+
+
+def write_drawn(name: str) -> None:
+    """The newest picture of an asset, out of Dagster's event log."""
+    stage, key = DRAWN[name]
+    with dg.DagsterInstance.from_config(str(Home.current().dagster)) as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey(["fraud", stage]))
+    made = event.asset_materialization if event else None
+    found = re.search(r"base64,([A-Za-z0-9+/=]+)", str(made.metadata[key].value)) if made else None
+    if found is None:
+        raise SystemExit(f"fraud/{stage} has no picture {key}; run the use case, or replay some weeks of it, first")
+    (HERE / f"{name}.png").write_bytes(base64.b64decode(found[1]))
 
 
 def keep(page: Page, path: Path) -> None:
@@ -149,9 +179,6 @@ SHOTS: dict[str, Shot] = {
     "champion": pictures("champion"),
     "drift": pictures("drift_report", 0),
     "drift-over-time": pictures("drift_report", 1),
-    "drift-map": pictures("drift_report", 2),
-    "prediction-drift": pictures("drift_report", 3),
-    "drift-causes": pictures("drift_report", 4),
     "decision": decision,
     "check": check("champion", "incumbent"),
     "automation": dagster("/automation", settle=6),
