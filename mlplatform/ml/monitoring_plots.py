@@ -71,7 +71,7 @@ def plot_decision(decision: Decision) -> bytes:
     axes.barh(places, shares, color=[ACCENT if share >= 1 else MUTED for share in shares], height=0.6)
     axes.axvline(1, color="black", linestyle="--", linewidth=1.2)
     axes.set_yticks(places, [each.name for each in asked])
-    axes.set(xlim=(0, 2.9), ylim=(0.4, len(asked) + 0.6), xlabel="share of what the policy asks for (dashed)")
+    axes.set(xlim=(0, 3.3), ylim=(0.4, len(asked) + 0.6), xlabel="share of what the policy asks for (dashed)")
     axes.set_xticks([0, 1, 2], ["0", "asked", "twice"])
     axes.grid(axis="y", visible=False)
     for place, share, each in zip(places, shares, asked, strict=True):
