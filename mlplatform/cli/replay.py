@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["replay_use_case"]
 
 _ROWS_PER_REQUEST = 1000
-_MONITORING = ("prediction_log", "outcomes", "drift_report", "performance_report", "retrain_decision")
+_MONITORING = ("prediction_log", "outcomes", "drift_report", "performance_report", "succession", "retrain_decision")
 
 
 @dataclass
@@ -160,19 +161,22 @@ def _live_through(uc: Declaration, home: Home, url: str, first: date, behind: da
 
 
 def _retrain(uc: Declaration) -> bool:
-    """What the retrain sensor would ask for, if anything."""
+    """What the sensors would ask for, if anything: to take a champion back, or to train."""
     import dagster as dg
 
     from mlplatform.stages.jobs import training_job
     from mlplatform.stages.retrain import wanted_run
+    from mlplatform.stages.succession import wanted_rollback
 
     with dg.DagsterInstance.from_config(str(Home.current().dagster)) as instance:
-        asked = wanted_run(instance, uc)
+        asked = wanted_rollback(instance, uc)
+        if isinstance(asked, dg.SkipReason):
+            asked = wanted_run(instance, uc)
     if isinstance(asked, dg.SkipReason):
         return True
     keys = asked.asset_selection
     select = " or ".join(f"key:{'/'.join(key.path)}" for key in keys) if keys else None
-    run_job(uc, training_job(uc), lambda: dict(asked.tags), select)
+    run_job(uc, asked.job_name or training_job(uc), lambda: dict(asked.tags), select, asked.run_config)
     # A challenger that a gate refuses fails its run, and the champion stays: that is no fault of the replay.
     return True
 
@@ -202,7 +206,13 @@ def _served_features(url: str) -> list[str]:
 
 
 def _json_rows(batch: "pa.RecordBatch", time_column: str) -> list[dict[str, Any]]:
-    return [{**row, time_column: row[time_column].isoformat()} for row in batch.to_pylist()]
+    rows = [{name: _plain(value) for name, value in row.items()} for row in batch.to_pylist()]
+    return [{**row, time_column: row[time_column].isoformat()} for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    """DuckDB's sums of whole numbers are decimals, which JSON does not have."""
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def _ask(client: httpx.Client, rows: list[dict[str, Any]], tally: _Tally) -> None:

@@ -67,10 +67,15 @@ def answers_to_both(
         keys = ", ".join(f"l.{name}" for name in spec.entity_keys)
         rows: pd.DataFrame = con.execute(
             f"""
-            WITH told AS (
-                SELECT *, {keyed} AS keyed, CASE WHEN {keyed} THEN {named} ELSE 'row ' || row_number() OVER (
-                    PARTITION BY request_id, model_version, role, {keyed} ORDER BY prediction_id) END AS {EXAMPLE}
-                FROM {prediction_table(spec)}
+            WITH placed AS (
+                -- Some rows of a request may not be rescored: the place of a rescored row is that of the served one.
+                SELECT prediction_id AS served_id, row_number() OVER (
+                    PARTITION BY request_id, model_version, role, {keyed} ORDER BY prediction_id) AS place
+                FROM {prediction_table(spec)} WHERE role <> 'journal' AND event_time >= ? AND event_time < ?
+            ), told AS (
+                SELECT * EXCLUDE (served_id, place), {keyed} AS keyed,
+                    CASE WHEN {keyed} THEN {named} ELSE 'row ' || place END AS {EXAMPLE}
+                FROM {prediction_table(spec)} LEFT JOIN placed ON served_id = split_part(prediction_id, '@', 1)
                 WHERE model_version IN (?, ?) AND event_time >= ? AND event_time < ?
             ), newest AS (
                 FROM told QUALIFY row_number() OVER (PARTITION BY model_version, request_id, {EXAMPLE}
@@ -83,7 +88,7 @@ def answers_to_both(
             FROM newest AS l JOIN both_answered USING (request_id) {joined}
             ORDER BY {time}, l.request_id, l.{EXAMPLE}, l.model_version
             """,
-            [*versions, since, until],
+            [since, until, *versions, since, until],
         ).df()
     return rows if label in rows.columns else rows.assign(**{label: float("nan")})
 

@@ -28,7 +28,7 @@ def outcomes_table(spec: UseCase) -> str:
 
 
 def judged_by(spec: UseCase, have: set[str]) -> list[str]:
-    """Columns of the features that a prediction is judged by beside its label, or in groups of, of those there are."""
+    """Columns that a prediction is judged by beside its label, or in groups of, of those there are."""
     training = spec.training
     named = [training.weight, training.split.group, *training.task.columns, *training.gates.slices]
     keys = {*spec.entity_keys, spec.event_time, training.label, spec.label_known_at}
@@ -43,10 +43,9 @@ def new_outcomes(lake: Lake, spec: UseCase, as_of: datetime, hashed: Hash | None
     with lake.read() as con:
         keys = ", ".join(_key(spec, name) for name in spec.entity_keys)
         _register_hash(con, spec, hashed)
-        have = {str(row[0]) for row in con.execute(f"DESCRIBE {spec.name}.features").fetchall()}
-        aside = judged_by(spec, have)
+        aside = _aside(con, spec)
         same = " AND ".join(f"f.{name} IS NOT DISTINCT FROM s.{name}" for name in spec.entity_keys)
-        columns = "".join(f", f.{name}" for name in aside)
+        columns = "".join(f", {_kept(spec, name, place)} AS {name}" for name, place in aside.items())
         label, known_at = spec.training.label, spec.label_known_at
         on = " AND ".join(f"l.{name} = k.{name}" for name in spec.entity_keys)
         told = ", ".join(f"l.{name}" for name in ("prediction_id", *spec.entity_keys))
@@ -60,7 +59,7 @@ def new_outcomes(lake: Lake, spec: UseCase, as_of: datetime, hashed: Hash | None
                 {"".join(f", k.{name}" for name in aside)}
             FROM {prediction_table(spec)} AS l JOIN known AS k ON {on}
         """
-        if table_exists(con, outcomes_table(spec)):
+        if _has_all(con, outcomes_table(spec), [label, *aside]):
             sql += (
                 f" LEFT JOIN {outcomes_table(spec)} AS o ON o.prediction_id = l.prediction_id "
                 f"WHERE o.prediction_id IS NULL OR o.{label} IS DISTINCT FROM k.{label}"
@@ -115,7 +114,8 @@ def served_features(
         keys = " AND ".join(f"{_key(spec, name).partition(' AS ')[0]} = l.{name}" for name in spec.entity_keys)
         same = " AND ".join(f"f.{name} IS NOT DISTINCT FROM s.{name}" for name in spec.entity_keys)
         have = [str(row[0]) for row in con.execute(f"DESCRIBE {spec.name}.features").fetchall()]
-        features = ", ".join(f"f.{name}" for name in have if name not in (time, label))
+        more = [f"s.{name}" for name, place in _aside(con, spec).items() if place == "s"]
+        features = ", ".join([*(f"f.{name}" for name in have if name not in (time, label)), *more])
         rows: pd.DataFrame = con.execute(
             f"SELECT {features}, s.{time}, CASE WHEN s.{known_at} <= ? THEN s.{label} END AS {label} "
             f"FROM {spec.name}.spine AS s JOIN {spec.name}.features AS f ON {same} "
@@ -127,6 +127,27 @@ def served_features(
     return rows
 
 
+def _aside(con: "duckdb.DuckDBPyConnection", spec: UseCase) -> dict[str, str]:
+    """What a prediction is judged by beside its label -> where it lies: `f` the features, else `s` the spine."""
+    features, spine = (
+        {str(row[0]) for row in con.execute(f"DESCRIBE {spec.name}.{table}").fetchall()}
+        for table in ("features", "spine")
+    )
+    return {name: "f" if name in features else "s" for name in judged_by(spec, features | spine)}
+
+
+def _has_all(con: "duckdb.DuckDBPyConnection", table: str, columns: list[str]) -> bool:
+    """Whether a table is there with these columns; where the declaration names new ones, all rows are told again."""
+    if not table_exists(con, table):
+        return False
+    return {*columns} <= {str(row[0]) for row in con.execute(f"DESCRIBE {table}").fetchall()}
+
+
+def _kept(spec: UseCase, name: str, place: str) -> str:
+    """A column as it may be kept: hashed where the journal hashes it."""
+    return f"keyed_hash({place}.{name}::VARCHAR)" if name in spec.journal.hashed else f"{place}.{name}"
+
+
 def _key(spec: UseCase, name: str) -> str:
     """A key of the spine as the journal has it."""
     text = f"s.{name}::VARCHAR"
@@ -134,7 +155,7 @@ def _key(spec: UseCase, name: str) -> str:
 
 
 def _register_hash(con: "duckdb.DuckDBPyConnection", spec: UseCase, hashed: Hash | None) -> None:
-    if not set(spec.journal.hashed) & set(spec.entity_keys):
+    if not spec.journal.hashed:
         return
     if hashed is None:
         raise ValueError("keys are journalled as hashes: pass the hash")

@@ -21,6 +21,7 @@ __all__ = [
     "merge_rows",
     "replace_table",
     "stored_on_another_day",
+    "widen",
 ]
 
 Rows: TypeAlias = "pa.Table | pd.DataFrame"
@@ -143,6 +144,19 @@ def _with_target(con: duckdb.DuckDBPyConnection, table: str, rows: Rows, sql: st
         return int((con.execute(sql).fetchone() or (0,))[0])
     finally:
         con.unregister("_incoming")
+
+
+def widen(con: duckdb.DuckDBPyConnection, table: str, rows: Rows) -> None:
+    """Give a table that exists the columns of `rows` that it lacks, empty in the rows it has."""
+    if not table_exists(con, table):
+        return
+    con.register("_wanted", rows)
+    try:
+        wanted = _columns(con, "_wanted")
+    finally:
+        con.unregister("_wanted")
+    for name in [name for name in wanted if name not in _columns(con, table)]:
+        con.execute(f"ALTER TABLE {table} ADD COLUMN {_q(name)} {wanted[name]}")
 
 
 def _create_schema(con: duckdb.DuckDBPyConnection, table: str) -> None:

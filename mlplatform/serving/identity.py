@@ -51,4 +51,8 @@ def _moment(value: Any) -> datetime | None:
             return None
     else:
         return None
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    try:
+        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    except OverflowError:
+        # The first hours of the year 1, east of Greenwich.
+        return None

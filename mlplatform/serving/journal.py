@@ -91,6 +91,7 @@ class Journal:
         self._came = self._went = 0
         self._flush_seconds = 1.0
         self._wake = threading.Event()
+        self._closed = False
         self._thread: threading.Thread | None = None
         self.written = self.dropped = self.failed = 0
 
@@ -102,7 +103,7 @@ class Journal:
     def put(self, entry: Entry) -> None:
         """Hand an entry over, from one thread; it is dropped and counted when too many wait."""
         rows = len(entry.answers)
-        if self.waiting + rows > entry.settings.queue_rows:
+        if self._closed or self.waiting + rows > entry.settings.queue_rows:
             self.dropped += rows
             return
         self._came += rows
@@ -112,7 +113,8 @@ class Journal:
             self._start()
 
     def close(self) -> None:
-        """Write what waits and end the thread."""
+        """Write what waits and end the thread; what comes now is dropped and counted."""
+        self._closed = True
         thread, self._thread = self._thread, None
         if thread is not None:
             self._wake.set()
@@ -152,7 +154,7 @@ class Journal:
             if lines:
                 self._writer.append(b"".join(lines))
             self.written += len(lines)
-        except OSError as error:
+        except Exception as error:
             self._failed(len(lines), error)
         self._went += rows
 

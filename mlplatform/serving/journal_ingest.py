@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlplatform.lake.lake import Lake, table_exists
-from mlplatform.lake.tables import append_rows
+from mlplatform.lake.tables import append_rows, widen
 from mlplatform.serving.codec import dumps, loads
 from mlplatform.serving.segments import Segment, segments
 
@@ -119,6 +119,8 @@ def _commit(lake: Lake, table: str, batch: _Batch) -> bool:
                 return False
             con.execute(f"DELETE FROM {offsets} WHERE segment = ?", [batch.segment])
         append_rows(con, offsets, moved)
+        # Entity keys may have come since.
+        widen(con, table, batch.rows)
         append_rows(con, table, batch.rows)
         if len(batch.unreadable):
             append_rows(con, f"{table}_unreadable", batch.unreadable)

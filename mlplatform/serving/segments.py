@@ -37,8 +37,7 @@ class SegmentWriter:
         """
         file = self._file or self._begin()
         try:
-            file.write(lines)
-            file.flush()
+            _write_all(file, lines)
             os.fsync(file.fileno())
         except OSError:
             self._give_up(file)
@@ -131,6 +130,16 @@ def segments(folder: Path) -> Iterator[Segment]:
     """All segments of a folder, oldest first."""
     if folder.is_dir():
         yield from (Segment(path) for path in sorted(folder.glob(f"[!.]*{SUFFIX}")))
+
+
+def _write_all(file: IO[bytes], lines: bytes) -> None:
+    """A disk that fills up takes a part of what it is given and says so only by its number."""
+    rest = memoryview(lines)
+    while len(rest):
+        written = file.write(rest)
+        if not written:
+            raise OSError("the disk takes no more")
+        rest = rest[written:]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,7 +6,7 @@ MLflow's alias is what decides; this table is what sensors and reports read, wit
 from datetime import UTC, datetime
 from typing import Any
 
-from mlplatform.lake.lake import Lake, table_exists
+from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import append_rows
 from mlplatform.spec import Declaration
 
@@ -15,10 +15,12 @@ __all__ = [
     "ROLLBACK",
     "alias_moves",
     "alias_table",
+    "came_by_rollback",
     "promoted_over",
     "record_alias",
     "recorded_champion",
     "rolled_back",
+    "unfinished_rollback",
 ]
 
 PROMOTION = "promotion"
@@ -73,15 +75,38 @@ def promoted_over(uc: Declaration, lake: Lake, version: int) -> int | None:
     return int(row[1]) if row and row[0] == PROMOTION and row[1] else None
 
 
+def unfinished_rollback(uc: Declaration, lake: Lake, alias: int | None) -> int | None:
+    """The version that a rollback has written down as champion while MLflow's alias names another: it was killed
+    between the two."""
+    if not lake.has_table(alias_table(uc)):
+        return None
+    with lake.read() as con:
+        row = con.execute(
+            f"SELECT version, cause FROM {alias_table(uc)} ORDER BY moved_at DESC, rowid DESC LIMIT 1"
+        ).fetchone()
+    return int(row[0]) if row and row[1] == ROLLBACK and int(row[0]) != alias else None
+
+
+def came_by_rollback(uc: Declaration, lake: Lake, version: int) -> bool:
+    """Whether a rollback made a version the champion that it is."""
+    if not lake.has_table(alias_table(uc)):
+        return False
+    with lake.read() as con:
+        row = con.execute(
+            f"SELECT version, cause FROM {alias_table(uc)} ORDER BY moved_at DESC, rowid DESC LIMIT 1"
+        ).fetchone()
+    return bool(row and row[1] == ROLLBACK and int(row[0]) == version)
+
+
 def rolled_back(uc: Declaration, lake: Lake) -> dict[int, str]:
-    """Versions that were taken back, each with the reason of the last time."""
+    """Versions that were taken back and have not been champion again since, each with the reason of the last time."""
     if not lake.has_table(alias_table(uc)):
         return {}
     with lake.read() as con:
-        if not table_exists(con, alias_table(uc)):
-            return {}
         found = con.execute(
-            f"SELECT version_before, max_by(reason, moved_at) FROM {alias_table(uc)} WHERE cause = ? GROUP BY 1",
+            f"SELECT version_before, max_by(reason, moved_at) FROM {alias_table(uc)} AS taken WHERE cause = ? "
+            f"AND NOT EXISTS (SELECT 1 FROM {alias_table(uc)} AS later WHERE later.version = taken.version_before "
+            "AND later.moved_at > taken.moved_at) GROUP BY 1",
             [ROLLBACK],
         ).fetchall()
     return {int(version): str(reason) for version, reason in found}

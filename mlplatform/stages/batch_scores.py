@@ -15,7 +15,7 @@ import dagster as dg
 
 from mlplatform.errors import ArtifactError, LakeError
 from mlplatform.lake.lake import Lake, table_exists
-from mlplatform.lake.tables import describe_table
+from mlplatform.lake.tables import describe_table, widen
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.spec import Declaration
 from mlplatform.stages.code_version import code_version
@@ -175,6 +175,8 @@ def _store(uc: Declaration, lake: Lake, part: _Part, version: int, file: Path) -
         con.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         if not table_exists(con, table):
             con.execute(f"CREATE TABLE {table} AS {incoming} LIMIT 0")
+        # Another version may answer otherwise, such as with other quantiles.
+        widen(con, table, con.execute(f"{incoming} LIMIT 0").to_arrow_table())
         con.execute(
             f"DELETE FROM {table} WHERE model_version = ? AND scored_table = ? AND {part.where}",
             [version, part.table, *part.bounds],

@@ -10,12 +10,18 @@ import dagster as dg
 from filelock import FileLock
 
 from mlplatform.home import Home
-from mlplatform.lake.lake import table_exists
+from mlplatform.lake.lake import Lake, table_exists
 from mlplatform.lake.tables import append_rows, describe_table
 from mlplatform.resources.lake import SNAPSHOT, LakeResource, recorded_metadata, table_metadata
 from mlplatform.resources.tracking import Registered, Tracking
 from mlplatform.spec import Declaration
-from mlplatform.stages.alias import PROMOTION, record_alias, rolled_back
+from mlplatform.stages.alias import (
+    PROMOTION,
+    record_alias,
+    recorded_champion,
+    rolled_back,
+    unfinished_rollback,
+)
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key, check_result, check_spec
 from mlplatform.stages.pictures import picture
@@ -66,19 +72,21 @@ def champion_asset(uc: Declaration) -> dg.AssetsDefinition:
         trained = trained_models(uc, names, context, tracking, int(frozen[SNAPSHOT]))
         # Two comparisons at once could both beat the same incumbent, and the worse one could be last.
         with FileLock(Home.current().locks / f"{uc.spec.name}-champion.lock"):
-            incumbent = tracking.champion(uc.spec.name)
+            lake_now = lake.open()
+            incumbent = _incumbent(uc, lake_now, tracking)
             comparison = _compare(uc, trained, incumbent, tracking, training_set)
-            promoted = _promote(uc, tracking, comparison, trained, incumbent, frozen, rolled_back(uc, lake.open()))
+            promoted = _promote(uc, tracking, comparison, trained, incumbent, frozen, rolled_back(uc, lake_now))
+            rows = _rows(comparison, trained, promoted, frozen)
+            known = recorded_champion(uc, lake_now)
+
+            def write(con: Any) -> None:
+                _append(con, champion_table(uc), rows)
+                # Also where the alias moved in a run that was killed before it could say so.
+                if promoted.version and promoted.version != known:
+                    record_alias(con, uc, promoted.version, known, PROMOTION, promoted.verdict)
+
+            done = lake_now.commit(write, promoted.verdict)
         context.log.info(promoted.verdict)
-        rows = _rows(comparison, trained, promoted, frozen)
-        before = incumbent.version if incumbent else None
-
-        def write(con: Any) -> None:
-            _append(con, champion_table(uc), rows)
-            if promoted.moved and promoted.version:
-                record_alias(con, uc, promoted.version, before, PROMOTION, promoted.verdict)
-
-        done = lake.open().commit(write, promoted.verdict)
         table = describe_table(lake.open(), champion_table(uc), done.snapshot)
         yield dg.MaterializeResult(
             metadata={**table_metadata(table), **_metadata(comparison, promoted)},
@@ -86,6 +94,16 @@ def champion_asset(uc: Declaration) -> dg.AssetsDefinition:
         )
 
     return champion
+
+
+def _incumbent(uc: Declaration, lake: Lake, tracking: Tracking) -> Registered | None:
+    """Who carries the alias; a rollback that was killed before it moved the alias is finished first."""
+    incumbent = tracking.champion(uc.spec.name)
+    version = unfinished_rollback(uc, lake, incumbent.version if incumbent else None)
+    if version is None:
+        return incumbent
+    tracking.make_champion(uc.spec.name, version)
+    return tracking.champion(uc.spec.name)
 
 
 def _gates(uc: Declaration) -> dict[str, str]:

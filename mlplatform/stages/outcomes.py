@@ -8,7 +8,7 @@ import dagster as dg
 
 from mlplatform.home import Home
 from mlplatform.lake.predictions import new_outcomes, outcomes_table
-from mlplatform.lake.tables import describe_table, merge_rows
+from mlplatform.lake.tables import describe_table, merge_rows, widen
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.spec import Declaration
 from mlplatform.stages.clock import as_of_run
@@ -35,7 +35,12 @@ def outcomes_asset(uc: Declaration) -> dg.AssetsDefinition:
         opened, table = lake.open(), outcomes_table(uc.spec)
         moment = as_of_run(context, uc, opened)
         found = new_outcomes(opened, uc.spec, moment.to_pydatetime(), key_hash(uc))
-        opened.commit(lambda con: merge_rows(con, table, found, ["prediction_id"]), f"outcomes {moment:%Y-%m-%d}")
+
+        def write(con: Any) -> int:
+            widen(con, table, found)
+            return merge_rows(con, table, found, ["prediction_id"])
+
+        opened.commit(write, f"outcomes {moment:%Y-%m-%d}")
         context.log.info(f"{len(found):,} labels arrived or changed")
         yield dg.MaterializeResult(
             metadata={**table_metadata(describe_table(opened, table)), "new_or_changed": len(found)}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 
+from mlplatform.errors import TrainingError
 from mlplatform.lake.lake import Lake, table_exists
 from mlplatform.lake.predictions import served_predictions
 from mlplatform.lake.tables import describe_table, merge_rows
@@ -17,6 +18,7 @@ from mlplatform.spec import Declaration
 from mlplatform.stages.champion import champion_table
 from mlplatform.stages.clock import as_of_run
 from mlplatform.stages.code_version import code_version
+from mlplatform.stages.deployment import current_deployment
 from mlplatform.stages.naming import asset_attributes, asset_key
 from mlplatform.stages.pictures import picture
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from mlplatform.ml.performance import PerformanceWindow
 
-__all__ = ["AS_PROMISED", "performance_report_asset", "performance_table", "performance_windows"]
+__all__ = ["AS_PROMISED", "performance_report_asset", "performance_table", "performance_windows", "promised"]
 
 AS_PROMISED = "as_promised"
 CHAMPION_ROLE = "champion"
@@ -54,10 +56,10 @@ def performance_report_asset(uc: Declaration) -> dg.AssetsDefinition:
     def performance_report(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[Any]:
         opened, table = lake.open(), performance_table(uc)
         moment = as_of_run(context, uc, opened)
-        rows = _rows(measured := _measure(uc, opened, moment))
+        rows = _rows(_measure(uc, opened, moment, context.log))
         opened.commit(lambda con: merge_rows(con, table, rows, _KEY), f"performance {moment:%Y-%m-%d}")
-        newest = max((v for v, role in measured if role == CHAMPION_ROLE), default=None)
-        windows = performance_windows(uc, opened, newest) if newest is not None else []
+        live = current_deployment(uc)
+        windows = performance_windows(uc, opened, int(live.version)) if live else []
         context.log.info(_told(windows))
         yield dg.MaterializeResult(
             metadata={**table_metadata(describe_table(opened, table)), **_metadata(windows)},
@@ -77,8 +79,10 @@ def performance_windows(uc: Declaration, lake: Lake, model_version: int) -> "lis
         return []
     with lake.read() as con:
         found = con.execute(
-            f"FROM {performance_table(uc)} WHERE model_version = ? AND role = ? ORDER BY window_start",
-            [model_version, CHAMPION_ROLE],
+            # Of another metric or another grid of windows, before the declaration was changed, they say nothing now.
+            f"FROM {performance_table(uc)} WHERE model_version = ? AND role = ? AND metric = ? "
+            "AND window_end - window_start = to_days(?) ORDER BY window_start",
+            [model_version, CHAMPION_ROLE, str(uc.spec.training.metric), uc.spec.performance.window_days],
         ).df()
     return [
         PerformanceWindow(
@@ -94,7 +98,9 @@ def performance_windows(uc: Declaration, lake: Lake, model_version: int) -> "lis
 _FIELDS = ("metric", "value", "low", "high", "expected", "predictions", "labelled", "state", "estimate")
 
 
-def _measure(uc: Declaration, lake: Lake, as_of: "pd.Timestamp") -> "dict[tuple[int, str], list[PerformanceWindow]]":
+def _measure(
+    uc: Declaration, lake: Lake, as_of: "pd.Timestamp", log: Any
+) -> "dict[tuple[int, str], list[PerformanceWindow]]":
     """The windows of each (version, role)."""
     from mlplatform.ml.performance import Served, judge_window, window_starts
     from mlplatform.ml.tasks import task_for
@@ -103,12 +109,17 @@ def _measure(uc: Declaration, lake: Lake, as_of: "pd.Timestamp") -> "dict[tuple[
     since = as_of - timedelta(days=performance.window_days * _WINDOWS)
     since = window_starts(_series(since), performance.window_days).iloc[0]
     served = served_predictions(lake, spec, since.to_pydatetime(), as_of.to_pydatetime())
-    task, expected = task_for(spec.training.task), _expected(uc, lake)
+    task, expected = task_for(spec.training.task), promised(uc, lake)
     measured: dict[tuple[int, str], list[PerformanceWindow]] = {}
     starts = window_starts(served[spec.event_time], performance.window_days)
     for key, rows in served.groupby(["model_version", "role", starts]):
         version, role, start = cast("tuple[int, str, pd.Timestamp]", key)
-        answers = task.read_answers([json.loads(answer) for answer in rows["answer"]])
+        try:
+            answers = task.read_answers([json.loads(answer) for answer in rows["answer"]])
+        except TrainingError as other:
+            # Of a version from before the task was declared as it is now; the rest can be judged.
+            log.warning(f"v{version} from {start:%Y-%m-%d} on: {other}")
+            continue
         window = judge_window(
             Served(str(int(version)), rows, answers),
             spec.training,
@@ -128,13 +139,21 @@ def _series(moment: "pd.Timestamp") -> "pd.Series":
     return pd.Series([moment])
 
 
-def _expected(uc: Declaration, lake: Lake) -> dict[int, float]:
+def promised(uc: Declaration, lake: Lake) -> dict[int, float]:
     """What each version reached on the test rows that it was promoted by."""
     with lake.read() as con:
         if not table_exists(con, champion_table(uc)):
             return {}
-        found = con.execute(f"SELECT version_after, metric FROM {champion_table(uc)} WHERE promoted").fetchall()
-    return {int(version): float(metric) for version, metric in found}
+        columns = {str(row[0]) for row in con.execute(f"DESCRIBE {champion_table(uc)}").fetchall()}
+        if "figures" not in columns:
+            return {}
+        # The column `metric` is that of the declaration of then.
+        found = con.execute(
+            f"SELECT version_after, json_extract(figures, ?)::DOUBLE FROM {champion_table(uc)} "
+            "WHERE promoted AND figures IS NOT NULL",
+            [f"$.{uc.spec.training.metric}"],
+        ).fetchall()
+    return {int(version): float(metric) for version, metric in found if metric is not None}
 
 
 def _rows(measured: "dict[tuple[int, str], list[PerformanceWindow]]") -> "pd.DataFrame":
@@ -194,7 +213,8 @@ def _metadata(windows: "list[PerformanceWindow]") -> dict[str, Any]:
             {
                 "window": f"{window.start:%Y-%m-%d} to {window.end:%Y-%m-%d}",
                 "state": window.state,
-                window.metric: _shown(window.value),
+                "metric": window.metric,
+                "value": _shown(window.value),
                 "interval": f"{_shown(window.low)} to {_shown(window.high)}",
                 "estimate": _shown(window.estimate),
                 "predictions": window.predictions,

@@ -1,7 +1,7 @@
 """`prediction_log`: what services answered, from their journals into the lake, each prediction once."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -56,7 +56,9 @@ def _forget(uc: Declaration, lake: Lake) -> int:
         row = con.execute(f"SELECT min(predicted_at), max(predicted_at) FROM {table}").fetchone()
     if row is None or row[0] is None:
         return 0
-    oldest = row[1] - timedelta(days=uc.spec.journal.keep_days)
+    # A service whose clock runs ahead must not make all others' predictions old.
+    newest = min(row[1], datetime.now(UTC).replace(tzinfo=None))
+    oldest = newest - timedelta(days=uc.spec.journal.keep_days)
     if row[0] >= oldest:
         return 0
 

@@ -5,6 +5,7 @@ rollback stands in the lineage like a promotion does.
 """
 
 import getpass
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,17 @@ from mlplatform.lake.tables import describe_table
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.resources.tracking import Tracking
 from mlplatform.spec import Declaration
-from mlplatform.stages.alias import ROLLBACK, alias_table, record_alias, rolled_back
+from mlplatform.stages.alias import (
+    ROLLBACK,
+    alias_table,
+    record_alias,
+    recorded_champion,
+    rolled_back,
+    unfinished_rollback,
+)
 from mlplatform.stages.clock import as_of_run
 from mlplatform.stages.code_version import code_version
-from mlplatform.stages.deployment import deployment_table
+from mlplatform.stages.deployment import current_deployment, deployment_table
 from mlplatform.stages.naming import asset_attributes, asset_key
 from mlplatform.stages.pause import pause
 
@@ -73,15 +81,20 @@ def rollback_asset(uc: Declaration) -> dg.AssetsDefinition:
             raise ArtifactError("a rollback needs a reason: somebody will ask")
         with FileLock(Home.current().locks / f"{uc.spec.name}-champion.lock"):
             before = tracking.champion(uc.spec.name)
-            target = _target(uc, tracking, before, config.to_version or _earlier(uc, opened, before))
-            until = _pause(context, uc, opened, config)
-            tracking.make_champion(uc.spec.name, target.version)
-            _record(uc, opened, target.version, before, config.reason)
-        context.log.info(f"v{target.version} is champion again instead of v{before.version if before else 0}")
+            version = unfinished_rollback(uc, opened, before.version if before else None)
+            until = None
+            if version is None and not _waits_for_its_deployment(uc, opened, config.to_version):
+                version = _target(uc, tracking, before, config.to_version or _earlier(uc, opened, before)).version
+                until = _pause(context, uc, opened, config)
+                # Before the alias moves: a rollback that is killed here is known, and only has to be finished.
+                _record(uc, opened, version, before, config.reason)
+            version = version or config.to_version
+            tracking.make_champion(uc.spec.name, version)
+        context.log.info(f"v{version} is champion again instead of v{before.version if before else 0}")
         yield dg.MaterializeResult(
             metadata={
                 **table_metadata(describe_table(opened, alias_table(uc))),
-                "model_version": target.version,
+                "model_version": version,
                 "instead_of": before.version if before else 0,
                 "reason": config.reason,
                 "retraining_paused_until": until or "not paused",
@@ -89,6 +102,12 @@ def rollback_asset(uc: Declaration) -> dg.AssetsDefinition:
         )
 
     return rollback
+
+
+def _waits_for_its_deployment(uc: Declaration, lake: Lake, version: int) -> bool:
+    """Whether the version that is asked for is champion by a rollback already, and only not live yet."""
+    live = current_deployment(uc)
+    return bool(version) and recorded_champion(uc, lake) == version and (live is None or int(live.version) != version)
 
 
 def _target(uc: Declaration, tracking: Tracking, champion: "Registered | None", version: int) -> "Registered":
@@ -120,7 +139,7 @@ def _pause(context: dg.AssetExecutionContext, uc: Declaration, lake: Lake, confi
     if not config.pause_days:
         return None
     until = as_of_run(context, uc, lake).to_pydatetime() + timedelta(days=config.pause_days)
-    pause(uc, lake, until, f"rolled back: {config.reason}", by=getpass.getuser())
+    pause(uc, lake, until, f"rolled back: {config.reason}", by=_somebody())
     return until.isoformat()
 
 
@@ -129,3 +148,11 @@ def _record(uc: Declaration, lake: Lake, version: int, before: "Registered | Non
     lake.commit(
         lambda con: record_alias(con, uc, version, number, ROLLBACK, reason), f"{uc.spec.name} back to v{version}"
     )
+
+
+def _somebody() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run as a number that has no name.
+        return f"user {os.getuid()}"

@@ -22,6 +22,8 @@ from mlplatform.stages.deployment import current_deployment
 from mlplatform.stages.jobs import ROLLBACK_TAG, unfinished_run, use_case_tags
 from mlplatform.stages.naming import asset_attributes, asset_key
 from mlplatform.stages.outcomes import key_hash
+from mlplatform.stages.performance_report import promised
+from mlplatform.stages.replaying import replaying
 from mlplatform.stages.rollback import rollback_config, rollback_job
 
 if TYPE_CHECKING:
@@ -111,7 +113,7 @@ class _Fresh:
             uc.spec.training,
             uc.spec.rollback,
             event_time=uc.spec.event_time,
-            expected=_expected(uc, lake, self.version),
+            expected=promised(uc, lake).get(self.version, float("nan")),
         )
 
 
@@ -128,11 +130,6 @@ def _promoted_at(uc: Declaration, lake: Lake, version: int) -> "pd.Timestamp | N
 
     found = _champion_row(uc, lake, version, "as_of::TIMESTAMP")
     return pd.Timestamp(found) if found is not None else None
-
-
-def _expected(uc: Declaration, lake: Lake, version: int) -> float:
-    found = _champion_row(uc, lake, version, "metric")
-    return float(found) if found is not None else float("nan")
 
 
 def _champion_row(uc: Declaration, lake: Lake, version: int, column: str) -> Any:
@@ -192,6 +189,8 @@ def succession_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinit
         description="The newest comparison says roll_back: the predecessor comes back, and retraining is paused.",
     )
     def succession(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if replaying(uc):
+            return dg.SkipReason(f"a replay moves the time of {uc.spec.name}; it asks for runs itself")
         if busy := unfinished_run(context.instance, uc):
             return dg.SkipReason(f"run {busy} of {uc.spec.name} is not finished")
         return wanted_rollback(context.instance, uc)
@@ -212,6 +211,8 @@ def wanted_rollback(instance: dg.DagsterInstance, uc: Declaration) -> dg.RunRequ
         ).fetchone()
     if row is None or row[0] != "roll_back":
         return dg.SkipReason(f"v{live.version}: {row[0]}: {row[1]}" if row else f"v{live.version} is not fresh")
+    if promoted_over(uc, lake, int(live.version)) is None:
+        return dg.SkipReason(f"v{live.version} did not come by a promotion: who made it champion knew the verdict")
     rule = uc.spec.rollback
     if not rule.automatic:
         return dg.SkipReason(f"v{live.version}: {row[1]}; rollback.automatic is false")
@@ -221,6 +222,7 @@ def wanted_rollback(instance: dg.DagsterInstance, uc: Declaration) -> dg.RunRequ
         return dg.SkipReason(f"the rollback of v{live.version} failed: {before.text}")
     return dg.RunRequest(
         run_key=f"roll back {tag[ROLLBACK_TAG]}",
+        job_name=rollback_job(uc),
         run_config=rollback_config(uc, f"v{live.version} is {row[1]}", int(row[2]), rule.pause_days),
         tags={**use_case_tags(uc), **tag},
     )

@@ -107,6 +107,7 @@ async def test_a_refused_request_leaves_no_entry(keeping: Live, journal: Journal
     [
         ({"event_time": "yesterday"}, "event_time"),
         ({"event_time": 5}, "event_time"),
+        ({"event_time": "0001-01-01T00:00:00+14:00"}, "event_time"),
         ({"transaction_id": [1]}, "transaction_id"),
         ({"transaction_id": "x" * 300}, "transaction_id"),
     ],
@@ -183,6 +184,36 @@ def test_a_disk_that_refuses_is_counted_and_the_next_entries_are_written(
 
     assert (journal.written, journal.failed) == (1, 1)
     assert [line["request_id"] for line in lines_of(folder)] == ["request-2"]
+
+
+def test_a_disk_that_takes_a_part_at_a_time_gets_all_of_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = SegmentWriter(folder)
+    writer.append(b"first\n")
+    whole = writer._file
+
+    class Slow:
+        """Three bytes at a time, as `write` may do."""
+
+        def write(self, data: memoryview) -> int:
+            assert whole is not None
+            return whole.write(data[:3])
+
+        def fileno(self) -> int:
+            assert whole is not None
+            return whole.fileno()
+
+    monkeypatch.setattr(writer, "_file", Slow())
+    writer.append(b"second line\n")
+    assert [s.path.read_bytes() for s in segments(folder)] == [b"first\nsecond line\n"]
+    monkeypatch.setattr(writer, "_file", whole)
+    writer.close()
+
+
+def test_what_comes_after_the_end_is_dropped_and_counted(journal: Journal, folder: Path) -> None:
+    journal.put(entry(1))
+    journal.close()
+    journal.put(entry(2))
+    assert (journal.written, journal.dropped, journal.waiting) == (1, 1, 0)
 
 
 def test_an_entry_is_on_disk_within_the_promised_time(journal: Journal, folder: Path) -> None:

@@ -15,10 +15,12 @@ from mlplatform.stages.alias import (
     PROMOTION,
     ROLLBACK,
     alias_moves,
+    came_by_rollback,
     promoted_over,
     record_alias,
     recorded_champion,
     rolled_back,
+    unfinished_rollback,
 )
 from mlplatform.stages.jobs import jobs
 from mlplatform.stages.succession import succession_sensor, succession_table
@@ -62,6 +64,7 @@ def moved(uc: Declaration, version: int, before: int | None, cause: str) -> None
 def test_a_champion_that_did_worse_is_rolled_back_to_its_predecessor(
     uc: Declaration, instance: dg.DagsterInstance
 ) -> None:
+    moved(uc, 2, 1, PROMOTION)
     deploy(2)
     compared(uc, "roll_back")
     [request], _ = tick(uc, instance)
@@ -93,8 +96,22 @@ def test_after_the_rollback_nothing_more_is_asked_for(uc: Declaration, instance:
     assert tick(uc, instance)[0] == []
 
 
+def test_a_version_that_a_person_brought_back_is_not_taken_away_by_the_old_verdict(
+    uc: Declaration, instance: dg.DagsterInstance
+) -> None:
+    moved(uc, 2, 1, PROMOTION)
+    compared(uc, "roll_back")
+    moved(uc, 1, 2, ROLLBACK)
+    moved(uc, 2, 1, ROLLBACK)
+    deploy(2)
+    requests, said = tick(uc, instance)
+    assert requests == []
+    assert "did not come by a promotion" in said
+
+
 def test_where_it_is_not_automatic_the_comparison_is_only_told(prepared: Home, instance: dg.DagsterInstance) -> None:
     by_hand = small_fraud(rollback={"automatic": False})
+    moved(by_hand, 2, 1, PROMOTION)
     deploy(2)
     compared(by_hand, "roll_back")
     requests, said = tick(by_hand, instance)
@@ -114,3 +131,16 @@ def test_the_history_of_the_alias_tells_who_is_champion_and_who_was_taken_back(u
     assert promoted_over(uc, lake, 1) is None, "it came back, it was not promoted"
     assert rolled_back(uc, lake) == {2: "rollback of v1"}
     assert alias_moves(uc, lake) == 3
+    moved(uc, 2, 1, ROLLBACK)
+    assert rolled_back(uc, lake) == {1: "rollback of v2"}, "v2 was brought back: it is not a bad one any more"
+
+
+def test_a_rollback_that_was_killed_before_the_alias_moved_is_known(uc: Declaration, prepared: Home) -> None:
+    lake = Lake.at(prepared)
+    moved(uc, 2, 1, PROMOTION)
+    assert unfinished_rollback(uc, lake, alias=2) is None
+    moved(uc, 1, 2, ROLLBACK)
+    assert unfinished_rollback(uc, lake, alias=2) == 1
+    assert unfinished_rollback(uc, lake, alias=1) is None
+    assert came_by_rollback(uc, lake, 1)
+    assert not came_by_rollback(uc, lake, 2)
