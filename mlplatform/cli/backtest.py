@@ -59,7 +59,7 @@ def _draw(home: Home, found: "Backtest") -> str:
 
 def _print(found: "Backtest") -> None:
     rows = found.summary()
-    click.echo("\n" + "".join(f"{name:>16}" for name in rows[0]))
+    click.echo("\n" + "".join(f"{name:>19}" for name in rows[0]))
     for row in rows:
-        click.echo("".join(f"{value:>16}" for value in row.values()))
+        click.echo("".join(f"{value:>19}" for value in row.values()))
     click.secho(f"\n{found.recommendation}", bold=True)
