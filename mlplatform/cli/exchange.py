@@ -70,7 +70,7 @@ def _known(value: Any) -> str:
 
 def _short(row: Mapping[str, Any]) -> str:
     shown = ", ".join(f"{name} {_value(value)}" for name, value in list(row.items())[:4])
-    return shown if len(row) <= 4 else f"{shown}, … ({len(row)} features)"
+    return shown if len(row) <= 4 else f"{shown}, … ({len(row)} values)"
 
 
 def _value(value: Any) -> str:
