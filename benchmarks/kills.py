@@ -194,7 +194,7 @@ def measure(rounds: int) -> dict[str, Any]:
                 pass
             _begin().wait(timeout=PATIENCE_SECONDS)
             time.sleep(5)
-        kills["service, and its journal"] = len(service_kills)
+        kills["leader of the service"] = len(service_kills)
         _begin("--last").wait(timeout=PATIENCE_SECONDS)
         return {"kills": dict(kills), "found": counted(home, application, service_kills), "not_reached": waiting}
 
