@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mlplatform.ml.bootstrap import Estimate, bootstrap_figures, difference
+from mlplatform.ml.bootstrap import Estimate, difference
 from mlplatform.ml.metrics import Floats
+from mlplatform.ml.performance import metric_draws
 from mlplatform.ml.tasks import task_for
-from mlplatform.ml.train import labelled_examples
 from mlplatform.spec.performance import Performance
 from mlplatform.spec.task import BinaryTask, ForecastTask
 from mlplatform.spec.training import Training
@@ -24,7 +24,6 @@ __all__ = [
     "answers_apart",
     "pair_answers",
     "paired_difference",
-    "served_difference",
 ]
 
 REQUEST = "journal_request"
@@ -158,57 +157,18 @@ def paired_difference(
     return PairedDifference(found, ours, theirs, len(rows), int(used.sum()), mature)
 
 
-def served_difference(
-    live: pd.DataFrame,
-    predecessor: pd.DataFrame,
-    training: Training,
-    performance: Performance,
-    *,
-    keys: Sequence[str],
-    event_time: str,
-    as_of: pd.Timestamp,
-    seed: int = 7,
-) -> PairedDifference:
-    """The live version less its predecessor, on the examples that both answered: what a rollback may rest on.
-
-    Both: rows as `mlplatform.lake.predictions.served_predictions` gives them, of one version each (`answer` as JSON
-    text, entity keys, event time, label where it is known). Rows without keys, or that only one has, do not count.
-    """
-    ours, theirs = (_one_per_example(frame, keys) for frame in (live, predecessor))
-    pairs = pair_answers(ours, theirs, training, keys)
-    return paired_difference(
-        pairs.rows,
-        pairs.champion,
-        pairs.challenger,
-        training,
-        performance,
-        event_time=event_time,
-        as_of=as_of,
-        seed=seed,
-    )
-
-
-def _one_per_example(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """Of several roles or requests the last row."""
-    return frame.dropna(subset=list(keys)).drop_duplicates(subset=list(keys), keep="last")
-
-
 def _difference(
     rows: pd.DataFrame, first: Floats, second: Floats, training: Training, event_time: str, seed: int
 ) -> tuple[Estimate, float, float]:
     if not len(rows):
         return _NOTHING, float("nan"), float("nan")
-    task, metric, gates = task_for(training.task), str(training.metric), training.gates
-    examples = labelled_examples(rows, np.empty((len(rows), 0)), training, event_time)
-    drawn = [
-        bootstrap_figures(
-            {metric: task.figure(metric, examples, answers)},
-            task.resamples(examples, gates.bootstrap_samples, seed),
-            examples.weights,
-        )[metric]
-        for answers in (first, second)
-    ]
-    return difference(drawn[0], drawn[1], gates.confidence), float(drawn[0][0]), float(drawn[1][0])
+    gates = training.gates
+
+    def draws(answers: Floats) -> Floats:
+        return metric_draws(rows, answers, training, event_time, samples=gates.bootstrap_samples, seed=seed)
+
+    ours, theirs = draws(first), draws(second)
+    return difference(ours, theirs, gates.confidence), float(ours[0]), float(theirs[0])
 
 
 def _disagreement(pairs: Pairs, training: Training) -> tuple[float, str]:

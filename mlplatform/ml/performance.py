@@ -13,7 +13,7 @@ from mlplatform.ml.train import labelled_examples
 from mlplatform.spec.performance import Performance
 from mlplatform.spec.training import Training
 
-__all__ = ["PerformanceWindow", "Served", "judge_window", "window_starts"]
+__all__ = ["PerformanceWindow", "Served", "judge_window", "metric_draws", "window_starts"]
 
 _FIRST_MONDAY = pd.Timestamp("1970-01-05")
 _SAMPLES = 200
@@ -108,12 +108,22 @@ def judge_window(
     )
 
 
+def metric_draws(
+    rows: pd.DataFrame, answers: Floats, training: Training, event_time: str, *, samples: int, seed: int
+) -> Floats:
+    """The metric of the gates on one or more labelled rows, and on `samples` bootstrap samples of them, [samples + 1].
+
+    Of equal rows and seed the samples are the same ones: draws of two models can be subtracted.
+    """
+    task, metric = task_for(training.task), str(training.metric)
+    examples = labelled_examples(rows, np.empty((len(rows), 0)), training, event_time)
+    drawn = task.resamples(examples, samples, seed)
+    return bootstrap_figures({metric: task.figure(metric, examples, answers)}, drawn, examples.weights)[metric]
+
+
 def _figure(rows: pd.DataFrame, answers: Floats, training: Training, event_time: str, seed: int) -> Estimate:
     """NaN where the rows cannot have the figure."""
     if not len(rows):
         return Estimate(float("nan"), float("nan"), float("nan"))
-    task, metric = task_for(training.task), str(training.metric)
-    examples = labelled_examples(rows, np.empty((len(rows), 0)), training, event_time)
-    drawn = task.resamples(examples, _SAMPLES, seed)
-    draws = bootstrap_figures({metric: task.figure(metric, examples, answers)}, drawn, examples.weights)
-    return estimate(draws[metric], training.gates.confidence)
+    draws = metric_draws(rows, answers, training, event_time, samples=_SAMPLES, seed=seed)
+    return estimate(draws, training.gates.confidence)

@@ -3,20 +3,17 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
-from mlplatform.ml.bootstrap import Estimate, bootstrap_figures, difference
+from mlplatform.ml.bootstrap import Estimate
+from mlplatform.ml.challenge import PairedDifference, paired_difference
 from mlplatform.ml.metrics import Floats
 from mlplatform.ml.tasks import task_for
-from mlplatform.ml.train import labelled_examples
+from mlplatform.spec.performance import Performance
 from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.training import Training
 
 __all__ = ["Succession", "compare_successor"]
-
-_SAMPLES = 200
-_UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)
@@ -40,33 +37,34 @@ def compare_successor(
     champion: Floats,
     predecessor: Floats,
     training: Training,
+    performance: Performance,
     rule: Rollback,
     *,
     event_time: str,
+    as_of: pd.Timestamp,
     expected: float = float("nan"),
-    seed: int = 7,
 ) -> Succession:
     """`rows`: served examples with label (missing where unknown) and what the task judges by; answers [n], [n, levels].
 
-    Roll back if the paired bootstrap interval of the difference lies below zero on at least `min_labelled` labels. With
-    fewer, only if the champion's own scores promise less than `(1 - estimate_guard) * expected` while its predecessor's
-    do not: an estimate may stop a breakdown, never decide a close race. `expected`: what it was promoted by.
+    Roll back if the paired bootstrap interval of the difference lies below zero and is mature, with `rule.min_labelled`
+    labels. Before that, only if the champion's own scores promise less than `(1 - estimate_guard) * expected` while its
+    predecessor's do not: an estimate may stop a breakdown, never decide a close race. `expected`: what it was promoted
+    by.
     """
+    ripe = performance.model_copy(update={"min_labelled": rule.min_labelled})
+    gain = paired_difference(rows, champion, predecessor, training, ripe, event_time=event_time, as_of=as_of)
     task, metric = task_for(training.task), str(training.metric)
-    known = rows[training.label].notna().to_numpy()
     promised, before = (task.promised(metric, answers) for answers in (champion, predecessor))
-    labelled = int(known.sum())
-    gain = _gain(rows[known], champion[known], predecessor[known], training, event_time, seed) if labelled else _UNKNOWN
-    verdict, reason = _judge(metric, rule, labelled, gain, (promised, before, expected))
-    return Succession(verdict, reason, len(rows), labelled, gain, promised, before)
+    verdict, reason = _judge(metric, rule, gain, (promised, before, expected))
+    return Succession(verdict, reason, gain.rows, gain.labelled, gain.difference, promised, before)
 
 
 def _judge(
-    metric: str, rule: Rollback, labelled: int, gain: Estimate, estimates: tuple[float, float, float]
+    metric: str, rule: Rollback, gain: PairedDifference, estimates: tuple[float, float, float]
 ) -> tuple[Literal["keep", "roll_back", "wait"], str]:
-    if labelled >= rule.min_labelled and np.isfinite(gain.high):
-        told = f"{metric} differs by {gain} from its predecessor's on {labelled:,} labelled examples"
-        return ("roll_back", f"worse: {told}") if gain.high < 0 else ("keep", f"not worse: {told}")
+    if gain.mature:
+        told = f"{metric} differs by {gain.difference} from its predecessor's on {gain.labelled:,} labelled examples"
+        return ("roll_back", f"worse: {told}") if gain.clearly_worse else ("keep", f"not worse: {told}")
     promised, before, expected = estimates
     least = (1 - rule.estimate_guard) * expected
     if promised < least <= before:
@@ -74,17 +72,4 @@ def _judge(
             f"estimated {metric} {promised:.3f} is below {least:.3f}, {1 - rule.estimate_guard:.0%} of what it was "
             f"promoted by; its predecessor's scores promise {before:.3f} on the same examples"
         )
-    return "wait", f"{labelled:,} labelled examples so far, {rule.min_labelled:,} are needed"
-
-
-def _gain(
-    rows: pd.DataFrame, champion: Floats, predecessor: Floats, training: Training, event_time: str, seed: int
-) -> Estimate:
-    task, metric = task_for(training.task), str(training.metric)
-    examples = labelled_examples(rows, np.empty((len(rows), 0)), training, event_time)
-
-    def draws(answers: Floats) -> Floats:
-        drawn = task.resamples(examples, _SAMPLES, seed)
-        return bootstrap_figures({metric: task.figure(metric, examples, answers)}, drawn, examples.weights)[metric]
-
-    return difference(draws(champion), draws(predecessor), training.gates.confidence)
+    return "wait", f"{gain.labelled:,} labelled examples so far, {rule.min_labelled:,} mature ones are needed"

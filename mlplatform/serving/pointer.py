@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlplatform.errors import ArtifactError
+from mlplatform.serving.durable import sync_folder
 
 __all__ = ["Pointer", "read_pointer", "write_document", "write_pointer"]
 
@@ -42,7 +43,7 @@ def write_document(file: Path, document: Mapping[str, Any]) -> None:
         written.replace(file)
     finally:
         written.unlink(missing_ok=True)
-    _sync_folder(file.parent)
+    sync_folder(file.parent)
 
 
 def read_pointer(file: Path) -> Pointer:
@@ -54,12 +55,3 @@ def read_pointer(file: Path) -> Pointer:
         raise ArtifactError(f"{file}: no such pointer; deploy the use case first") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{file}: not a pointer ({error}); deploy the use case again") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable (POSIX keeps it in the folder's own blocks)."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,6 +14,8 @@ from itertools import count
 from pathlib import Path
 from typing import IO
 
+from mlplatform.serving.durable import sync_folder
+
 __all__ = ["SUFFIX", "Segment", "SegmentWriter", "segments"]
 
 SUFFIX = ".jsonl"
@@ -61,7 +63,7 @@ class SegmentWriter:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             path.rename(self._folder / f"{name}{SUFFIX}")
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         except OSError:
             file.close()
             raise
@@ -140,11 +142,3 @@ def _write_all(file: IO[bytes], lines: bytes) -> None:
         if not written:
             raise OSError("the disk takes no more")
         rest = rest[written:]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,24 +3,31 @@
 MLflow's alias is what decides; this table is what sensors and reports read, without importing MLflow (5 s).
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from filelock import FileLock
+
+from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import append_rows
+from mlplatform.resources.tracking import Registered, Tracking
 from mlplatform.spec import Declaration
 
 __all__ = [
     "PROMOTION",
     "ROLLBACK",
+    "Move",
     "alias_moves",
     "alias_table",
-    "came_by_rollback",
+    "champion_lock",
+    "newest_move",
     "promoted_over",
     "record_alias",
     "recorded_champion",
     "rolled_back",
-    "unfinished_rollback",
+    "settled_champion",
 ]
 
 PROMOTION = "promotion"
@@ -43,15 +50,44 @@ def record_alias(con: Any, uc: Declaration, version: int, before: int | None, ca
     append_rows(con, alias_table(uc), row.assign(cause=cause, reason=reason))
 
 
-def recorded_champion(uc: Declaration, lake: Lake) -> int | None:
-    """The version that the newest move named; None before the first."""
+@dataclass(frozen=True)
+class Move:
+    """One move of the alias: to a version, because of a promotion or a rollback."""
+
+    version: int
+    cause: str
+
+
+def newest_move(uc: Declaration, lake: Lake) -> Move | None:
+    """The last one; None before the first."""
     if not lake.has_table(alias_table(uc)):
         return None
     with lake.read() as con:
         row = con.execute(
-            f"SELECT version FROM {alias_table(uc)} ORDER BY moved_at DESC, rowid DESC LIMIT 1"
+            f"SELECT version, cause FROM {alias_table(uc)} ORDER BY moved_at DESC, rowid DESC LIMIT 1"
         ).fetchone()
-    return int(row[0]) if row else None
+    return Move(int(row[0]), str(row[1])) if row else None
+
+
+def recorded_champion(uc: Declaration, lake: Lake) -> int | None:
+    """The version that the newest move named; None before the first."""
+    move = newest_move(uc, lake)
+    return move.version if move else None
+
+
+def champion_lock(uc: Declaration) -> FileLock:
+    """Held by whoever moves the alias, from its look at the champion until the move is written down."""
+    return FileLock(Home.current().locks / f"{uc.spec.name}-champion.lock")
+
+
+def settled_champion(uc: Declaration, lake: Lake, tracking: Tracking) -> Registered | None:
+    """Who carries the alias, under `champion_lock`; a rollback that was killed after it was written down, and before it
+    moved the alias, is finished first."""
+    champion, move = tracking.champion(uc.spec.name), newest_move(uc, lake)
+    if champion is None or move is None or move.cause != ROLLBACK or move.version == champion.version:
+        return champion
+    tracking.make_champion(uc.spec.name, move.version)
+    return tracking.champion(uc.spec.name)
 
 
 def alias_moves(uc: Declaration, lake: Lake) -> int:
@@ -73,29 +109,6 @@ def promoted_over(uc: Declaration, lake: Lake, version: int) -> int | None:
             [version],
         ).fetchone()
     return int(row[1]) if row and row[0] == PROMOTION and row[1] else None
-
-
-def unfinished_rollback(uc: Declaration, lake: Lake, alias: int | None) -> int | None:
-    """The version that a rollback has written down as champion while MLflow's alias names another: it was killed
-    between the two."""
-    if not lake.has_table(alias_table(uc)):
-        return None
-    with lake.read() as con:
-        row = con.execute(
-            f"SELECT version, cause FROM {alias_table(uc)} ORDER BY moved_at DESC, rowid DESC LIMIT 1"
-        ).fetchone()
-    return int(row[0]) if row and row[1] == ROLLBACK and int(row[0]) != alias else None
-
-
-def came_by_rollback(uc: Declaration, lake: Lake, version: int) -> bool:
-    """Whether a rollback made a version the champion that it is."""
-    if not lake.has_table(alias_table(uc)):
-        return False
-    with lake.read() as con:
-        row = con.execute(
-            f"SELECT version, cause FROM {alias_table(uc)} ORDER BY moved_at DESC, rowid DESC LIMIT 1"
-        ).fetchone()
-    return bool(row and row[1] == ROLLBACK and int(row[0]) == version)
 
 
 def rolled_back(uc: Declaration, lake: Lake) -> dict[int, str]:

@@ -12,6 +12,7 @@ import dagster as dg
 from mlplatform.resources.lake import LakeResource
 from mlplatform.resources.tracking import Registered, Tracking
 from mlplatform.spec import Declaration, ForecastTask, RankingTask, UseCase
+from mlplatform.stages.alias import champion_lock, settled_champion
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key
 from mlplatform.stages.trained import TRAINED_ON
@@ -42,7 +43,8 @@ def bento_asset(uc: Declaration) -> dg.AssetsDefinition:
         deps=[asset_key(uc, stage) for stage in _upstream(uc)],
     )
     def bento(context: dg.AssetExecutionContext, lake: LakeResource, tracking: Tracking) -> dg.MaterializeResult[Any]:
-        champion = tracking.champion(uc.spec.name)
+        with champion_lock(uc):
+            champion = settled_champion(uc, lake.open(), tracking)
         if champion is None:
             raise dg.Failure(f"{uc.spec.name} has no champion yet: no candidate has passed the gates")
         built, rows_by_key = package_version(uc, champion, lake, tracking)

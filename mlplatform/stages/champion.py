@@ -7,20 +7,19 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from filelock import FileLock
 
-from mlplatform.home import Home
-from mlplatform.lake.lake import Lake, table_exists
+from mlplatform.lake.lake import table_exists
 from mlplatform.lake.tables import append_rows, describe_table
 from mlplatform.resources.lake import SNAPSHOT, LakeResource, recorded_metadata, table_metadata
 from mlplatform.resources.tracking import Registered, Tracking
 from mlplatform.spec import Declaration
 from mlplatform.stages.alias import (
     PROMOTION,
+    champion_lock,
     record_alias,
     recorded_champion,
     rolled_back,
-    unfinished_rollback,
+    settled_champion,
 )
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key, check_result, check_spec
@@ -71,9 +70,9 @@ def champion_asset(uc: Declaration) -> dg.AssetsDefinition:
         names = [candidate.name for candidate in uc.spec.training.candidates]
         trained = trained_models(uc, names, context, tracking, int(frozen[SNAPSHOT]))
         # Two comparisons at once could both beat the same incumbent, and the worse one could be last.
-        with FileLock(Home.current().locks / f"{uc.spec.name}-champion.lock"):
+        with champion_lock(uc):
             lake_now = lake.open()
-            incumbent = _incumbent(uc, lake_now, tracking)
+            incumbent = settled_champion(uc, lake_now, tracking)
             comparison = _compare(uc, trained, incumbent, tracking, training_set)
             promoted = _promote(uc, tracking, comparison, trained, incumbent, frozen, rolled_back(uc, lake_now))
             rows = _rows(comparison, trained, promoted, frozen)
@@ -94,16 +93,6 @@ def champion_asset(uc: Declaration) -> dg.AssetsDefinition:
         )
 
     return champion
-
-
-def _incumbent(uc: Declaration, lake: Lake, tracking: Tracking) -> Registered | None:
-    """Who carries the alias; a rollback that was killed before it moved the alias is finished first."""
-    incumbent = tracking.champion(uc.spec.name)
-    version = unfinished_rollback(uc, lake, incumbent.version if incumbent else None)
-    if version is None:
-        return incumbent
-    tracking.make_champion(uc.spec.name, version)
-    return tracking.champion(uc.spec.name)
 
 
 def _gates(uc: Declaration) -> dict[str, str]:

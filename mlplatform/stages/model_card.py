@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlplatform.home import Home
+from mlplatform.resources.lake import LakeResource
 from mlplatform.resources.tracking import Registered, Tracking
 from mlplatform.spec import Declaration
+from mlplatform.stages.alias import champion_lock, settled_champion
 from mlplatform.stages.champion import COMPARISON_FILE
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key
@@ -49,11 +51,14 @@ def model_card_asset(uc: Declaration) -> dg.AssetsDefinition:
         **asset_attributes(uc, "model_card", _DESCRIPTION, {"mlflow"}, "model", version),
         deps=[asset_key(uc, "champion"), asset_key(uc, "rollback")],
     )
-    def model_card(context: dg.AssetExecutionContext, tracking: Tracking) -> dg.MaterializeResult[Any]:
+    def model_card(
+        context: dg.AssetExecutionContext, lake: LakeResource, tracking: Tracking
+    ) -> dg.MaterializeResult[Any]:
         from mlplatform.ml.card import model_card as write
         from mlplatform.ml.task_plots import CARD_PICTURES
 
-        champion = tracking.champion(uc.spec.name)
+        with champion_lock(uc):
+            champion = settled_champion(uc, lake.open(), tracking)
         if champion is None:
             raise dg.Failure(f"{uc.spec.name} has no champion yet: no candidate has passed the gates")
         text = write(uc.spec, _facts(tracking, champion))

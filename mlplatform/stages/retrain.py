@@ -8,7 +8,7 @@ import dagster as dg
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake, table_exists
 from mlplatform.spec import Declaration
-from mlplatform.stages.alias import alias_moves, came_by_rollback, recorded_champion
+from mlplatform.stages.alias import alias_moves, recorded_champion
 from mlplatform.stages.attempts import healing_under_way, tried
 from mlplatform.stages.champion import champion_table
 from mlplatform.stages.clock import AS_OF_TAG, newest_day_end
@@ -27,7 +27,6 @@ from mlplatform.stages.retrain_decision import (
     WINDOW_TAG,
     newest_decision,
 )
-from mlplatform.stages.rollback import rollback_config, rollback_job
 from mlplatform.stages.watchdog import no_space
 
 __all__ = ["due_training", "paused", "retrain_sensor", "wanted_run"]
@@ -40,7 +39,7 @@ def retrain_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinition
 
     @dg.sensor(
         name=f"{uc.spec.name}_retrain",
-        jobs=[jobs[training_job(uc)], jobs[rollback_job(uc)]],
+        job=jobs[training_job(uc)],
         minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description='The newest decision says "retrain": train, compare, package and deploy.',
@@ -104,7 +103,7 @@ def _train(instance: dg.DagsterInstance, uc: Declaration, decision: dict[str, An
         REASON_TAG: str(decision[REASON]),
         WINDOW_TAG: "/".join(edge.isoformat() if edge else "" for edge in (decision[name] for name in WINDOW)),
     }
-    return dg.RunRequest(run_key=identity, job_name=training_job(uc), tags=tags)
+    return dg.RunRequest(run_key=identity, tags=tags)
 
 
 def _alive(instance: dg.DagsterInstance, identity: str) -> str | None:
@@ -120,16 +119,8 @@ def _deploy(instance: dg.DagsterInstance, uc: Declaration, version: int) -> dg.R
     before = tried(instance, uc, tag)
     if before is not None:
         return dg.SkipReason(f"champion v{version} is not deployed: packaging failed: {before.text}")
-    if came_by_rollback(uc, Lake.at(Home.current()), version):
-        return dg.RunRequest(
-            run_key=tag[_DEPLOY_TAG],
-            job_name=rollback_job(uc),
-            run_config=rollback_config(uc, "to finish a rollback that did not come to its end", version, 0),
-            tags={**use_case_tags(uc), **tag},
-        )
     return dg.RunRequest(
         run_key=tag[_DEPLOY_TAG],
-        job_name=training_job(uc),
         tags={**use_case_tags(uc), **tag},
         asset_selection=[asset_key(uc, stage) for stage in ("model_card", "bento", "deployment")],
     )

@@ -11,23 +11,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from filelock import FileLock
 
 from mlplatform.errors import ArtifactError
-from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import describe_table
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.resources.tracking import Tracking
 from mlplatform.spec import Declaration
-from mlplatform.stages.alias import (
-    ROLLBACK,
-    alias_table,
-    record_alias,
-    recorded_champion,
-    rolled_back,
-    unfinished_rollback,
-)
+from mlplatform.stages.alias import ROLLBACK, alias_table, champion_lock, newest_move, record_alias, rolled_back
 from mlplatform.stages.clock import as_of_run
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.deployment import current_deployment, deployment_table
@@ -65,7 +56,7 @@ def rollback_config(uc: Declaration, reason: str, to_version: int = 0, pause_day
 
 
 def rollback_asset(uc: Declaration) -> dg.AssetsDefinition:
-    """Pause retraining, then move the alias, then write the history; again after a kill changes nothing twice."""
+    """Pause retraining, write the move down, then make it; a run after a kill finishes what was written down."""
 
     @dg.asset(
         **asset_attributes(
@@ -79,16 +70,14 @@ def rollback_asset(uc: Declaration) -> dg.AssetsDefinition:
         opened = lake.open()
         if not config.reason.strip():
             raise ArtifactError("a rollback needs a reason: somebody will ask")
-        with FileLock(Home.current().locks / f"{uc.spec.name}-champion.lock"):
+        with champion_lock(uc):
             before = tracking.champion(uc.spec.name)
-            version = unfinished_rollback(uc, opened, before.version if before else None)
-            until = None
-            if version is None and not _waits_for_its_deployment(uc, opened, config.to_version):
-                version = _target(uc, tracking, before, config.to_version or _earlier(uc, opened, before)).version
+            version, until = _pending(uc, opened, config.to_version), None
+            if version is None:
+                version = _target(uc, tracking, before, config.to_version or _earlier(uc, opened, before))
                 until = _pause(context, uc, opened, config)
                 # Before the alias moves: a rollback that is killed here is known, and only has to be finished.
                 _record(uc, opened, version, before, config.reason)
-            version = version or config.to_version
             tracking.make_champion(uc.spec.name, version)
         context.log.info(f"v{version} is champion again instead of v{before.version if before else 0}")
         yield dg.MaterializeResult(
@@ -104,20 +93,22 @@ def rollback_asset(uc: Declaration) -> dg.AssetsDefinition:
     return rollback
 
 
-def _waits_for_its_deployment(uc: Declaration, lake: Lake, version: int) -> bool:
-    """Whether the version that is asked for is champion by a rollback already, and only not live yet."""
-    live = current_deployment(uc)
-    return bool(version) and recorded_champion(uc, lake) == version and (live is None or int(live.version) != version)
+def _pending(uc: Declaration, lake: Lake, asked: int) -> int | None:
+    """The version of a rollback that is written down and not live yet: a run before this one was killed on the way.
+    None where there is no such, or another version is asked for."""
+    move, live = newest_move(uc, lake), current_deployment(uc)
+    if move is None or move.cause != ROLLBACK or (live is not None and int(live.version) == move.version):
+        return None
+    return move.version if asked in (0, move.version) else None
 
 
-def _target(uc: Declaration, tracking: Tracking, champion: "Registered | None", version: int) -> "Registered":
-    found = tracking.version(uc.spec.name, version)
-    if found is None:
+def _target(uc: Declaration, tracking: Tracking, champion: "Registered | None", version: int) -> int:
+    if tracking.version(uc.spec.name, version) is None:
         have = ", ".join(map(str, tracking.versions(uc.spec.name))) or "none"
         raise ArtifactError(f"{uc.spec.name} has no version {version}; registered: {have}")
     if champion is not None and champion.version == version:
         raise ArtifactError(f"v{version} is the champion of {uc.spec.name} already; name another version")
-    return found
+    return version
 
 
 def _earlier(uc: Declaration, lake: Lake, champion: "Registered | None") -> int:

@@ -44,7 +44,7 @@ def succession_table(uc: Declaration) -> str:
 
 def succession_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Compare as long as the champion is fresh; afterwards, or without a predecessor, say so."""
-    version = code_version("ml/succession.py", "stages/succession.py", declared=uc.spec.rollback)
+    version = code_version("ml/succession.py", "ml/challenge.py", "stages/succession.py", declared=uc.spec.rollback)
 
     @dg.asset(
         **asset_attributes(uc, "succession", _DESCRIPTION, {"duckdb"}, "monitoring", version),
@@ -111,8 +111,10 @@ class _Fresh:
             answers(self.version),
             answers(self.predecessor),
             uc.spec.training,
+            uc.spec.performance,
             uc.spec.rollback,
             event_time=uc.spec.event_time,
+            as_of=as_of,
             expected=promised(uc, lake).get(self.version, float("nan")),
         )
 

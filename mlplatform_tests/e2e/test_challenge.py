@@ -16,7 +16,6 @@ import pandas as pd
 import pytest
 
 from mlplatform.cli.challenge import challenge, end_challenge
-from mlplatform.cli.setup import prepare_home
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.ml.metrics import average_precision
@@ -44,18 +43,8 @@ FIRST, MIDDLE, LAST = "2018-06-10", "2018-06-17", "2018-06-24"
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in Home(tmp_path_factory.mktemp("challenge")).environment().items():
-            patch.setenv(name, value)
-        home = Home.current()
-        prepare_home(home)
-        yield home
-
-
-@pytest.fixture(scope="module")
-def platform(home: Home) -> Iterator[Platform]:
-    with dagster_home(home.dagster) as instance:
+def platform(module_home: Home) -> Iterator[Platform]:
+    with dagster_home(module_home.dagster) as instance:
         made = Platform(small_fraud(days=112), instance)
         assert made.run(days=70).success
         _register_the_other_candidate(made)
@@ -83,11 +72,11 @@ def feature_rows(platform: Platform, first: str, behind: str) -> pd.DataFrame:
         ).df()
 
 
-def ask(home: Home, rows: pd.DataFrame) -> set[str]:
+def ask(module_home: Home, rows: pd.DataFrame) -> set[str]:
     """The rows through the app as the service builds it, following both files; the versions that answered."""
-    slot, trial, journal = Slot(), Trial(Journal(home.journal("fraud"))), Journal(home.journal("fraud"))
-    Follower(home.deployment("fraud"), slot).check()
-    ChallengerFollower(home.challenger("fraud"), slot, trial).check()
+    slot, trial, journal = Slot(), Trial(Journal(module_home.journal("fraud"))), Journal(module_home.journal("fraud"))
+    Follower(module_home.deployment("fraud"), slot).check()
+    ChallengerFollower(module_home.challenger("fraud"), slot, trial).check()
     assert trial.problem is None
     app = create_app(slot, journal=journal, trial=trial)
 
@@ -119,64 +108,66 @@ def compare(platform: Platform, as_of: str | None = None, **config: Any) -> dict
     return platform.metadata("challenger_report")
 
 
-def roles(home: Home) -> dict[tuple[int, str], int]:
-    with Lake.at(home).read() as con:
+def roles(module_home: Home) -> dict[tuple[int, str], int]:
+    with Lake.at(module_home).read() as con:
         found = con.execute("SELECT model_version, role, count(*) FROM fraud.prediction_log GROUP BY ALL").fetchall()
     return {(version, role): count for version, role, count in found}
 
 
-def test_a_week_that_only_the_champion_answered_is_scored_from_the_journal(platform: Platform, home: Home) -> None:
+def test_a_week_that_only_the_champion_answered_is_scored_from_the_journal(
+    platform: Platform, module_home: Home
+) -> None:
     rows = feature_rows(platform, FIRST, MIDDLE)
-    assert ask(home, rows) == {"1"}
+    assert ask(module_home, rows) == {"1"}
     told = compare(platform, as_of=MIDDLE)
 
-    assert roles(home) == {(1, "champion"): len(rows), (2, "journal"): len(rows)}
+    assert roles(module_home) == {(1, "champion"): len(rows), (2, "journal"): len(rows)}
     logged = platform.metadata("challenger_log")
     assert (logged["model_version"], logged["challenger_scored"], logged["challenger_not_kept"]) == (2, len(rows), 0)
     assert "no label has come" in told["told"]
-    assert report_row(home)["state"] == "provisional"
+    assert report_row(module_home)["state"] == "provisional"
     assert "data:image/png" in told["answers"]
 
 
-def test_the_same_again_scores_nothing_and_compares_the_same(platform: Platform, home: Home) -> None:
-    before, told = roles(home), platform.metadata("challenger_report")["told"]
+def test_the_same_again_scores_nothing_and_compares_the_same(platform: Platform, module_home: Home) -> None:
+    before, told = roles(module_home), platform.metadata("challenger_report")["told"]
     again = compare(platform, as_of=MIDDLE, version=2)
 
     assert platform.metadata("challenger_log")["challenger_scored"] == 0
-    assert roles(home) == before
+    assert roles(module_home) == before
     assert again["told"] == told
-    with Lake.at(home).read() as con:
+    with Lake.at(module_home).read() as con:
         assert con.execute("SELECT count(*) FROM fraud.challenger_report").fetchone() == (1,)
 
 
-def test_a_shadow_is_packaged_followed_and_compared_with_what_it_took(platform: Platform, home: Home) -> None:
+def test_a_shadow_is_packaged_followed_and_compared_with_what_it_took(platform: Platform, module_home: Home) -> None:
     challenge("fraud", 2, share=None)
     rows = feature_rows(platform, MIDDLE, LAST)
-    assert ask(home, rows) == {"1"}
+    assert ask(module_home, rows) == {"1"}
     compare(platform)
 
-    assert roles(home)[2, "shadow"] == len(rows)
-    row = report_row(home)
+    assert roles(module_home)[2, "shadow"] == len(rows)
+    row = report_row(module_home)
     assert row["pairs"] == len(rows) + len(feature_rows(platform, FIRST, MIDDLE))
     assert row["challenger_requests"] == row["champion_requests"] == -(-len(rows) // 100)
     assert row["labelled"] == len(feature_rows(platform, FIRST, MIDDLE)), "the labels of the shadow's week are not due"
     assert 0 < row["challenger_p50_ms"] <= row["challenger_p99_ms"]
 
 
-def report_row(home: Home) -> dict[str, Any]:
-    with Lake.at(home).read() as con:
+def report_row(module_home: Home) -> dict[str, Any]:
+    with Lake.at(module_home).read() as con:
         [row] = con.execute("FROM fraud.challenger_report ORDER BY as_of DESC LIMIT 1").df().to_dict("records")
     return dict(row)
 
 
 def test_when_the_labels_have_come_the_difference_is_mature_and_that_of_the_models_themselves(
-    platform: Platform, home: Home
+    platform: Platform, module_home: Home
 ) -> None:
     assert platform.run(DATA, days=98, first_day=84).success
     compare(platform)
-    row = report_row(home)
+    row = report_row(module_home)
 
-    with Lake.at(home).read() as con:
+    with Lake.at(module_home).read() as con:
         rows = con.execute(
             "SELECT f.*, s.label FROM fraud.features f JOIN fraud.spine s USING (transaction_id) "
             "WHERE f.event_time >= ? AND f.event_time < ?",
@@ -197,21 +188,21 @@ def test_when_the_labels_have_come_the_difference_is_mature_and_that_of_the_mode
 
 
 def test_a_canary_answers_its_share_and_the_champion_scores_those_requests_from_the_journal(
-    platform: Platform, home: Home
+    platform: Platform, module_home: Home
 ) -> None:
     challenge("fraud", 2, share=0.3)
     rows = feature_rows(platform, LAST, "2018-06-27")
-    assert ask(home, rows) == {"1", "2"}
+    assert ask(module_home, rows) == {"1", "2"}
     compare(platform)
 
-    answered = roles(home)[2, "challenger"]
+    answered = roles(module_home)[2, "challenger"]
     assert abs(answered - 0.3 * len(rows)) < 5 * (0.21 * len(rows)) ** 0.5
     assert platform.metadata("challenger_log")["champion_scored"] == answered
-    assert roles(home)[1, "journal"] == answered
+    assert roles(module_home)[1, "journal"] == answered
 
 
-def test_without_its_file_the_service_answers_alone_again(platform: Platform, home: Home) -> None:
+def test_without_its_file_the_service_answers_alone_again(platform: Platform, module_home: Home) -> None:
     end_challenge("fraud")
 
-    assert not Path(home.challenger("fraud")).exists()
-    assert ask(home, feature_rows(platform, "2018-06-27", "2018-06-28")) == {"1"}
+    assert not Path(module_home.challenger("fraud")).exists()
+    assert ask(module_home, feature_rows(platform, "2018-06-27", "2018-06-28")) == {"1"}

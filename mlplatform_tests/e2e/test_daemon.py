@@ -19,7 +19,6 @@ from mlplatform.cli.demo import free_port
 from mlplatform.cli.processes import start_part, stop_parts
 from mlplatform.cli.replay import _json_rows
 from mlplatform.cli.serve import start_live
-from mlplatform.cli.setup import prepare_home
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.resources.dbt import dbt_environment
@@ -34,31 +33,23 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in Home(tmp_path_factory.mktemp("daemon")).environment().items():
-            patch.setenv(name, value)
-        home = Home.current()
-        prepare_home(home)
-        yield home
-
-
-@pytest.fixture(scope="module")
-def lived(home: Home) -> Iterator["_Life"]:
+def lived(module_home: Home) -> Iterator["_Life"]:
     """The whole timeline, lived through once; the tests look at what is left of it."""
     from mlplatform_tests.e2e.daemon_platform import DAYS, TRAINED_UNTIL, declaration
 
-    with dagster_home(home.dagster) as instance:
+    with dagster_home(module_home.dagster) as instance:
         assert Platform(declaration, instance).run(days=TRAINED_UNTIL).success
-        service = start_live("fraud", free_port(), home)
-        application = _Application(home, service, START + timedelta(days=TRAINED_UNTIL))
+        service = start_live("fraud", free_port(), module_home)
+        application = _Application(module_home, service, START + timedelta(days=TRAINED_UNTIL))
         command = [sys.executable, "-m", "dagster._daemon", "run", "-m", "mlplatform_tests.e2e.daemon_platform"]
-        environment = {**dbt_environment(home), **home.environment(), "PYTHONPATH": str(ROOT)}
-        daemon = start_part("daemon", 0, command, logs=home.root / "logs", folder=ROOT, environment=_with(environment))
+        environment = {**dbt_environment(module_home), **module_home.environment(), "PYTHONPATH": str(ROOT)}
+        daemon = start_part(
+            "daemon", 0, command, logs=module_home.root / "logs", folder=ROOT, environment=_with(environment)
+        )
         try:
             with application:
                 last = START + timedelta(days=DAYS)
-                _wait(lambda: _decided(home) >= last, f"no decision as of {last}; see {daemon.log}")
+                _wait(lambda: _decided(module_home) >= last, f"no decision as of {last}; see {daemon.log}")
                 _wait(lambda: not instance.get_runs_count(_running()), "a run does not end")
         finally:
             stop_parts([daemon])
@@ -76,41 +67,41 @@ def test_no_request_failed_while_models_were_trained_and_exchanged(lived: _Life)
     assert lived.application.answered > 10_000
 
 
-def test_before_the_drift_nothing_was_retrained(lived: _Life, home: Home) -> None:
+def test_before_the_drift_nothing_was_retrained(lived: _Life, module_home: Home) -> None:
     # Features of 30 days still fill up in this young world, so some drift is measured; it is too soon to act on it.
-    assert _decisions(home)["2018-06-24"][0] == "wait"
+    assert _decisions(module_home)["2018-06-24"][0] == "wait"
 
 
-def test_the_drift_was_reported_and_the_decision_says_why_it_retrained(lived: _Life, home: Home) -> None:
+def test_the_drift_was_reported_and_the_decision_says_why_it_retrained(lived: _Life, module_home: Home) -> None:
     from mlplatform_tests.e2e.daemon_platform import DRIFT_FROM
 
-    retrained = {day: reason for day, (verdict, reason) in _decisions(home).items() if verdict == "retrain"}
+    retrained = {day: reason for day, (verdict, reason) in _decisions(module_home).items() if verdict == "retrain"}
     assert retrained
     first = min(retrained)
     assert date.fromisoformat(first) > START + timedelta(days=DRIFT_FROM)
     assert "drift" in retrained[first]
-    with Lake.at(home).read() as con:
+    with Lake.at(module_home).read() as con:
         drifted = con.execute('SELECT DISTINCT "column" FROM fraud.drift_report WHERE drifted').fetchall()
     assert ("amount",) in drifted
 
 
-def test_a_new_version_was_trained_promoted_and_served(lived: _Life, home: Home) -> None:
-    assert json.loads(home.deployment("fraud").read_text())["version"] == "2"
+def test_a_new_version_was_trained_promoted_and_served(lived: _Life, module_home: Home) -> None:
+    assert json.loads(module_home.deployment("fraud").read_text())["version"] == "2"
     assert {"1", "2"} <= lived.application.versions
 
 
-def test_every_event_is_in_the_log_once(lived: _Life, home: Home) -> None:
+def test_every_event_is_in_the_log_once(lived: _Life, module_home: Home) -> None:
     # What was answered after the last ingest is still in the journal.
     assert lived.platform.run(["prediction_log", "outcomes", "performance_report"]).success
-    with Lake.at(home).read() as con:
+    with Lake.at(module_home).read() as con:
         row = con.execute(
             "SELECT count(*), count(DISTINCT transaction_id), count(DISTINCT prediction_id) FROM fraud.prediction_log"
         ).fetchone()
     assert row == (lived.application.answered,) * 3
 
 
-def test_the_metric_recovers_with_the_new_version(lived: _Life, home: Home) -> None:
-    lake, uc = Lake.at(home), lived.platform.declaration
+def test_the_metric_recovers_with_the_new_version(lived: _Life, module_home: Home) -> None:
+    lake, uc = Lake.at(module_home), lived.platform.declaration
     old = [w for w in performance_windows(uc, lake, 1) if w.state == "mature"]
     new = [w for w in performance_windows(uc, lake, 2) if w.state == "mature"]
     told = [(str(w.start.date()), w.model_version, round(w.value, 3), round(w.estimate, 3)) for w in [*old, *new]]
@@ -122,11 +113,11 @@ def test_the_metric_recovers_with_the_new_version(lived: _Life, home: Home) -> N
 class _Application:
     """Scores every event once its features are there, oldest first, as long as it runs."""
 
-    def __init__(self, home: Home, service: Served, since: date) -> None:
+    def __init__(self, module_home: Home, service: Served, since: date) -> None:
         self.failed: list[str] = []
         self.answered = 0
         self.versions: set[str] = set()
-        self._home, self._url, self._since = home, service.url, f"{since}"
+        self._home, self._url, self._since = module_home, service.url, f"{since}"
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._ask)
 
@@ -173,16 +164,16 @@ class _Application:
         self.versions.add(reply.json()["model"]["version"])
 
 
-def _decisions(home: Home) -> dict[str, tuple[str, str]]:
-    with Lake.at(home).read() as con:
+def _decisions(module_home: Home) -> dict[str, tuple[str, str]]:
+    with Lake.at(module_home).read() as con:
         found = con.execute("SELECT as_of, verdict, reason FROM fraud.retrain_decision ORDER BY as_of").fetchall()
     return {str(day.date()): (str(verdict), str(reason)) for day, verdict, reason in found}
 
 
-def _decided(home: Home) -> date:
+def _decided(module_home: Home) -> date:
     from mlplatform_tests.e2e.daemon_platform import declaration
 
-    decision = newest_decision(declaration, Lake.at(home))
+    decision = newest_decision(declaration, Lake.at(module_home))
     return decision["as_of"].date() if decision else date.min
 
 

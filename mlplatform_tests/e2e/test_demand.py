@@ -12,7 +12,6 @@ import pytest
 
 from mlplatform.cli.demo import free_port
 from mlplatform.cli.serve import ask, start_live
-from mlplatform.cli.setup import prepare_home
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.serving.launch import stop_service
@@ -72,16 +71,6 @@ def small_demand(sources: list[dict[str, Any]]) -> Declaration:
             candidate |= {"rounds": 40}
     training["gates"] |= {"floor": 0.0, "slice_floor": 0.0, "margin": 0.5, "max_calibration_error": 0.5}
     return Declaration(UseCase.model_validate(content), declared.folder)
-
-
-@pytest.fixture(scope="module")
-def module_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in Home(tmp_path_factory.mktemp("demand")).environment().items():
-            patch.setenv(name, value)
-        home = Home.current()
-        prepare_home(home)
-        yield home
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import pytest
 from mlplatform.cli.demo import free_port
 from mlplatform.cli.requests import sample_requests
 from mlplatform.cli.serve import ask, start_live
-from mlplatform.cli.setup import prepare_home
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.serving.launch import stop_service
@@ -17,16 +16,6 @@ from mlplatform_tests.cohort import cohort, small_diagnosis, write_cohort
 from mlplatform_tests.small_fraud import Platform, dagster_home
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def module_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in Home(tmp_path_factory.mktemp("diagnosis")).environment().items():
-            patch.setenv(name, value)
-        home = Home.current()
-        prepare_home(home)
-        yield home
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ import pytest
 from mlplatform.cli.demo import free_port
 from mlplatform.cli.reproduce import reproduce
 from mlplatform.cli.serve import start_live
-from mlplatform.cli.setup import prepare_home
 from mlplatform.errors import SpecError
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
@@ -28,16 +27,6 @@ from mlplatform_tests.small_fraud import Platform, dagster_home, failed_checks, 
 TRAINED_UNTIL = 70
 DRIFT_FROM = 84
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def module_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in Home(tmp_path_factory.mktemp("loop")).environment().items():
-            patch.setenv(name, value)
-        home = Home.current()
-        prepare_home(home)
-        yield home
 
 
 @pytest.fixture(scope="module")

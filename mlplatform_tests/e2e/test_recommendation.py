@@ -8,7 +8,6 @@ import pytest
 
 from mlplatform.cli.demo import free_port
 from mlplatform.cli.serve import ask, start_live
-from mlplatform.cli.setup import prepare_home
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.serving.launch import stop_service
@@ -16,16 +15,6 @@ from mlplatform_tests.movie_ratings import movie_ratings, small_recommendation, 
 from mlplatform_tests.small_fraud import Platform, dagster_home
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def module_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in Home(tmp_path_factory.mktemp("recommendation")).environment().items():
-            patch.setenv(name, value)
-        home = Home.current()
-        prepare_home(home)
-        yield home
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ import httpx
 import pandas as pd
 import pytest
 
-from mlplatform.cli.setup import prepare_home
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.serving.app import create_app
@@ -33,19 +32,9 @@ DATA = ["raw_transactions", "stg_transactions", "spine", "features"]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in Home(tmp_path_factory.mktemp("served")).environment().items():
-            patch.setenv(name, value)
-        home = Home.current()
-        prepare_home(home)
-        yield home
-
-
-@pytest.fixture(scope="module")
-def platform(home: Home) -> Iterator[Platform]:
+def platform(module_home: Home) -> Iterator[Platform]:
     kept = {"hashed": ["transaction_id", "amount"], "columns": ["amount", "terminal_risk_7d"]}
-    with dagster_home(home.dagster) as instance:
+    with dagster_home(module_home.dagster) as instance:
         yield Platform(small_fraud(days=112, journal=kept), instance)
 
 
@@ -55,12 +44,12 @@ def trained(platform: Platform) -> Platform:
     return platform
 
 
-def score(home: Home, rows: pd.DataFrame) -> list[dict[str, Any]]:
+def score(module_home: Home, rows: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows through the app of the live bundle, with its journal."""
-    pointer = read_pointer(home.deployment("fraud"))
+    pointer = read_pointer(module_home.deployment("fraud"))
     from mlplatform.serving.journal_key import journal_key
 
-    journal = Journal(home.journal("fraud"), journal_key(home).encode())
+    journal = Journal(module_home.journal("fraud"), journal_key(module_home).encode())
     app = create_app(Slot(load_live(Path(pointer.path), pointer.bento)), journal=journal)
 
     async def ask() -> list[dict[str, Any]]:
@@ -93,16 +82,16 @@ def test_before_the_first_request_the_reports_say_that_nothing_was_served(traine
     assert trained.metadata("performance_report")["told"] == "no service has journalled a prediction yet"
 
 
-def test_served_predictions_are_logged_once_and_wait_for_their_labels(trained: Platform, home: Home) -> None:
+def test_served_predictions_are_logged_once_and_wait_for_their_labels(trained: Platform, module_home: Home) -> None:
     assert trained.run(DATA, days=84, first_day=70).success
     rows = feature_rows(trained, "2018-06-10", "2018-06-24")
-    answers = score(home, rows)
+    answers = score(module_home, rows)
     for _ in range(2):
         assert trained.run(MONITORING).success
     assert trained.metadata("prediction_log")["dagster/row_count"] == len(rows) == len(answers)
     assert trained.metadata("prediction_log")["new_predictions"] == 0, "the second run found nothing new"
 
-    with Lake.at(home).read() as con:
+    with Lake.at(module_home).read() as con:
         logged = con.execute("SELECT transaction_id, features, score FROM fraud.prediction_log").fetchall()
     assert {len(key) for key, *_ in logged} == {64}, "keys are kept as hashes"
     assert {frozenset(json.loads(features)) for _, features, _ in logged} == {frozenset({"amount", "terminal_risk_7d"})}
@@ -110,9 +99,9 @@ def test_served_predictions_are_logged_once_and_wait_for_their_labels(trained: P
 
 
 def test_before_their_labels_are_there_windows_are_provisional_and_have_an_estimate(
-    trained: Platform, home: Home
+    trained: Platform, module_home: Home
 ) -> None:
-    windows = performance_windows(trained.declaration, Lake.at(home), 1)
+    windows = performance_windows(trained.declaration, Lake.at(module_home), 1)
     assert [str(window.start.date()) for window in windows] == ["2018-06-04", "2018-06-11", "2018-06-18"]
     # The first week holds one day of predictions, and its labels have had their time.
     assert [window.state for window in windows] == ["mature", "provisional", "provisional"]
@@ -120,17 +109,17 @@ def test_before_their_labels_are_there_windows_are_provisional_and_have_an_estim
     assert all(0 < window.estimate < 1 for window in windows)
 
 
-def test_when_the_labels_have_come_the_window_is_mature_and_measured(trained: Platform, home: Home) -> None:
+def test_when_the_labels_have_come_the_window_is_mature_and_measured(trained: Platform, module_home: Home) -> None:
     assert trained.run([*DATA, *MONITORING], days=98, first_day=84).success
-    windows = {str(w.start.date()): w for w in performance_windows(trained.declaration, Lake.at(home), 1)}
+    windows = {str(w.start.date()): w for w in performance_windows(trained.declaration, Lake.at(module_home), 1)}
     week = windows["2018-06-11"]
     assert week.state == "mature"
     assert week.coverage == 1
     assert week.low <= week.value <= week.high
     assert abs(week.estimate - week.value) < 0.35
-    assert week.expected == pytest.approx(_promoted_by(home))
+    assert week.expected == pytest.approx(_promoted_by(module_home))
     assert "data:image/png" in trained.metadata("performance_report")["over_time"]
-    with Lake.at(home).read() as con:
+    with Lake.at(module_home).read() as con:
         rows = con.execute("SELECT count(*), count(DISTINCT prediction_id), sum(label) FROM fraud.outcomes").fetchone()
     assert rows is not None
     assert rows[0] == rows[1]
@@ -138,7 +127,7 @@ def test_when_the_labels_have_come_the_window_is_mature_and_measured(trained: Pl
 
 
 def test_a_batch_gets_the_scores_that_the_service_gives_and_again_the_same_rows_once(
-    trained: Platform, home: Home
+    trained: Platform, module_home: Home
 ) -> None:
     uc = trained.declaration
     config = {
@@ -146,7 +135,7 @@ def test_a_batch_gets_the_scores_that_the_service_gives_and_again_the_same_rows_
     }
     for _ in range(2):
         assert trained.launch(batch_scores_job(uc), use_case_tags(uc), config=config).success
-    with Lake.at(home).read() as con:
+    with Lake.at(module_home).read() as con:
         batch = con.execute("SELECT score, decision FROM fraud.batch_scores ORDER BY ALL").fetchall()
         served = con.execute("SELECT score, decision FROM fraud.prediction_log ORDER BY ALL").fetchall()
     assert batch == served
@@ -171,20 +160,20 @@ def test_a_batch_that_cannot_be_scored_says_why(trained: Platform, config: dict[
     assert any(why in str(event.event_specific_data) for event in result.get_step_failure_events())
 
 
-def _promoted_by(home: Home) -> float:
-    with Lake.at(home).read() as con:
+def _promoted_by(module_home: Home) -> float:
+    with Lake.at(module_home).read() as con:
         row = con.execute("SELECT metric FROM fraud.champion WHERE promoted").fetchone()
     assert row is not None
     return float(row[0])
 
 
 def test_a_window_that_turned_out_worse_than_promised_fails_the_check_and_not_the_run(
-    trained: Platform, home: Home
+    trained: Platform, module_home: Home
 ) -> None:
     rows = feature_rows(trained, "2018-06-25", "2018-07-02")
     features = trained.declaration.spec.training.features
     mixed = {name: rows[name].sample(frac=1, random_state=1).to_numpy() for name in features}
-    score(home, rows.assign(**mixed))
+    score(module_home, rows.assign(**mixed))
     result = trained.run([*DATA, *MONITORING], days=112, first_day=98)
     assert result.success
     assert "as_promised" in failed_checks(result)

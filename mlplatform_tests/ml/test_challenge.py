@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlplatform.ml.bootstrap import bootstrap_figures, difference
-from mlplatform.ml.challenge import Pairs, answers_apart, pair_answers, paired_difference, served_difference
+from mlplatform.ml.challenge import Pairs, answers_apart, pair_answers, paired_difference
 from mlplatform.ml.metrics import Floats, average_precision
 from mlplatform.ml.tasks import task_for
 from mlplatform.ml.train import labelled_examples
@@ -117,27 +117,6 @@ def test_without_a_label_there_is_no_figure_and_nothing_is_mature() -> None:
 
     assert np.isnan(found.difference.value)
     assert (found.labelled, found.mature, found.clearly_worse) == (0, False, False)
-
-
-def test_a_rollback_is_judged_on_the_examples_that_both_versions_answered() -> None:
-    rows = labelled()
-    good, bad = scores(rows, 0.6), scores(rows, 0.1, seed=2)
-    live, before = told(rows, bad), told(rows, good)
-    keyless = live.head(20).assign(key=None)
-    twice = before.head(200)
-    found = served_difference(
-        pd.concat([live.iloc[:500], keyless]),
-        pd.concat([twice, before.iloc[100:]]).sample(frac=1, random_state=0),
-        TRAINING,
-        PERFORMANCE,
-        keys=["key"],
-        event_time="event_time",
-        as_of=AS_OF,
-    )
-
-    assert found.rows == 500
-    assert found.clearly_worse
-    assert found.difference.value == pytest.approx(judged(rows.iloc[:500], bad[:500], good[:500]).difference.value)
 
 
 def test_scores_are_compared_with_each_other_label_or_not() -> None:

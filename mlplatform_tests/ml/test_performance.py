@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlplatform.ml.performance import PerformanceWindow, Served, judge_window, window_starts
-from mlplatform.ml.succession import compare_successor
+from mlplatform.ml.succession import Succession, compare_successor
 from mlplatform.ml.tasks import task_for
 from mlplatform.spec.performance import Performance
 from mlplatform.spec.rollback import Rollback
@@ -105,11 +105,16 @@ def test_weeks_begin_on_mondays() -> None:
 SUCCESSION = Rollback(min_labelled=500, estimate_guard=0.3)
 
 
+def judged_successor(frame: pd.DataFrame, champion: np.ndarray, predecessor: np.ndarray) -> Succession:
+    rules = (training(), RULE, SUCCESSION)
+    return compare_successor(frame, champion, predecessor, *rules, event_time="event_time", as_of=RIPE, expected=0.5)
+
+
 def succession(labelled: float, seed: int = 0, worse: float = 1.0) -> str:
     """A champion whose scores are mixed with chance, by `worse`, beside a predecessor whose scores are right."""
     frame, good = served(rows=3000, labelled=labelled, seed=seed)
     bad = (1 - worse) * good + worse * np.random.default_rng(9).permutation(good)
-    return compare_successor(frame, bad, good, training(), SUCCESSION, event_time="event_time", expected=0.5).verdict
+    return judged_successor(frame, bad, good).verdict
 
 
 def test_a_champion_that_is_clearly_worse_on_labels_is_taken_back() -> None:
@@ -127,10 +132,10 @@ def test_with_too_few_labels_one_waits() -> None:
 def test_a_champion_whose_scores_broke_down_is_taken_back_before_a_label_is_there() -> None:
     frame, good = served(labelled=0.0)
     flat = np.full(len(good), good.mean())
-    found = compare_successor(frame, flat, good, training(), SUCCESSION, event_time="event_time", expected=0.5)
+    found = judged_successor(frame, flat, good)
     assert found.verdict == "roll_back"
     assert "estimated average_precision" in found.reason
-    both = compare_successor(frame, flat, flat, training(), SUCCESSION, event_time="event_time", expected=0.5)
+    both = judged_successor(frame, flat, flat)
     assert both.verdict == "wait", "the examples are to blame: the predecessor promises no more"
 
 

@@ -10,17 +10,17 @@ import pytest
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import append_rows
+from mlplatform.resources.tracking import Registered
 from mlplatform.spec import Declaration
 from mlplatform.stages.alias import (
     PROMOTION,
     ROLLBACK,
     alias_moves,
-    came_by_rollback,
     promoted_over,
     record_alias,
     recorded_champion,
     rolled_back,
-    unfinished_rollback,
+    settled_champion,
 )
 from mlplatform.stages.jobs import jobs
 from mlplatform.stages.succession import succession_sensor, succession_table
@@ -135,12 +135,27 @@ def test_the_history_of_the_alias_tells_who_is_champion_and_who_was_taken_back(u
     assert rolled_back(uc, lake) == {1: "rollback of v2"}, "v2 was brought back: it is not a bad one any more"
 
 
-def test_a_rollback_that_was_killed_before_the_alias_moved_is_known(uc: Declaration, prepared: Home) -> None:
-    lake = Lake.at(prepared)
+class _Registry:
+    """MLflow's alias, and nothing else of it."""
+
+    def __init__(self, version: int) -> None:
+        self.alias = version
+
+    def champion(self, use_case: str) -> Registered:
+        return Registered(use_case, self.alias, f"run-{self.alias}", {})
+
+    def make_champion(self, use_case: str, version: int) -> None:
+        assert use_case == "fraud"
+        self.alias = version
+
+
+@pytest.mark.parametrize(("cause", "settled"), [(ROLLBACK, 1), (PROMOTION, 2)])
+def test_a_rollback_that_was_killed_before_the_alias_moved_is_finished_by_whoever_asks_next(
+    uc: Declaration, prepared: Home, cause: str, settled: int
+) -> None:
+    lake, registry = Lake.at(prepared), _Registry(2)
     moved(uc, 2, 1, PROMOTION)
-    assert unfinished_rollback(uc, lake, alias=2) is None
-    moved(uc, 1, 2, ROLLBACK)
-    assert unfinished_rollback(uc, lake, alias=2) == 1
-    assert unfinished_rollback(uc, lake, alias=1) is None
-    assert came_by_rollback(uc, lake, 1)
-    assert not came_by_rollback(uc, lake, 2)
+    moved(uc, 1, 2, cause)
+    found = settled_champion(uc, lake, registry)  # type: ignore[arg-type]
+    assert found is not None
+    assert (found.version, registry.alias) == (settled, settled)
