@@ -30,7 +30,7 @@ from mlplatform.spec import Declaration, load_declaration
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["replay_use_case"]
+__all__ = ["json_rows", "replay_use_case"]
 
 _ROWS_PER_REQUEST = 1000
 _MONITORING = ("prediction_log", "outcomes", "drift_report", "performance_report", "succession", "retrain_decision")
@@ -195,7 +195,7 @@ def _score(uc: Declaration, home: Home, url: str, first: date, behind: date) -> 
             bounds,
         ).to_arrow_reader(_ROWS_PER_REQUEST)
         for batch in reader:
-            _ask(client, _json_rows(batch, time_column), tally)
+            _ask(client, json_rows(batch, time_column), tally)
         _wait_for_the_journal(client)
     return tally
 
@@ -205,7 +205,8 @@ def _served_features(url: str) -> list[str]:
     return list(schema["required"])
 
 
-def _json_rows(batch: "pa.RecordBatch", time_column: str) -> list[dict[str, Any]]:
+def json_rows(batch: "pa.RecordBatch", time_column: str) -> list[dict[str, Any]]:
+    """Rows as a request has them."""
     rows = [{name: _plain(value) for name, value in row.items()} for row in batch.to_pylist()]
     return [{**row, time_column: row[time_column].isoformat()} for row in rows]
 

@@ -1,7 +1,7 @@
 """How good the served predictions of a window were: measured when labels are mature, estimated before."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,8 @@ from mlplatform.spec.performance import Performance
 from mlplatform.spec.training import Training
 
 __all__ = ["PerformanceWindow", "Served", "judge_window", "metric_draws", "window_starts"]
+
+Moments = TypeVar("Moments", pd.Series, pd.Timestamp)
 
 _FIRST_MONDAY = pd.Timestamp("1970-01-05")
 _SAMPLES = 200
@@ -57,7 +59,7 @@ class Served:
     answers: Floats
 
 
-def window_starts(times: pd.Series, days: int) -> pd.Series:
+def window_starts(times: Moments, days: int) -> Moments:
     """The start of each time's window: windows follow each other without a gap, and weeks begin on Mondays.
 
     The grid is fixed, so a window that is measured again as its labels arrive is the same window.

@@ -107,7 +107,7 @@ def _measure(
 
     spec, performance = uc.spec, uc.spec.performance
     since = as_of - timedelta(days=performance.window_days * _WINDOWS)
-    since = window_starts(_series(since), performance.window_days).iloc[0]
+    since = window_starts(since, performance.window_days)
     served = served_predictions(lake, spec, since.to_pydatetime(), as_of.to_pydatetime())
     task, expected = task_for(spec.training.task), promised(uc, lake)
     measured: dict[tuple[int, str], list[PerformanceWindow]] = {}
@@ -131,12 +131,6 @@ def _measure(
         )
         measured.setdefault((int(version), str(role)), []).append(window)
     return measured
-
-
-def _series(moment: "pd.Timestamp") -> "pd.Series":
-    import pandas as pd
-
-    return pd.Series([moment])
 
 
 def promised(uc: Declaration, lake: Lake) -> dict[int, float]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlplatform.home import Home
-from mlplatform.lake.lake import Lake
-from mlplatform.lake.predictions import prediction_table
+from mlplatform.lake.lake import Lake, table_exists
+from mlplatform.lake.predictions import outcomes_table, prediction_table
 from mlplatform.lake.tables import describe_table
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.spec import Declaration
@@ -48,9 +48,6 @@ def prediction_log_asset(uc: Declaration) -> dg.AssetsDefinition:
 
 def _forget(uc: Declaration, lake: Lake) -> int:
     """Remove predictions, and outcomes, that are older than they may be kept; by the service's clock, not by ours."""
-    from mlplatform.lake.lake import table_exists
-    from mlplatform.lake.predictions import outcomes_table
-
     table, outcomes = prediction_table(uc.spec), outcomes_table(uc.spec)
     with lake.read() as con:
         row = con.execute(f"SELECT min(predicted_at), max(predicted_at) FROM {table}").fetchone()

@@ -17,7 +17,7 @@ import pytest
 
 from mlplatform.cli.demo import free_port
 from mlplatform.cli.processes import start_part, stop_parts
-from mlplatform.cli.replay import _json_rows
+from mlplatform.cli.replay import json_rows
 from mlplatform.cli.serve import start_live
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
@@ -149,7 +149,7 @@ class _Application:
         # Days come whole.
         newest = max(found["event_time"].to_pylist()).date()
         self._since = f"{newest + timedelta(days=1)}"
-        return [row for batch in found.to_batches() for row in _json_rows(batch, "event_time")]
+        return [row for batch in found.to_batches() for row in json_rows(batch, "event_time")]
 
     def _score(self, client: httpx.Client, rows: list[dict[str, object]]) -> None:
         try:
