@@ -17,6 +17,9 @@ from mlplatform.spec import Declaration, declared_use_cases, load_declaration
 __all__ = ["Status", "print_status", "read_status"]
 
 
+_TABLES = ("quarantine", "spine", "features", "training_set", "deployment", "prediction_log", "outcomes")
+
+
 @dataclass(frozen=True)
 class Status:
     """One use case, as of now."""
@@ -53,7 +56,7 @@ def read_status(uc: Declaration, home: Home) -> Status:
     if not lake.catalog.exists():
         return Status(name, {}, None, None, None)
     tables = [f"raw_{name}.{s.name}" for s in uc.spec.sources]
-    tables += [f"{name}.{t}" for t in ("quarantine", "spine", "features", "training_set", "deployment")]
+    tables += [f"{name}.{t}" for t in _TABLES]
     with lake.read() as con:
         rows = {t: con.execute(f"SELECT count(*) FROM {t}").fetchall()[0][0] for t in tables if table_exists(con, t)}
         newest = None
