@@ -96,7 +96,7 @@ def dagster(path: str, settle: float = 4) -> Shot:
     return shot
 
 
-def graph(use_case: str, height: int = 440) -> Shot:
+def graph(use_case: str, height: int = 760) -> Shot:
     """Wide and low, as the graph is; the navigation folded away."""
 
     def shot(page: Page, port: int) -> None:
@@ -165,9 +165,9 @@ def service(page: Page, port: int) -> None:
 
 SHOTS: dict[str, Shot] = {
     "graph": graph("fraud"),
-    "graph-diagnosis": graph("diagnosis", 560),
-    "graph-recommendation": graph("recommendation", 560),
-    "graph-demand": graph("demand", 560),
+    "graph-diagnosis": graph("diagnosis"),
+    "graph-recommendation": graph("recommendation"),
+    "graph-demand": graph("demand"),
     "groups": dagster("/asset-groups", settle=12),
     "forecasts": pictures("candidate_lightgbm", 0, "demand"),
     "error-by-horizon": pictures("candidate_lightgbm", 1, "demand"),

@@ -20,6 +20,7 @@ td, th {{ text-align: left; padding: .2rem 1rem .2rem 0; vertical-align: top }}
 <h1>{title}</h1>
 <p>Version {version}, bento <code>{bento}</code>. {words}</p>
 <pre>curl -s "$URL/predict" -H 'Content-Type: application/json' -d '{example}'</pre>
+{about}
 <p><a href="openapi.json">OpenAPI</a> · <a href="readyz">readiness</a> · <a href="metrics">metrics</a></p>
 <table><tr><th>feature</th><th>allowed</th><th>what it is</th></tr>
 {rows}
@@ -41,5 +42,15 @@ def render(live: Live) -> str:
         bento=escape(live.bento),
         words=escape(in_words(live.bundle.model)),
         example=escape(json.dumps(lookup.example() if lookup else live.example())),
+        about=_about(live),
         rows=rows,
     )
+
+
+def _about(live: Live) -> str:
+    """What a request may say of itself, where it is kept and not known without."""
+    names = sorted(live.bundle.journal.identity.names(frozenset(live.bundle.model.features)))
+    if live.bundle.lookup is not None or not live.bundle.journal.enabled or not names:
+        return ""
+    told = " and ".join(f"<code>{escape(name)}</code>" for name in names)
+    return f"<p>Name {told}, too, and the prediction is found again when its label arrives.</p>"
