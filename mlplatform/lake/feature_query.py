@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from mlplatform.errors import LakeError
 
-__all__ = ["FeatureQuery", "HistoryTable"]
+__all__ = ["AskedBy", "FeatureQuery", "HistoryTable"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,20 @@ class HistoryTable:
 
 
 @dataclass(frozen=True)
+class AskedBy:
+    """What an application sends to have features computed for it, and what becomes of that."""
+
+    contract: str
+    """The table whose contract has a rule for each field."""
+    fields: tuple[str, ...]
+    spine: str | None
+    """SQL from `request` (the fields, and `request_row`) to rows of the spine with `request_row`; None: the fields are
+    columns of the spine, one row each."""
+    happened: str | None
+    """The history table, `schema.name`, in which later requests see this one; None: a request is no event."""
+
+
+@dataclass(frozen=True)
 class FeatureQuery:
     """Compiled SQL and the names of what goes in and comes out: one row per spine row, found by `key`."""
 
@@ -52,6 +66,8 @@ class FeatureQuery:
     known_at: Mapping[str, str] = field(default_factory=dict)
     """Column of the spine that is learned later -> column that says when. What a history table declares of a column of
     that name holds for the spine, too."""
+    asked_by: AskedBy | None = None
+    """None: the features are those of rows in the lake only."""
 
     @classmethod
     def from_manifest(cls, manifest: Path | Mapping[str, Any], use_case: str) -> "FeatureQuery":
@@ -81,6 +97,7 @@ class FeatureQuery:
             time=meta["time"],
             history=tuple(_history(_table(nodes[name]), declared) for name, declared in meta["history"].items()),
             known_at=dict(meta.get("known_at", {})),
+            asked_by=_asked_by(meta.get("asked_by"), nodes),
         )
 
     @classmethod
@@ -88,7 +105,9 @@ class FeatureQuery:
         """Read what `save` wrote."""
         content = json.loads(path.read_text())
         history = tuple(_history(entry["table"], entry) for entry in content.pop("history"))
-        return cls(**content, history=history)
+        asked = content.pop("asked_by", None)
+        asked_by = AskedBy(**{**asked, "fields": tuple(asked["fields"])}) if asked else None
+        return cls(**content, history=history, asked_by=asked_by)
 
     def learned_later(self, columns: Sequence[str]) -> dict[str, str]:
         """Those of the spine's `columns` that are learned later -> the column that says when."""
@@ -144,4 +163,16 @@ def _history(table: str, declared: Mapping[str, Any]) -> HistoryTable:
         lookback_days=int(declared["lookback_days"]),
         known_at=dict(declared.get("known_at", {})),
         entities=tuple(declared.get("entities", ())),
+    )
+
+
+def _asked_by(declared: Mapping[str, Any] | None, nodes: Mapping[str, Any]) -> AskedBy | None:
+    if declared is None:
+        return None
+    happened = declared.get("happened")
+    return AskedBy(
+        contract=declared.get("contract", "features"),
+        fields=tuple(declared["fields"]),
+        spine=declared.get("spine"),
+        happened=_table(nodes[happened]) if happened else None,
     )

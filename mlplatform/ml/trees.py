@@ -1,7 +1,8 @@
 """Gradient-boosted trees (LightGBM), stored as LightGBM's text. Imported only where trees are used."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,6 +13,7 @@ from mlplatform.errors import ArtifactError
 from mlplatform.ml.cores import spare_threads
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import QUERY, Examples
+from mlplatform.ml.fast_row import MOST_ROWS, FastRow
 from mlplatform.ml.metrics import Floats
 from mlplatform.ml.space import Space, draw, free
 from mlplatform.ml.trainer import Fit, Goal, Params, Scorer
@@ -51,6 +53,8 @@ class TreesScorer:
     """A booster read from text, so that a stored model scores bit for bit like the one in memory."""
 
     booster: lgb.Booster
+    fast: FastRow | None = field(default=None, compare=False)
+    """For few rows; None where there is no fast way, or nobody serves."""
     kind: ClassVar[str] = "lightgbm"
 
     @classmethod
@@ -58,16 +62,21 @@ class TreesScorer:
         """Read `model.txt`; `stored` is unused, the text says it all."""
         del stored
         try:
-            return cls(lgb.Booster(model_str=(folder / FILE).read_text(encoding="utf-8")))
+            booster = lgb.Booster(model_str=(folder / FILE).read_text(encoding="utf-8"))
+            return cls(booster, FastRow.of(booster, partial(_predict, booster)))
         except (OSError, lgb.basic.LightGBMError) as error:
             raise ArtifactError(f"cannot read {folder / FILE}: {error}; package the model again") from error
 
     def raw(self, rows: Floats) -> Floats:
         """Sum of the leaves, [n]."""
+        if self.fast and len(rows) <= MOST_ROWS:
+            return self.fast.raw(rows)
         return _predict(self.booster, rows, raw_score=True)
 
     def contributions(self, rows: Floats) -> Floats:
         """TreeSHAP values (Lundberg et al., 2020) without the average, float64[n, f]."""
+        if self.fast and len(rows) <= MOST_ROWS:
+            return self.fast.contributions(rows)[:, :-1]
         return _predict(self.booster, rows, pred_contrib=True)[:, :-1]
 
     def save(self, folder: Path) -> dict[str, Any]:

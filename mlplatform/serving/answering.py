@@ -13,7 +13,7 @@ from mlplatform.serving.request import Parsed, RefusedError
 from mlplatform.serving.rows import MAX_PROBLEMS, Problem
 from mlplatform.serving.scoring import Answered, Live
 
-__all__ = ["INLINE_ROWS", "answer", "answered_rows", "answered_without_asking", "is_by_key", "read_rows"]
+__all__ = ["INLINE_ROWS", "answer", "answered_rows", "answered_without_asking", "is_by_key", "read_rows", "refuse_rows"]
 
 INLINE_ROWS = 16
 """Beyond this many rows scoring leaves the event loop: short requests must not wait behind long ones."""
@@ -62,7 +62,7 @@ def read_rows(live: Live, request: Parsed) -> npt.NDArray[np.float64]:
     """The matrix, float64[n, f]; raises RefusedError with all that is wrong."""
     matrix, problems = live.reader.read(request.rows)
     if problems:
-        raise _invalid(problems)
+        raise refuse_rows(problems)
     return matrix
 
 
@@ -72,7 +72,8 @@ def answered_rows(request: Parsed, predictions: Sequence[dict[str, Any]]) -> Ans
     return Answered(content, request.rows, request.rows, predictions)
 
 
-def _invalid(problems: list[Problem]) -> RefusedError:
+def refuse_rows(problems: list[Problem], noun: str = "rows") -> RefusedError:
+    """What a client gets for rows that break the rules: all that is wrong with them."""
     count = f"{MAX_PROBLEMS} or more" if len(problems) == MAX_PROBLEMS else str(len(problems))
-    noun = "problem" if count == "1" else "problems"
-    return RefusedError(422, f"{count} {noun} in the rows", problems=[asdict(problem) for problem in problems])
+    what = "problem" if count == "1" else "problems"
+    return RefusedError(422, f"{count} {what} in the {noun}", problems=[asdict(problem) for problem in problems])

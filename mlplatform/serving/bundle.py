@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlplatform.ml.model import Model
     from mlplatform.serving.journal import JournalSettings
     from mlplatform.serving.lookup import Lookup
+    from mlplatform.serving.raw.settings import RawSettings
 
 __all__ = [
     "CONTRACT",
@@ -68,6 +69,8 @@ class Bundle:
     """What is kept of predictions."""
     lookup: "Lookup | None" = None
     """Rows that are found by key, if the use case declares such."""
+    raw: "RawSettings | None" = None
+    """How raw events become features, if the use case declares what an application sends."""
 
 
 def write_manifest(
@@ -127,10 +130,13 @@ def load_bundle(folder: Path) -> Bundle:
     from mlplatform.ml.model import Model
     from mlplatform.serving.journal import JournalSettings
     from mlplatform.serving.lookup import Lookup
+    from mlplatform.serving.raw.settings import RawSettings
 
     model = Model.load(folder)
     rules, journal, lookup = read_rules(folder), JournalSettings.load(folder), Lookup.load(folder, model)
-    return Bundle(model, rules, manifest.use_case, manifest.version, manifest, journal, lookup)
+    return Bundle(
+        model, rules, manifest.use_case, manifest.version, manifest, journal, lookup, RawSettings.load(folder)
+    )
 
 
 def read_rules(folder: Path) -> tuple["Rule", ...]:

@@ -108,7 +108,13 @@ def example_value(rule: "Rule") -> Any:
 
 def describe_allowed(rule: "Rule") -> str:
     """What a client may send, in words, e.g. "a number, at least 0, at most 10000, or null"."""
-    words = {"float": "a number", "integer": "a whole number", "boolean": "true or false", "string": "text"}
+    words = {
+        "float": "a number",
+        "integer": "a whole number",
+        "boolean": "true or false",
+        "string": "text",
+        "timestamp": "an ISO 8601 time, such as 2018-08-01T12:00:00",
+    }
     parts = [words[rule.type]]
     if rule.categories:
         parts = ["one of " + ", ".join(str(category) for category in rule.categories)]

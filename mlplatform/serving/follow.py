@@ -6,9 +6,10 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Protocol
 
-from mlplatform.errors import ArtifactError
+from mlplatform.errors import ArtifactError, PlatformError
 from mlplatform.serving.bundle import load_bundle
 from mlplatform.serving.pointer import Pointer, read_pointer
+from mlplatform.serving.raw.features import RawFeatures
 from mlplatform.serving.scoring import Live, Slot
 
 __all__ = ["FileFollower", "Follower", "load_live", "load_named"]
@@ -62,9 +63,12 @@ class Follower(FileFollower):
     in readiness, instead of filling the log each second.
     """
 
-    def __init__(self, pointer_file: Path, slot: Slot, every_seconds: float = 1.0) -> None:
+    def __init__(
+        self, pointer_file: Path, slot: Slot, raw: RawFeatures | None = None, every_seconds: float = 1.0
+    ) -> None:
         super().__init__(pointer_file, every_seconds)
         self._slot = slot
+        self._raw = raw
         self._followed: Pointer | None = None
 
     def _changed(self) -> None:
@@ -73,9 +77,12 @@ class Follower(FileFollower):
             if pointer == self._followed and self._slot.live:
                 self._slot.swap(self._slot.live)  # back to what is live: nothing is refused any more
                 return
-            self._slot.swap(load_named(pointer))
+            live = load_named(pointer)
+            if self._raw:
+                self._raw.adopt(live)
+            self._slot.swap(live)
         except Exception as error:  # whatever is wrong with a bundle, polling and the model that is live must go on
-            foreseen = isinstance(error, ArtifactError)
+            foreseen = isinstance(error, PlatformError)
             logger.error("Deployment refused, what was live stays: %s", error, exc_info=not foreseen)  # noqa: TRY400
             self._slot.refuse(str(error) if foreseen else f"{type(error).__name__}: {error}")
             return

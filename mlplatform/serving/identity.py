@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["Identity"]
+__all__ = ["LONGEST", "Identity", "as_moment"]
 
 _PLAIN = (str, int)
 LONGEST = 256
@@ -26,7 +26,7 @@ class Identity:
     def problem(self, name: str, value: Any) -> tuple[str, str] | None:
         """What is wrong with a value, and what is allowed; None if it is good."""
         if name == self.event_time:
-            return None if _moment(value) else ("is not a time", "an ISO 8601 time, such as 2018-08-01T12:00:00")
+            return None if as_moment(value) else ("is not a time", "an ISO 8601 time, such as 2018-08-01T12:00:00")
         if type(value) not in _PLAIN:
             return "is no key", "a text or a whole number"
         return ("is too long", f"at most {LONGEST} characters") if len(str(value)) > LONGEST else None
@@ -37,11 +37,12 @@ class Identity:
 
     def time_of(self, row: Mapping[str, Any]) -> str | None:
         """The event time in UTC, ISO 8601 without an offset; None if the row names none."""
-        moment = _moment(row.get(self.event_time)) if self.event_time else None
+        moment = as_moment(row.get(self.event_time)) if self.event_time else None
         return moment.isoformat() if moment else None
 
 
-def _moment(value: Any) -> datetime | None:
+def as_moment(value: Any) -> datetime | None:
+    """A time in UTC without an offset, from ISO 8601 or a datetime; None if it is none."""
     if isinstance(value, datetime):
         moment = value
     elif type(value) is str:

@@ -57,6 +57,7 @@ def serve_environment(home: Home, pointer: Path | None) -> dict[str, str]:
     environment = {**os.environ, **home.environment(), "OTEL_SDK_DISABLED": "true"}
     if pointer is not None:
         environment["MLPLATFORM_POINTER"] = str(pointer)
+        environment["MLPLATFORM_LAKE"] = str(home.root)
         environment["MLPLATFORM_JOURNAL"] = str(home.journal(pointer.stem))
         environment["MLPLATFORM_JOURNAL_KEY"] = journal_key(home)
     return environment

@@ -5,6 +5,9 @@ from importlib.metadata import PackageNotFoundError, version
 __all__ = ["PACKAGES", "pinned_requirements"]
 
 PACKAGES = (
+    "duckdb",
+    "duckdb-extension-ducklake",
+    "duckdb-extension-sqlite-scanner",
     "lightgbm",
     "numpy",
     "onnxruntime",

@@ -34,33 +34,42 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What was asked. `single`: the body was one object of features, not a list."""
+    """What was asked. `single`: the body was one object, not a list; `remember`: events have happened, see /score."""
 
     rows: list[Any]
     explain: bool
     single: bool
+    remember: bool = True
 
 
-def parse(body: bytes, max_rows: int) -> Parsed:
-    """Either {"rows": [{...}, ...]} or one object of features; both may say "explain"."""
+def parse(body: bytes, max_rows: int, *, of_events: bool = False) -> Parsed:
+    """Either {"rows": [{...}, ...]} or one object; both may say "explain", and of events "remember"."""
     try:
         content = loads(body)
     except (ValueError, RecursionError) as error:
         raise RefusedError(400, "the body is not valid JSON", detail=_where(error)) from None
     if type(content) is not dict:
         raise RefusedError(422, 'send one object of features, or {"rows": [...]}')
-    explain = content.pop("explain", True)
-    if type(explain) is not bool:
-        raise RefusedError(422, '"explain" must be true or false')
+    explain = _option(content, "explain")
+    remember = _option(content, "remember") if of_events else True
     if "rows" not in content:
-        return Parsed([content], explain, single=True)
-    return Parsed(_batch(content, max_rows), explain, single=False)
+        return Parsed([content], explain, single=True, remember=remember)
+    return Parsed(_batch(content, max_rows), explain, single=False, remember=remember)
+
+
+def _option(content: dict[str, Any], name: str) -> bool:
+    chosen = content.pop(name, True)
+    if type(chosen) is not bool:
+        raise RefusedError(422, f'"{name}" must be true or false')
+    return chosen
 
 
 def _batch(content: dict[str, Any], max_rows: int) -> list[Any]:
     rows = content["rows"]
     if len(content) > 1:
-        raise RefusedError(422, 'beside "rows" only "explain" is known; features belong into the rows')
+        raise RefusedError(
+            422, 'beside "rows" only options such as "explain" are known; all else belongs into the rows'
+        )
     if type(rows) is not list or not rows:
         raise RefusedError(422, '"rows" must be a list with at least one object of features')
     if len(rows) > max_rows:

@@ -61,6 +61,8 @@ class RowReader:
         self._names = frozenset(features)
         self._identity = identity or Identity()
         self._about = self._identity.names(self._names)
+        self.names = self._names | self._about
+        """All that a row may hold."""
 
     def read(self, rows: Sequence[Any]) -> tuple[npt.NDArray[np.float64], list[Problem]]:
         """`rows`: JSON objects. Returns float64[n, f] in the model's order (NaN = null) and the problems.

@@ -17,17 +17,27 @@ import yaml
 from bentoml.images import Image
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mlplatform.errors import ArtifactError
-from mlplatform.serving.app import create_app, readiness
+from mlplatform.errors import ArtifactError, PlatformError
+from mlplatform.serving.app import create_app, create_endpoints, readiness
 from mlplatform.serving.challenger import challenger_file
 from mlplatform.serving.follow import FileFollower, Follower, load_live
 from mlplatform.serving.follow_challenger import ChallengerFollower
 from mlplatform.serving.journal import journal_of
 from mlplatform.serving.pins import pinned_requirements
+from mlplatform.serving.raw.features import RawFeatures, lake_of
 from mlplatform.serving.scoring import Slot
 from mlplatform.serving.trial import Trial, challenger_metrics
 
-__all__ = ["BUNDLE", "ENVIRONMENT", "HASH_KEY_VARIABLE", "JOURNAL_VARIABLE", "POINTER_VARIABLE", "Scoring", "own_tag"]
+__all__ = [
+    "BUNDLE",
+    "ENVIRONMENT",
+    "HASH_KEY_VARIABLE",
+    "JOURNAL_VARIABLE",
+    "LAKE_VARIABLE",
+    "POINTER_VARIABLE",
+    "Scoring",
+    "own_tag",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -48,22 +58,33 @@ JOURNAL_VARIABLE = "MLPLATFORM_JOURNAL"
 """The folder that predictions are journalled to; without it nothing is kept."""
 HASH_KEY_VARIABLE = "MLPLATFORM_JOURNAL_KEY"
 
+LAKE_VARIABLE = "MLPLATFORM_LAKE"
+"""The home folder whose lake holds the history for /score; without it only features can be sent."""
+
 slot = Slot()
+raw = RawFeatures(lake_of(os.environ.get(LAKE_VARIABLE)))
 journal = journal_of(os.environ.get(JOURNAL_VARIABLE), os.environ.get(HASH_KEY_VARIABLE))
 trial = Trial(journal_of(os.environ.get(JOURNAL_VARIABLE), os.environ.get(HASH_KEY_VARIABLE)))
+endpoints = create_endpoints(slot, journal=journal, trial=trial, raw=raw)
 
 
-class ReadinessBody:
-    """Answers /readyz with the live model; BentoML's own route, which would win over the mounted app, is empty."""
+class Front:
+    """Answers what BentoML's layers would slow down by a third, and /readyz: BentoML's own, which would win over the
+    mounted app's, is empty."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything else on."""
-        if scope["type"] == "http" and scope["path"] == "/readyz":
-            await readiness(slot, trial)(scope, receive, send)
-            return
+        if scope["type"] == "http":
+            path = scope["path"]
+            if scope["method"] == "POST" and (endpoint := endpoints.get(path)):
+                await endpoint(scope, receive, send)
+                return
+            if path == "/readyz":
+                await readiness(slot, trial, raw)(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
 
@@ -77,7 +98,7 @@ class ReadinessBody:
     traffic={"timeout": 30},
     tracing=UNTRACED,
 )
-@bentoml.asgi_app(create_app(slot, journal=journal, trial=trial))
+@bentoml.asgi_app(create_app(slot, trial=trial, raw=raw, endpoints=endpoints))
 class Scoring:
     """POST /predict with features, get score, decision and reasons."""
 
@@ -93,8 +114,9 @@ class Scoring:
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def follow(self) -> None:
-        """Begin to poll, if there is a pointer."""
-        self._following = [asyncio.create_task(follower.run()) for follower in self._followers]
+        """Begin to poll."""
+        followers = [follower.run() for follower in self._followers]
+        self._following = [asyncio.create_task(run) for run in (*followers, raw.run())]
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def unfollow(self) -> None:
@@ -126,7 +148,7 @@ class Scoring:
 
 
 # The decorator turns the class into a bentoml Service, which type checkers cannot see.
-Scoring.add_asgi_middleware(ReadinessBody)  # type: ignore[attr-defined]
+Scoring.add_asgi_middleware(Front)  # type: ignore[attr-defined]
 
 
 def _journal_metrics() -> str:
@@ -144,7 +166,7 @@ def _journal_metrics() -> str:
 
 def _followers(pointer: Path) -> list[FileFollower]:
     """The champion's first: a challenger is held against it."""
-    return [Follower(pointer, slot), ChallengerFollower(challenger_file(pointer), slot, trial)]
+    return [Follower(pointer, slot, raw), ChallengerFollower(challenger_file(pointer), slot, trial)]
 
 
 def _hide_scikit_learn() -> None:
@@ -172,8 +194,10 @@ def _serve_own_bundle(required: bool) -> None:
     """The bundle of this bento: what `bentoml serve <tag>` by hand serves, and the fallback beside a pointer."""
     problem = slot.problem
     try:
-        slot.swap(load_live(BUNDLE, own_tag()))
-    except ArtifactError:
+        live = load_live(BUNDLE, own_tag())
+        raw.adopt(live)
+        slot.swap(live)
+    except PlatformError:
         if required:
             raise
         logger.warning("Neither the pointer nor this bento has a bundle that can be served; waiting for the pointer")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlplatform.errors import SpecError
 from mlplatform.resources.lake import LakeResource
 from mlplatform.resources.tracking import Registered, Tracking
 from mlplatform.spec import Declaration, ForecastTask, RankingTask, UseCase
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from mlplatform.serving.build import BuiltBento
     from mlplatform.serving.journal import JournalSettings
     from mlplatform.serving.lookup import LookupSettings
+    from mlplatform.serving.raw.settings import RawSettings
 
-__all__ = ["REFERENCE_FILE", "bento_asset", "package_version"]
+__all__ = ["REFERENCE_FILE", "bento_asset", "package_version", "raw_settings"]
 
 REFERENCE_FILE = "reference.parquet"
 
@@ -72,8 +74,9 @@ def package_version(
     Raises:
         ArtifactError: the model cannot be loaded or does not fit its contract.
     """
-    lookup = _lookup(uc, lake, tracking.model_folder(version.run_id))
-    built = _build(uc, version, tracking, _reference(uc, lake, version), lookup)
+    model = tracking.model_folder(version.run_id)
+    lookup = _lookup(uc, lake, model)
+    built = _build(uc, version, tracking, _reference(uc, lake, version), lookup, raw_settings(uc, lake, model))
     return built, len(lookup) if lookup is not None else 0
 
 
@@ -88,6 +91,7 @@ def _build(
     tracking: Tracking,
     reference: "pd.DataFrame",
     lookup: "pd.DataFrame | None",
+    raw: "RawSettings | None",
 ) -> "BuiltBento":
     from mlplatform.serving.build import build_bento
     from mlplatform.serving.bundle import load_bundle, write_manifest
@@ -100,6 +104,8 @@ def _build(
         if lookup is not None:
             lookup.to_parquet(bundle / ROWS_FILE, index=False)
             lookup_settings(uc.spec).save(bundle)
+        if raw is not None:
+            raw.save(bundle)
         journal_settings(uc.spec, _features(bundle)).save(bundle)
         facts = {"mlflow_run_id": champion.run_id, TRAINED_ON: champion.tags[TRAINED_ON]}
         write_manifest(bundle, uc.spec.name, champion.version, facts)
@@ -167,6 +173,28 @@ def journal_settings(spec: UseCase, features: list[str]) -> "JournalSettings":
         flush_seconds=journal.flush_seconds,
         queue_rows=journal.queue_rows,
     )
+
+
+def raw_settings(uc: Declaration, lake: LakeResource, model: Path) -> "RawSettings | None":
+    """How the service computes features: by the text that the model learned from; None where nobody asks by events."""
+    from mlplatform.contracts.load import class_name, load_contract
+    from mlplatform.contracts.rules import describe
+    from mlplatform.lake.feature_query import FeatureQuery
+    from mlplatform.serving.raw.settings import QUERY_FILE, RawSettings
+
+    query = FeatureQuery.load(model / QUERY_FILE)
+    if query.asked_by is None:
+        return None
+    contract = load_contract(uc.folder, uc.spec.contract.module, query.asked_by.contract)
+    rules = {rule.name: rule for rule in describe(contract)}
+    if missing := [name for name in query.asked_by.fields if name not in rules]:
+        raise SpecError(
+            f"{uc.spec.name}_features: asked_by.fields names {', '.join(missing)}, for which "
+            f"{class_name(query.asked_by.contract)} in {uc.spec.contract.module}.py has no rule; add it there"
+        )
+    with lake.open().read() as con:
+        spine = [(name, kind) for name, kind, *_ in con.execute(f"DESCRIBE {query.spine}").fetchall()]
+    return RawSettings(query, tuple(rules[name] for name in query.asked_by.fields), tuple(spine))
 
 
 def _features(model: Path) -> list[str]:

@@ -1,0 +1,96 @@
+"""POST of JSON as a bare ASGI callable: no request object, no pydantic, no DataFrame per request (design.md, 8)."""
+
+import logging
+from time import perf_counter
+
+from starlette.types import Receive, Scope, Send
+
+from mlplatform.serving.answering import answer
+from mlplatform.serving.canary import Part, Reply, answer_tried
+from mlplatform.serving.codec import dumps
+from mlplatform.serving.journal import Entry, Journal
+from mlplatform.serving.request import Limits, Parsed, RefusedError, parse, read_body, request_id
+from mlplatform.serving.scoring import Live, ScoreError, Slot
+from mlplatform.serving.trial import Trial
+
+__all__ = ["Predict"]
+
+logger = logging.getLogger(__name__)
+
+UNFORESEEN = "the service failed on this request; its log has the cause under the request id"
+
+
+class Predict:
+    """POST /predict. A class, so that Starlette takes it as a bare ASGI app and wraps nothing around it."""
+
+    def __init__(self, slot: Slot, limits: Limits, journal: Journal | None, trial: Trial) -> None:
+        self._slot = slot
+        self._limits = limits
+        self._journal = journal
+        self._trial = trial
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request: whatever happens, with JSON and a request id."""
+        started = perf_counter()
+        headers = dict(scope["headers"])
+        identity = request_id(headers.get(b"x-request-id"))
+        reply: Reply | None = None
+        try:
+            reply = await self._answer(headers, receive, identity)
+            status = 200
+            body = dumps({**reply.content, "model": reply.parts[0].live.describe(), "request_id": identity})
+        except RefusedError as refused:
+            status, body = refused.status, dumps({**refused.content, "request_id": identity})
+        except Exception as error:  # whatever fails, the client gets JSON with an id, and the log gets the rest
+            logger.exception("Request %s failed", identity)
+            sentence = str(error) if isinstance(error, ScoreError) else UNFORESEEN
+            status, body = 500, dumps({"error": sentence, "request_id": identity})
+        milliseconds = 1000 * (perf_counter() - started)
+        # A client that has gone away got its answer all the same, as far as the model is concerned.
+        if reply is not None and status == 200:
+            self._remember(reply, identity, milliseconds)
+        await _respond(send, status, body, identity)
+        if reply is not None and reply.afterwards and status == 200:
+            reply.afterwards(milliseconds)
+
+    async def _answer(self, headers: dict[bytes, bytes], receive: Receive, identity: str) -> Reply:
+        live = self._slot.live
+        if live is None:
+            raise RefusedError(503, "no model is loaded yet; try again in a moment")
+        if not headers.get(b"content-type", b"").lower().startswith(b"application/json"):
+            raise RefusedError(415, "send JSON, with the header Content-Type: application/json")
+        body = await read_body(headers, receive, self._limits.body_bytes)
+        return await self.reply(live, self.parsed(body), identity)
+
+    def parsed(self, body: bytes) -> Parsed:
+        """Raises RefusedError if the body is none."""
+        return parse(body, self._limits.rows)
+
+    async def reply(self, live: Live, request: Parsed, identity: str) -> Reply:
+        """What goes out for a request that could be read; raises as `answer` does."""
+        if self._trial.challenge is None:
+            answered = await answer(live, request)
+            return Reply(answered.content, (Part(live, answered),))
+        return await answer_tried(self._trial, live, request, identity)
+
+    def _remember(self, reply: Reply, identity: str, milliseconds: float) -> None:
+        if self._journal is None:
+            return
+        for live, said, role in reply.parts:
+            settings = live.bundle.journal
+            if settings.enabled:
+                model = live.describe()
+                self._journal.put(
+                    Entry(settings, identity, model, said.about, said.features, said.answers, milliseconds, role)
+                )
+
+
+async def _respond(send: Send, status: int, body: bytes, identity: str) -> None:
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-request-id", identity.encode()),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

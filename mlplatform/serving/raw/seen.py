@@ -1,0 +1,79 @@
+"""Events that a service has just answered and that the lake does not know yet: part of the past of the next request."""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlplatform.serving.raw.history import History
+
+__all__ = ["LIMIT", "Seen"]
+
+LIMIT = 200_000
+"""More than so many are not kept: the oldest make room, and are counted."""
+
+Event = Mapping[str, Any]
+
+
+class Seen:
+    """Events by key, found by entity. Used by one thread at a time."""
+
+    def __init__(self, key: str, entities: Sequence[str], limit: int = LIMIT) -> None:
+        self._key = key
+        self._entities = tuple(entities)
+        self._limit = limit
+        self._events: OrderedDict[Any, Event] = OrderedDict()
+        self._places: dict[str, dict[Any, set[Any]]] = {name: defaultdict(set) for name in self._entities}
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Remember events; one with the key of an earlier one takes its place."""
+        for event in events:
+            self._forget(event[self._key])
+            self._events[event[self._key]] = event
+            for name in self._entities:
+                self._places[name][event[name]].add(event[self._key])
+        while len(self._events) > self._limit:
+            self._forget(next(iter(self._events)))
+            self.dropped += 1
+
+    def of_entities(self, asked: Mapping[str, Iterable[Any]], known: pa.Table) -> pa.Table:
+        """Those that share an entity with what is asked for and are not among the `known` rows, in their columns."""
+        keys: dict[Any, None] = {}
+        for name, places in self._places.items():
+            for value in set(asked.get(name, ())):
+                keys.update(dict.fromkeys(places.get(value, ())))
+        if not keys:
+            return known.slice(0, 0)
+        column = known[self._key]
+        there = pc.is_in(pa.array(keys, column.type), value_set=column.combine_chunks()).to_pylist()
+        events = [self._events[key] for key, is_there in zip(keys, there, strict=True) if not is_there]
+        return pa.Table.from_pylist(events, schema=known.schema)
+
+    def settle(self, history: History, oldest: datetime | None) -> None:
+        """Forget what is in a newer history, and what is older than any feature looks back to."""
+        if not self._events:
+            return
+        keys = list(self._events)
+        column = history.rows[self._key]
+        there = pc.is_in(pa.array(keys, column.type), value_set=column.combine_chunks()).to_pylist()
+        time = history.declared.time
+        for key, known in zip(keys, there, strict=True):
+            if known or (oldest is not None and self._events[key][time] < oldest):
+                self._forget(key)
+
+    def _forget(self, key: Any) -> None:
+        event = self._events.pop(key, None)
+        if event is None:
+            return
+        for name in self._entities:
+            keys = self._places[name][event[name]]
+            keys.discard(key)
+            if not keys:
+                del self._places[name][event[name]]
