@@ -97,7 +97,7 @@ class FeatureQuery:
             time=meta["time"],
             history=tuple(_history(_table(nodes[name]), declared) for name, declared in meta["history"].items()),
             known_at=dict(meta.get("known_at", {})),
-            asked_by=_asked_by(meta.get("asked_by"), nodes),
+            asked_by=_asked_by(meta, nodes),
         )
 
     @classmethod
@@ -166,13 +166,21 @@ def _history(table: str, declared: Mapping[str, Any]) -> HistoryTable:
     )
 
 
-def _asked_by(declared: Mapping[str, Any] | None, nodes: Mapping[str, Any]) -> AskedBy | None:
+def _asked_by(meta: Mapping[str, Any], nodes: Mapping[str, Any]) -> AskedBy | None:
+    declared = meta.get("asked_by")
     if declared is None:
         return None
-    happened = declared.get("happened")
+    fields, happened = tuple(declared["fields"]), declared.get("happened")
+    needed = {meta["time"]}
+    if "spine" not in declared:
+        needed.add(meta["key"])
+    if happened:
+        needed |= {meta["key"], *meta["history"].get(happened, {}).get("entities", ())}
+    if missing := sorted(needed - set(fields)):
+        raise LakeError(f"feature_query.asked_by.fields must name {', '.join(missing)}, too: rows are found by it")
     return AskedBy(
         contract=declared.get("contract", "features"),
-        fields=tuple(declared["fields"]),
+        fields=fields,
         spine=declared.get("spine"),
         happened=_table(nodes[happened]) if happened else None,
     )

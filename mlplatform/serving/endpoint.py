@@ -13,7 +13,7 @@ from mlplatform.serving.request import Limits, Parsed, RefusedError, parse, read
 from mlplatform.serving.scoring import Live, ScoreError, Slot
 from mlplatform.serving.trial import Trial
 
-__all__ = ["Predict"]
+__all__ = ["UNFORESEEN", "Predict"]
 
 logger = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from mlplatform.serving.answers import answer_schema, in_words
 from mlplatform.serving.column import describe_allowed, example_value
 from mlplatform.serving.identity import Identity
+from mlplatform.serving.raw.endpoint import listed
 from mlplatform.serving.scoring import REASONS, Live
 
 if TYPE_CHECKING:
@@ -13,7 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = ["document", "row_schema"]
 
-JSON_TYPES = {"float": "number", "integer": "integer", "boolean": "boolean", "string": "string"}
+JSON_TYPES = {
+    "float": "number",
+    "integer": "integer",
+    "boolean": "boolean",
+    "string": "string",
+    "timestamp": "string",
+}
 
 
 def document(live: Live) -> dict[str, Any]:
@@ -27,6 +34,7 @@ def document(live: Live) -> dict[str, Any]:
         },
         "paths": {
             "/predict": {"post": _predict(live)},
+            **_score(live),
             "/readyz": {"get": _probe("200 with the live model, 503 while there is none", "503")},
             "/livez": {"get": _probe("200 while the process answers")},
             "/metrics": {"get": _probe("Prometheus text")},
@@ -59,6 +67,8 @@ def _about(identity: Identity, features: frozenset[str]) -> dict[str, Any]:
 def _property(rule: "Rule") -> dict[str, Any]:
     kind = JSON_TYPES[rule.type]
     schema: dict[str, Any] = {"type": [kind, "null"] if rule.nullable else kind}
+    if rule.type == "timestamp":
+        schema["format"] = "date-time"
     if rule.categories:
         schema["enum"] = [*rule.categories, *([None] if rule.nullable else [])]
     if rule.minimum is not None:
@@ -103,6 +113,60 @@ def _predict(live: Live) -> dict[str, Any]:
     }
 
 
+def _score(live: Live) -> dict[str, Any]:
+    """POST /score, where the service computes features of raw events."""
+    raw = live.bundle.raw
+    if raw is None:
+        return {}
+    example = {rule.name: example_value(rule) for rule in raw.fields}
+    many = {} if listed(live) else {"many": {"value": {"rows": [example], "explain": False}}}
+    bodies = [_ref("Event"), *([_ref("Events")] if many else [])]
+    answers = [_ref("ByEventAnswer")] if listed(live) else [_ref("OneAnswer"), _ref("ManyAnswer")]
+    refused = _predict(live)["responses"]
+    return {
+        "/score": {
+            "post": {
+                "operationId": "score",
+                "summary": "Score what has happened; features are computed here",
+                "requestBody": {
+                    "required": True,
+                    "content": {
+                        "application/json": {
+                            "schema": {"anyOf": bodies},
+                            "examples": {"one": {"value": example}, **many},
+                        }
+                    },
+                },
+                "responses": {
+                    **refused,
+                    "200": _json("The predictions", {"anyOf": answers}),
+                    "422": _json("Events that break the contract, or of which nothing is known", _ref("Error")),
+                    "503": _json("No model or no history is loaded yet, or too many events wait", _ref("Error")),
+                },
+            }
+        }
+    }
+
+
+def _events(live: Live, explain: dict[str, Any], entry: dict[str, Any], answered: dict[str, Any]) -> dict[str, Any]:
+    """An event, several, and the answer where one event has a list of them."""
+    raw, lookup = live.bundle.raw, live.bundle.lookup
+    if raw is None:
+        return {}
+    fields = {rule.name: _property(rule) for rule in raw.fields}
+    required = [rule.name for rule in raw.fields if not rule.nullable]
+    remember = {"type": "boolean", "default": True, "description": "It has happened: later events see it."}
+    options = {"explain": explain, "remember": remember}
+    row = {**_object(fields, required), "additionalProperties": False}
+    rows = {"type": "array", "items": _ref("EventRow"), "minItems": 1}
+    schemas = {"EventRow": row, "Event": {**row, "properties": {**fields, **options}}}
+    if listed(live):
+        assert lookup is not None
+        entries: dict[str, Any] = {lookup.settings.answers: {"type": "array", "items": entry}}
+        return {**schemas, "ByEventAnswer": _object({**entries, **answered}, [*entries, *answered])}
+    return {**schemas, "Events": {**_object({"rows": rows, **options}, ["rows"]), "additionalProperties": False}}
+
+
 def _schemas(live: Live) -> dict[str, Any]:
     row = row_schema(live.reader.rules, live.bundle.journal.identity)
     explain = {"type": "boolean", "default": True, "description": f"Name the {REASONS} features that weigh most."}
@@ -117,6 +181,7 @@ def _schemas(live: Live) -> dict[str, Any]:
     rows = {"type": "array", "items": _ref("Row"), "minItems": 1}
     return {
         **_by_key(live.bundle.lookup, prediction, list(answer), answered),
+        **_events(live, explain, _entry(live.bundle.lookup, prediction, list(answer)), answered),
         "Row": row,
         "One": {**row, "properties": {**row["properties"], "explain": explain}},
         "Many": {**_object({"rows": rows, "explain": explain}, ["rows"]), "additionalProperties": False},
@@ -150,8 +215,7 @@ def _by_key(
         return {}
     settings, key = lookup.settings, {"type": ["integer", "string"]}
     limit = {settings.limit: {"type": "integer", "minimum": 1}} if settings.limit else {}
-    shown: dict[str, Any] = {name: {} for name in settings.shown}
-    entries = {"type": "array", "items": _object({**shown, **prediction}, [*settings.shown, *required])}
+    entries = {"type": "array", "items": _entry(lookup, prediction, required)}
     known = {"type": "boolean", "description": "False: the default key answers for one that is not there."}
     found = {settings.answers: entries, "known": known, "as_of": {"type": "string", "format": "date-time"}}
     explain = {"explain": {"type": "boolean", "default": True}}
@@ -160,6 +224,13 @@ def _by_key(
         "ByKey": {**request, "additionalProperties": False},
         "ByKeyAnswer": _object({**found, **answered}, [*found, *answered]),
     }
+
+
+def _entry(lookup: "Lookup | None", prediction: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    """A prediction with the columns that are shown beside it."""
+    shown = lookup.settings.shown if lookup else ()
+    anything: dict[str, Any] = {name: {} for name in shown}
+    return _object({**anything, **prediction}, [*shown, *required])
 
 
 def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:

@@ -18,13 +18,14 @@ from bentoml.images import Image
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlplatform.errors import ArtifactError, PlatformError
+from mlplatform.home import Home
 from mlplatform.serving.app import create_app, create_endpoints, readiness
 from mlplatform.serving.challenger import challenger_file
 from mlplatform.serving.follow import FileFollower, Follower, load_live
 from mlplatform.serving.follow_challenger import ChallengerFollower
 from mlplatform.serving.journal import journal_of
 from mlplatform.serving.pins import pinned_requirements
-from mlplatform.serving.raw.features import RawFeatures, lake_of
+from mlplatform.serving.raw.features import RawFeatures
 from mlplatform.serving.scoring import Slot
 from mlplatform.serving.trial import Trial, challenger_metrics
 
@@ -62,7 +63,7 @@ LAKE_VARIABLE = "MLPLATFORM_LAKE"
 """The home folder whose lake holds the history for /score; without it only features can be sent."""
 
 slot = Slot()
-raw = RawFeatures(lake_of(os.environ.get(LAKE_VARIABLE)))
+raw = RawFeatures(Home(Path(os.environ[LAKE_VARIABLE])) if os.environ.get(LAKE_VARIABLE) else None)
 journal = journal_of(os.environ.get(JOURNAL_VARIABLE), os.environ.get(HASH_KEY_VARIABLE))
 trial = Trial(journal_of(os.environ.get(JOURNAL_VARIABLE), os.environ.get(HASH_KEY_VARIABLE)))
 endpoints = create_endpoints(slot, journal=journal, trial=trial, raw=raw)

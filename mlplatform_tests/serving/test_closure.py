@@ -17,9 +17,9 @@ def test_imports_inside_functions_count() -> None:
     assert "mlplatform/ml/trees.py" in source_closure("mlplatform.serving.bundle")
 
 
-def test_orchestration_building_and_the_lake_stay_out() -> None:
+def test_orchestration_and_building_stay_out() -> None:
     folders = {name.split("/")[1] for name in source_closure("mlplatform.serving.service")}
     names = set(source_closure("mlplatform.serving.service"))
 
-    assert not folders & {"stages", "components", "resources", "cli", "lake", "ingest"}
+    assert not folders & {"stages", "components", "resources", "cli", "ingest"}
     assert "mlplatform/serving/build.py" not in names

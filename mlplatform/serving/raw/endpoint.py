@@ -13,7 +13,7 @@ from mlplatform.serving.request import Limits, Parsed, RefusedError, parse
 from mlplatform.serving.scoring import Live, Slot
 from mlplatform.serving.trial import Trial
 
-__all__ = ["MAX_EVENTS", "Score"]
+__all__ = ["MAX_EVENTS", "Score", "listed"]
 
 MAX_EVENTS = 256
 """Of one request: they are computed in one query, and everybody else waits for it."""
@@ -33,7 +33,7 @@ class Score(Predict):
     async def reply(self, live: Live, request: Parsed, identity: str) -> Reply:
         """Raises RefusedError where the events are wrong, or no features can be made of them."""
         computed = await self._raw.compute(live, request.rows, remember=request.remember)
-        if not _expands(live):
+        if not listed(live):
             rows = [_row(live, found[0]) for found in computed if found]
             if len(rows) < len(computed):
                 raise _without_features(live)
@@ -47,7 +47,8 @@ class Score(Predict):
         return reply._replace(content=_listed(live, computed[0], reply.content["predictions"]))
 
 
-def _expands(live: Live) -> bool:
+def listed(live: Live) -> bool:
+    """Whether each event has a list of answers, as a request by key has, such as one per day ahead."""
     raw = live.bundle.raw
     return raw is not None and raw.asked_by.spine is not None and live.bundle.lookup is not None
 

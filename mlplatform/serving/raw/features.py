@@ -1,65 +1,49 @@
 """Features of raw events, for the models that a service has live: reads events, keeps the past, batches the queries."""
 
+from __future__ import annotations
+
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from mlplatform.home import Home
-from mlplatform.lake.lake import Lake
 from mlplatform.serving.answering import refuse_rows
 from mlplatform.serving.column import example_value
 from mlplatform.serving.raw.batcher import Batcher, Item, QueueFullError
-from mlplatform.serving.raw.engine import FeatureEngine
-from mlplatform.serving.raw.events import EventReader
-from mlplatform.serving.raw.history import Past
-from mlplatform.serving.raw.keeper import PastKeeper
-from mlplatform.serving.raw.seen import Seen
-from mlplatform.serving.raw.settings import RawSettings
 from mlplatform.serving.request import RefusedError
 from mlplatform.serving.rows import MAX_PROBLEMS, Problem
 from mlplatform.serving.scoring import Live
 
-__all__ = ["RawFeatures", "lake_of"]
+if TYPE_CHECKING:
+    # At run time only when a model asks for it: DuckDB and Arrow cost memory and time at the start.
+    from mlplatform.lake.lake import Lake
+    from mlplatform.serving.raw.computing import Computing, Event, Rows
+    from mlplatform.serving.raw.history import Past
+    from mlplatform.serving.raw.keeper import PastKeeper
+    from mlplatform.serving.raw.seen import Seen
+    from mlplatform.serving.raw.settings import RawSettings
 
-Event = Mapping[str, Any]
-Rows = list[dict[str, Any]]
-
-
-def lake_of(home: str | None) -> Lake | None:
-    """The lake of a home folder, which need not be there yet; None where none is named."""
-    return Lake.at(Home(Path(home))) if home else None
-
-
-@dataclass(frozen=True)
-class _Computing:
-    """What computes for one bundle."""
-
-    settings: RawSettings
-    reader: EventReader
-    engine: FeatureEngine
-    keeper: PastKeeper
+__all__ = ["RawFeatures"]
 
 
 @dataclass(frozen=True)
 class _Work:
-    computing: _Computing
+    computing: Computing
     events: Sequence[Event]
     remember: bool
 
 
 class RawFeatures:
-    """One per service process. `lake`: where the past is read from; None: no raw events can be scored here."""
+    """One per service process. `home`: whose lake the past is read from, which need not be there yet; None: no raw
+    events can be scored here."""
 
-    def __init__(self, lake: Lake | None, every_seconds: float = 1.0) -> None:
-        self._lake = lake
+    def __init__(self, home: Home | None, every_seconds: float = 1.0) -> None:
+        self._home = home
         self._every = every_seconds
-        self._computing: dict[str, _Computing] = {}
-        self._newest: _Computing | None = None
+        self._computing: dict[str, Computing] = {}
+        self._newest: Computing | None = None
         self._batcher: Batcher[_Work, list[Rows]] = Batcher(self._compute)
         self._seen: Seen | None = None
         self._settled: Past | None = None
@@ -73,13 +57,15 @@ class RawFeatures:
             LakeError: the text of the bundle cannot run on what the lake holds.
         """
         settings = live.bundle.raw
-        if settings is None or self._lake is None or live.bento in self._computing:
+        if settings is None or self._home is None or live.bento in self._computing:
             return
-        computing = self._made(settings, self._lake)
+        from mlplatform.lake.lake import Lake
+
+        computing = self._made(settings, Lake.at(self._home))
         computing.keeper.refresh()
         if computing.keeper.past is not None:
             events, _ = computing.reader.read([{rule.name: example_value(rule) for rule in settings.fields}])
-            _run(computing, events, computing.keeper.past, None)
+            computing.run(events, computing.keeper.past)
         previous, self._newest = self._newest, computing
         # Requests under way end with the model that they began with.
         kept = {tag: made for tag, made in self._computing.items() if made is previous}
@@ -113,14 +99,19 @@ class RawFeatures:
         """Follow the lake until cancelled."""
         while True:
             await asyncio.sleep(self._every)
-            if self._newest is not None:
-                await asyncio.to_thread(self._newest.keeper.refresh)
+            if self.keeper is not None:
+                await asyncio.to_thread(self.keeper.refresh)
+
+    @property
+    def keeper(self) -> PastKeeper | None:
+        """Who keeps the past for the newest model; None before the first."""
+        return self._newest.keeper if self._newest else None
 
     def describe(self) -> dict[str, Any] | None:
         """What is known of the past, for readiness; None where nobody asks by raw events."""
-        if self._newest is None:
+        keeper = self.keeper
+        if keeper is None:
             return None
-        keeper = self._newest.keeper
         past = keeper.past
         return {
             "snapshot": keeper.snapshot,
@@ -131,23 +122,27 @@ class RawFeatures:
             "problem": keeper.problem,
         }
 
-    def _made(self, settings: RawSettings, lake: Lake) -> _Computing:
+    def _made(self, settings: RawSettings, lake: Lake) -> Computing:
         """The keeper of the model before serves on if it looks back on the same."""
+        from mlplatform.serving.raw.computing import Computing
+        from mlplatform.serving.raw.keeper import PastKeeper
+        from mlplatform.serving.raw.seen import Seen
+
         before, query = self._newest, settings.query
         same = before is not None and before.settings.query.history == query.history
         keeper = before.keeper if before and same else PastKeeper(lake, query)
         if not same:
             happened = next((t for t in query.history if t.table == settings.asked_by.happened), None)
             self._seen = Seen(query.key, happened.entities) if happened else None
-        return _Computing(settings, EventReader(settings.fields), FeatureEngine(settings), keeper)
+        return Computing.of(settings, keeper)
 
-    def _why_not(self, computing: _Computing | None) -> str:
-        if self._lake is None:
+    def _why_not(self, computing: Computing | None) -> str:
+        if self._home is None:
             return "this service was started without a lake, so it knows no history; POST /predict with features"
         problem = computing.keeper.problem if computing else "the model has only just come"
         return f"the history that features are made of is not loaded: {problem}; POST /predict with features meanwhile"
 
-    def _alone(self, computing: _Computing, events: Sequence[Event]) -> frozenset[Any]:
+    def _alone(self, computing: Computing, events: Sequence[Event]) -> frozenset[Any]:
         key = computing.settings.query.key
         return frozenset(event.get(key) or tuple(event.values()) for event in events)
 
@@ -157,7 +152,7 @@ class RawFeatures:
         past = computing.keeper.past
         assert past is not None
         self._settle(computing, past)
-        rows = _run(computing, [event for work in batch for event in work.events], past, self._seen)
+        rows = computing.run([event for work in batch for event in work.events], past, self._seen)
         results, start = [], 0
         for work in batch:
             results.append(rows[start : start + len(work.events)])
@@ -166,7 +161,7 @@ class RawFeatures:
             self._seen.add(event for work in batch if work.remember for event in work.events)
         return results
 
-    def _settle(self, computing: _Computing, past: Past) -> None:
+    def _settle(self, computing: Computing, past: Past) -> None:
         """Once for each newer past: what it holds need not be remembered."""
         if self._seen is None or self._settled is past:
             return
@@ -174,21 +169,6 @@ class RawFeatures:
         lookback = timedelta(days=history.declared.lookback_days)
         self._seen.settle(history, past.newest - lookback if past.newest else None)
         self._settled = past
-
-
-def _run(computing: _Computing, events: Sequence[Event], past: Past, seen: Seen | None) -> list[Rows]:
-    """Features of each event, given the past of its entities and what was `seen` since."""
-    happened, time = computing.settings.asked_by.happened, computing.settings.query.time
-    first = min(event[time] for event in events)
-    history = {}
-    for name, one in past.tables.items():
-        if one.declared.entities:
-            asked = {entity: [event.get(entity) for event in events] for entity in one.declared.entities}
-            rows = one.of_entities(asked, first - timedelta(days=one.declared.lookback_days))
-            if seen is not None and name == happened:
-                rows = pa.concat_tables([rows, seen.of_entities(asked, rows)])
-            history[name] = rows
-    return computing.engine.run(computing.reader.table(events), history, past)
 
 
 def _too_old(events: Sequence[Event], time: str, past: Past) -> list[Problem]:

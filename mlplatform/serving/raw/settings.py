@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from mlplatform.errors import ArtifactError, LakeError
-from mlplatform.lake.feature_query import AskedBy, FeatureQuery
 
 if TYPE_CHECKING:
     from mlplatform.contracts.rules import Rule
+    from mlplatform.lake.feature_query import AskedBy, FeatureQuery
 
 __all__ = ["QUERY_FILE", "SETTINGS_FILE", "RawSettings"]
 
@@ -21,14 +21,14 @@ SETTINGS_FILE = "raw.json"
 class RawSettings:
     """How raw events become features."""
 
-    query: FeatureQuery
+    query: "FeatureQuery"
     fields: tuple["Rule", ...]
     """What an application sends, in order."""
     spine: tuple[tuple[str, str], ...]
     """Name and DuckDB type of each column of the spine in the lake."""
 
     @property
-    def asked_by(self) -> AskedBy:
+    def asked_by(self) -> "AskedBy":
         """The query's own; a bundle without it has no RawSettings."""
         assert self.query.asked_by is not None
         return self.query.asked_by
@@ -45,7 +45,9 @@ class RawSettings:
         path = folder / SETTINGS_FILE
         if not path.exists():
             return None
+        # Here, not above: only a service that is asked by events pays for DuckDB.
         from mlplatform.contracts.rules import Rule
+        from mlplatform.lake.feature_query import FeatureQuery
 
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))

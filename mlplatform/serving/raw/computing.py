@@ -1,0 +1,55 @@
+"""From events to features, for one bundle: its reader, its engine, and the past that they look back on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Self
+
+import pyarrow as pa
+
+from mlplatform.serving.raw.engine import FeatureEngine
+from mlplatform.serving.raw.events import EventReader
+from mlplatform.serving.raw.history import Past
+from mlplatform.serving.raw.keeper import PastKeeper
+from mlplatform.serving.raw.seen import Seen
+from mlplatform.serving.raw.settings import RawSettings
+
+__all__ = ["Computing", "Event", "Rows"]
+
+Event = Mapping[str, Any]
+"""Typed, with a value for each field."""
+Rows = list[dict[str, Any]]
+"""Rows of features of one event."""
+
+
+@dataclass(frozen=True)
+class Computing:
+    """What computes for one bundle. Used by one thread at a time."""
+
+    settings: RawSettings
+    reader: EventReader
+    engine: FeatureEngine
+    keeper: PastKeeper
+
+    @classmethod
+    def of(cls, settings: RawSettings, keeper: PastKeeper) -> Self:
+        """With an engine of its own."""
+        return cls(settings, EventReader(settings.fields), FeatureEngine(settings), keeper)
+
+    def run(self, events: Sequence[Event], past: Past, seen: Seen | None = None) -> list[Rows]:
+        """Features of each event, given the past of its entities and what was `seen` since.
+
+        Raises:
+            LakeError: the text cannot run on this.
+        """
+        happened, time = self.settings.asked_by.happened, self.settings.query.time
+        first = min(event[time] for event in events)
+        history = {}
+        for name, one in past.tables.items():
+            if one.declared.entities:
+                asked = {entity: [event.get(entity) for event in events] for entity in one.declared.entities}
+                rows = one.of_entities(asked, first - timedelta(days=one.declared.lookback_days))
+                if seen is not None and name == happened:
+                    rows = pa.concat_tables([rows, seen.of_entities(asked, rows)])
+                history[name] = rows
+        return self.engine.run(self.reader.table(events), history, past)

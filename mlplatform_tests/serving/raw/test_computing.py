@@ -1,0 +1,127 @@
+"""The service computes, of what an application knows, the very features that training would have seen."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from mlplatform.lake.feature_query import FeatureQuery
+from mlplatform.lake.lake import Lake
+from mlplatform.serving.raw.computing import Computing
+from mlplatform.serving.raw.keeper import LATE, PastKeeper
+from mlplatform.serving.raw.seen import Seen
+from mlplatform.serving.raw.settings import RawSettings
+from mlplatform_tests.serving.raw.conftest import HISTORY
+
+FIELDS = ["transaction_id", "event_time", "customer_id", "terminal_id", "amount"]
+
+
+@pytest.fixture
+def computing(settings: RawSettings, lake: Lake) -> Computing:
+    keeper = PastKeeper(lake, settings.query)
+    assert keeper.refresh(), keeper.problem
+    return Computing.of(settings, keeper)
+
+
+def trained(compiled: FeatureQuery, table: pa.Table) -> dict[int, dict[str, Any]]:
+    return {row["transaction_id"]: row for row in compiled.run(table, {HISTORY: table}).to_pylist()}
+
+
+def assert_equal(served: dict[str, Any], offline: dict[str, Any]) -> None:
+    assert served["event_time"] == offline["event_time"]
+    served, offline = ({name: row[name] for name in row if name != "event_time"} for row in (served, offline))
+    assert served == pytest.approx(offline, rel=1e-9, nan_ok=True)
+
+
+def test_batches_of_any_size_give_what_training_gave(
+    computing: Computing, compiled: FeatureQuery, past: pa.Table
+) -> None:
+    """Each batch has other rows than the one that the plan was made with."""
+    offline = trained(compiled, past)
+    assert computing.keeper.past is not None
+    recent = [
+        event for event in past.select(FIELDS).to_pylist() if event["event_time"] >= computing.keeper.past.complete_from
+    ]
+    start = 0
+    for size in (1, 2, 3, 16, 40, 1, 64):
+        events = recent[start : start + size]
+        start += size
+        for event, rows in zip(events, computing.run(events, computing.keeper.past), strict=True):
+            assert len(rows) == 1
+            assert_equal(rows[0], offline[event["transaction_id"]])
+    assert start <= len(recent)
+
+
+def test_events_that_were_just_seen_are_part_of_the_past(
+    computing: Computing, compiled: FeatureQuery, past: pa.Table
+) -> None:
+    """Three events of one customer, one after the other, as if the lake had known the earlier ones."""
+    newest = past["event_time"][-1].as_py()
+    events = [
+        {
+            "transaction_id": 10_000 + number,
+            "event_time": newest + timedelta(minutes=10 * number + 1),
+            "customer_id": 3,
+            "terminal_id": 5,
+            "amount": 20.0 * (number + 1),
+        }
+        for number in range(3)
+    ]
+    more = pa.concat_tables([past, pa.Table.from_pylist(events, schema=past.schema)])
+    offline = trained(compiled, more)
+    seen = Seen("transaction_id", ("customer_id", "terminal_id"))
+    assert computing.keeper.past is not None
+    for event in events:
+        (rows,) = computing.run([event], computing.keeper.past, seen)
+        assert_equal(rows[0], offline[event["transaction_id"]])
+        seen.add([event])
+    assert rows[0]["customer_hours_since_last"] == pytest.approx(1 / 6)
+    # A retry sees its own earlier self as the same event, not as one more.
+    (again,) = computing.run([events[2]], computing.keeper.past, seen)
+    assert_equal(again[0], rows[0])
+
+
+def test_an_unknown_customer_has_no_past(computing: Computing, past: pa.Table) -> None:
+    event = {**past.select(FIELDS).slice(2999, 1).to_pylist()[0], "transaction_id": -1, "customer_id": 999}
+    assert computing.keeper.past is not None
+    ((row,),) = computing.run([event], computing.keeper.past)
+    assert row["customer_count_30d"] == 0
+    assert row["customer_mean_amount_30d"] is None
+
+
+def test_only_what_features_look_back_on_is_kept(settings: RawSettings, lake: Lake, past: pa.Table) -> None:
+    keeper = PastKeeper(lake, settings.query)
+    keeper.refresh()
+    assert keeper.past is not None
+    newest: datetime = past["event_time"][-1].as_py()
+    kept = keeper.past.tables[HISTORY]
+    assert kept.rows.num_rows < past.num_rows
+    assert kept.rows["event_time"][0].as_py() >= newest - LATE - timedelta(days=45)
+    assert keeper.past.complete_from == newest - LATE
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3), st.integers(0, 600)), min_size=1, max_size=40))
+@hypothesis_settings(deadline=None, max_examples=60)
+def test_what_was_seen_is_found_by_entity_and_forgotten_in_order(added: list[tuple[int, int, int]]) -> None:
+    """Against a plain list: the last event of a key counts, and the oldest make room."""
+    limit = 10
+    seen = Seen("key", ("who",), limit)
+    plain: dict[int, dict[str, Any]] = {}
+    for key, who, minute in added:
+        event = {"key": key, "who": who, "at": datetime(2020, 1, 1) + timedelta(minutes=minute)}
+        seen.add([event])
+        plain.pop(key, None)
+        plain[key] = event
+        while len(plain) > limit:
+            plain.pop(next(iter(plain)))
+    schema = pa.schema([("key", pa.int64()), ("who", pa.int64()), ("at", pa.timestamp("us"))])
+    known = pa.table({"key": [2], "who": [1], "at": [datetime(2020, 1, 1)]}, schema=schema)
+    for who in range(4):
+        found = seen.of_entities({"who": [who]}, known).to_pylist()
+        expected = [event for event in plain.values() if event["who"] == who and event["key"] != 2]
+        assert sorted(found, key=lambda event: event["key"]) == sorted(expected, key=lambda event: event["key"])
+    assert len(seen) == len(plain)

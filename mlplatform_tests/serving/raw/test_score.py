@@ -1,0 +1,285 @@
+"""POST /score over the real app: good events, bad events, a lake that moves or disappears, models that change."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow as pa
+import pytest
+from jsonschema import Draft202012Validator
+
+from mlplatform.home import Home
+from mlplatform.lake.lake import Lake
+from mlplatform.lake.tables import replace_table
+from mlplatform.serving.app import create_app
+from mlplatform.serving.journal import Journal
+from mlplatform.serving.raw.features import RawFeatures
+from mlplatform.serving.raw.settings import RawSettings
+from mlplatform.serving.scoring import Live, Slot
+from mlplatform_tests.serving.raw.conftest import FEATURES, HISTORY, MakeLive, with_text
+
+NEWEST = datetime(2018, 5, 30, 23)
+EVENT: dict[str, Any] = {
+    "transaction_id": 50_000,
+    "event_time": "2018-05-31T08:00:00",
+    "customer_id": 3,
+    "terminal_id": 5,
+    "amount": 42.5,
+}
+
+
+def served(live: Live, raw: RawFeatures, journal: Journal | None = None) -> httpx.AsyncClient:
+    raw.adopt(live)
+    app = create_app(Slot(live), raw=raw, journal=journal)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service")
+
+
+def ask(client: httpx.AsyncClient, *bodies: Any) -> list[httpx.Response]:
+    """All at once."""
+
+    async def together() -> list[httpx.Response]:
+        return list(await asyncio.gather(*(client.post("/score", json=body) for body in bodies)))
+
+    return asyncio.run(together())
+
+
+@pytest.fixture
+def live(make_live: MakeLive, settings: RawSettings) -> Live:
+    return make_live("1", settings)
+
+
+@pytest.fixture
+def client(live: Live, home: Home) -> httpx.AsyncClient:
+    return served(live, RawFeatures(home))
+
+
+def test_an_event_gets_the_answer_that_its_features_would_get(
+    client: httpx.AsyncClient, live: Live, home: Home, tmp_path: Path
+) -> None:
+    journal = Journal(tmp_path / "journal")
+    (reply,) = ask(served(live, RawFeatures(home), journal), {**EVENT, "explain": True})
+    assert reply.status_code == 200, reply.text
+    answer = reply.json()
+    assert answer["model"]["version"] == "1"
+    assert {reason["feature"] for reason in answer["reasons"]} <= set(FEATURES)
+    journal.close()
+    (line,) = [
+        line
+        for file in (tmp_path / "journal").rglob("*")
+        if file.is_file()
+        for line in file.read_text().split("\n")
+        if line
+    ]
+    assert '"transaction_id":"50000"' in line, "the journal knows what the prediction is about"
+
+    import json
+
+    features = json.loads(line)["features"]
+    assert set(features) == set(FEATURES)
+    assert features["customer_mean_amount_30d"] > 0
+
+    async def predict() -> Any:
+        return (await client.post("/predict", json=features)).json()["score"]
+
+    assert asyncio.run(predict()) == answer["score"]
+
+
+def test_concurrent_requests_share_queries_and_get_their_own_answers(
+    client: httpx.AsyncClient, live: Live, home: Home
+) -> None:
+    """Customers come again at the same instant: rows of one instant do not know each other."""
+    events = [
+        {**EVENT, "transaction_id": 60_000 + n, "customer_id": n % 8, "terminal_id": 900 + n, "remember": False}
+        for n in range(40)
+    ]
+    together = [reply.json()["score"] for reply in ask(client, *events)]
+    alone = [ask(served(live, RawFeatures(home)), event)[0].json()["score"] for event in events[:8]]
+    assert together[:8] == alone
+    assert len(set(alone)) > 1
+
+
+def test_a_later_event_sees_an_earlier_one_unless_it_was_a_question_only(live: Live, home: Home) -> None:
+    later = {**EVENT, "transaction_id": 50_001, "event_time": "2018-05-31T08:30:00"}
+
+    def hours_since_last(remember: bool) -> float:
+        raw = RawFeatures(home)
+        client = served(live, raw)
+        ask(client, {**EVENT, "remember": remember})
+
+        async def computed() -> Any:
+            rows = await raw.compute(live, [dict(later)], remember=False)
+            return rows[0][0]["customer_hours_since_last"]
+
+        return float(asyncio.run(computed()))
+
+    assert hours_since_last(remember=True) == pytest.approx(0.5)
+    assert hours_since_last(remember=False) > 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        ({"amount": -1}, ("amount", "is below the minimum")),
+        ({"amount": "much"}, ("amount", "is text")),
+        ({"amount": None}, ("amount", "is null")),
+        ({"customer_id": 1.5}, ("customer_id", "is not a whole number")),
+        ({"customer_id": True}, ("customer_id", "is true or false")),
+        ({"transaction_id": 2**63}, ("transaction_id", "does not fit into 64 bits")),
+        ({"event_time": "yesterday"}, ("event_time", "is not a time")),
+        ({"event_time": "2018-01-01T00:00:00"}, ("event_time", "is older than the history here")),
+        ({"colour": 1}, ("colour", "is no field of an event")),
+        ({"amonut": 1}, ("amonut", "is no field of an event; did you mean amount?")),
+    ],
+)
+def test_what_is_wrong_with_an_event_is_named(
+    client: httpx.AsyncClient, wrong: Mapping[str, Any], problem: tuple[str, str]
+) -> None:
+    (reply,) = ask(client, {**EVENT, **wrong})
+    assert reply.status_code == 422, reply.text
+    assert [(found["field"], found["problem"]) for found in reply.json()["problems"]] == [problem]
+    assert not {"much", "yesterday"} & set(reply.text.split('"')), "input is not echoed"
+
+
+def test_a_missing_field_and_a_repeated_key_are_named(client: httpx.AsyncClient) -> None:
+    missing, repeated, both = ask(
+        client,
+        {key: value for key, value in EVENT.items() if key != "amount"},
+        {"rows": [EVENT, EVENT]},
+        {"rows": [EVENT, {**EVENT, "transaction_id": 50_001}]},
+    )
+    assert missing.json()["problems"][0]["problem"] == "is missing"
+    assert repeated.json()["problems"] == [
+        {"row": 1, "field": "transaction_id", "problem": "came before in this request", "allowed": "each event once"}
+    ]
+    assert [set(p) >= {"score"} for p in both.json()["predictions"]] == [True, True]
+
+
+def test_without_a_lake_a_request_is_told_what_to_do(live: Live, tmp_path: Path) -> None:
+    (none,) = ask(served(live, RawFeatures(None)), EVENT)
+    assert (none.status_code, "POST /predict" in none.text) == (503, True)
+    (empty,) = ask(served(live, RawFeatures(Home(tmp_path / "nowhere"))), EVENT)
+    assert (empty.status_code, "there is no lake" in empty.text) == (503, True)
+
+
+def test_new_rows_of_the_lake_are_taken_up_and_other_commits_change_nothing(
+    live: Live, home: Home, lake: Lake, past: pa.Table
+) -> None:
+    raw = RawFeatures(home)
+    client = served(live, raw)
+    keeper = raw.keeper
+    assert keeper is not None
+    first = keeper.past
+    lake.commit(lambda con: con.execute("CREATE TABLE fraud.other AS SELECT 1 AS a"), "something else")
+    assert not keeper.refresh()
+    assert keeper.past is first
+    ask(client, EVENT)
+    assert raw.describe() is not None
+    assert raw.describe()["seen"] == 1  # type: ignore[index]
+    row = {**EVENT, "event_time": datetime.fromisoformat(EVENT["event_time"]), "label": None, "label_known_at": None}
+    lake.commit(
+        lambda con: replace_table(
+            con, HISTORY, pa.concat_tables([past, pa.Table.from_pylist([row], schema=past.schema)])
+        ),
+        "the event has arrived",
+    )
+    assert keeper.refresh()
+    assert keeper.past is not first
+    ask(client, {**EVENT, "transaction_id": 50_009, "event_time": "2018-05-31T09:00:00", "remember": False})
+    assert raw.describe()["seen"] == 0, "what the lake knows need not be remembered"  # type: ignore[index]
+
+
+def test_an_inlined_insert_of_one_row_is_seen_too(live: Live, home: Home, lake: Lake) -> None:
+    raw = RawFeatures(home)
+    served(live, raw)
+    keeper = raw.keeper
+    assert keeper is not None
+    assert keeper.past is not None
+    rows = keeper.past.size
+    lake.commit(
+        lambda con: con.execute(
+            f"INSERT INTO {HISTORY} SELECT * REPLACE (777777 AS transaction_id) FROM {HISTORY} "
+            "ORDER BY event_time DESC LIMIT 1"
+        ),
+        "one row",
+    )
+    assert keeper.refresh()
+    assert keeper.past.size == rows + 1
+
+
+def test_a_lake_that_disappears_leaves_the_last_past_and_comes_back(live: Live, home: Home, lake: Lake) -> None:
+    raw = RawFeatures(home)
+    client = served(live, raw)
+    keeper = raw.keeper
+    assert keeper is not None
+    away = lake.catalog.with_name("away")
+    lake.catalog.rename(away)
+    assert not keeper.refresh()
+    (reply,) = ask(client, EVENT)
+    assert reply.status_code == 200
+    assert "there is no lake" in raw.describe()["problem"]  # type: ignore[index]
+    away.rename(lake.catalog)
+    keeper.refresh()
+    assert raw.describe()["problem"] is None  # type: ignore[index]
+
+
+def test_a_request_that_began_with_one_model_ends_with_it(
+    make_live: MakeLive, settings: RawSettings, home: Home
+) -> None:
+    first, second = make_live("1", settings), make_live("2", settings)
+    raw = RawFeatures(home)
+    raw.adopt(first)
+    raw.adopt(second)
+    slot = Slot(first)
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(create_app(slot, raw=raw)), base_url="http://service")
+    (of_first,) = ask(client, EVENT)
+    slot.swap(second)
+    (of_second,) = ask(client, {**EVENT, "transaction_id": 50_001})
+    assert [of_first.json()["model"]["version"], of_second.json()["model"]["version"]] == ["1", "2"]
+
+
+def test_a_model_whose_text_cannot_run_is_refused(
+    make_live: MakeLive, settings: RawSettings, home: Home, lake: Lake
+) -> None:
+    from mlplatform.errors import LakeError
+
+    broken = make_live("3", with_text(settings, "SELECT nothing FROM lake.fraud.spine"))
+    with pytest.raises(LakeError, match="features of fraud cannot be computed"):
+        RawFeatures(home).adopt(broken)
+
+
+def test_one_event_that_spoils_the_query_does_not_spoil_the_others(
+    make_live: MakeLive, settings: RawSettings, home: Home
+) -> None:
+    spoilt = "CASE WHEN amount = 13 THEN error('spoilt') ELSE amount END AS amount"
+    text = f"SELECT * REPLACE ({spoilt}) FROM ({settings.query.sql})"
+    client = served(make_live("4", with_text(settings, text)), RawFeatures(home))
+    replies = ask(client, *({**EVENT, "transaction_id": 1_000_000 + n, "amount": 10.0 + n} for n in range(6)))
+    assert [reply.status_code for reply in replies] == [200, 200, 200, 500, 200, 200]
+    assert "spoilt" not in replies[3].text
+
+
+def test_events_may_come_late_but_not_too_late(client: httpx.AsyncClient) -> None:
+    late, too_late = ask(
+        client,
+        {**EVENT, "event_time": (NEWEST - timedelta(days=6)).isoformat()},
+        {**EVENT, "transaction_id": 50_002, "event_time": (NEWEST - timedelta(days=9)).isoformat()},
+    )
+    assert (late.status_code, too_late.status_code) == (200, 422)
+
+
+def test_the_document_says_what_an_event_is_and_what_it_gets(client: httpx.AsyncClient) -> None:
+    async def documented() -> Any:
+        return (await client.get("/openapi.json")).json()
+
+    document = asyncio.run(documented())
+    described = document["paths"]["/score"]["post"]
+    example = described["requestBody"]["content"]["application/json"]["examples"]["one"]["value"]
+    event = {"$ref": "#/components/schemas/Event", "components": document["components"]}
+    Draft202012Validator(event).validate(example)
+    assert not Draft202012Validator(event).is_valid({**example, "amount": -1})
+    (reply,) = ask(client, {**example, "event_time": EVENT["event_time"]})
+    answer = {"$ref": "#/components/schemas/OneAnswer", "components": document["components"]}
+    Draft202012Validator(answer).validate(reply.json())
