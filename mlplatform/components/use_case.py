@@ -55,6 +55,7 @@ class UseCase(dg.Component):
             stages.batch_scores_asset(uc),
             stages.prediction_log_asset(uc),
             stages.outcomes_asset(uc),
+            stages.skew_report_asset(uc),
             stages.challenger_log_asset(uc),
             stages.challenger_report_asset(uc),
             stages.drift_report_asset(uc),

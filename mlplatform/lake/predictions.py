@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["new_outcomes", "outcomes_table", "prediction_table", "served_features", "served_predictions"]
+__all__ = [
+    "journalled_key",
+    "new_outcomes",
+    "outcomes_table",
+    "prediction_table",
+    "register_hash",
+    "served_features",
+    "served_predictions",
+]
 
 Hash = Callable[[str], str]
 
@@ -41,8 +49,8 @@ def new_outcomes(lake: Lake, spec: UseCase, as_of: datetime, hashed: Hash | None
     `hashed`: what the journal did to the keys named in `journal.hashed`; needed where it names one.
     """
     with lake.read() as con:
-        keys = ", ".join(_key(spec, name) for name in spec.entity_keys)
-        _register_hash(con, spec, hashed)
+        keys = ", ".join(f"{journalled_key(spec, name)} AS {name}" for name in spec.entity_keys)
+        register_hash(con, spec, hashed)
         aside = _aside(con, spec)
         same = " AND ".join(f"f.{name} IS NOT DISTINCT FROM s.{name}" for name in spec.entity_keys)
         columns = "".join(f", {_kept(spec, name, place)} AS {name}" for name, place in aside.items())
@@ -110,8 +118,8 @@ def served_features(
     known by then; `most` of them, the same ones each time."""
     label, known_at, time = spec.training.label, spec.label_known_at, spec.event_time
     with lake.read() as con:
-        _register_hash(con, spec, hashed)
-        keys = " AND ".join(f"{_key(spec, name).partition(' AS ')[0]} = l.{name}" for name in spec.entity_keys)
+        register_hash(con, spec, hashed)
+        keys = " AND ".join(f"{journalled_key(spec, name)} = l.{name}" for name in spec.entity_keys)
         same = " AND ".join(f"f.{name} IS NOT DISTINCT FROM s.{name}" for name in spec.entity_keys)
         have = [str(row[0]) for row in con.execute(f"DESCRIBE {spec.name}.features").fetchall()]
         more = [f"s.{name}" for name, place in _aside(con, spec).items() if place == "s"]
@@ -148,13 +156,14 @@ def _kept(spec: UseCase, name: str, place: str) -> str:
     return f"keyed_hash({place}.{name}::VARCHAR)" if name in spec.journal.hashed else f"{place}.{name}"
 
 
-def _key(spec: UseCase, name: str) -> str:
-    """A key of the spine as the journal has it."""
-    text = f"s.{name}::VARCHAR"
-    return f"keyed_hash({text}) AS {name}" if name in spec.journal.hashed else f"{text} AS {name}"
+def journalled_key(spec: UseCase, name: str, table: str = "s") -> str:
+    """SQL of a key of the spine, or of another table, as the journal has it."""
+    text = f"{table}.{name}::VARCHAR"
+    return f"keyed_hash({text})" if name in spec.journal.hashed else text
 
 
-def _register_hash(con: "duckdb.DuckDBPyConnection", spec: UseCase, hashed: Hash | None) -> None:
+def register_hash(con: "duckdb.DuckDBPyConnection", spec: UseCase, hashed: Hash | None) -> None:
+    """Make `keyed_hash` known to SQL, where the declaration hashes something. Raises ValueError if it is not given."""
     if not spec.journal.hashed:
         return
     if hashed is None:

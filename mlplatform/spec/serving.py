@@ -1,6 +1,6 @@
-"""What a service knows beside its model: the newest feature rows, so that it answers by key."""
+"""How a service is asked: by features, by key, or by raw events."""
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
 
@@ -14,7 +14,8 @@ _TAKEN = {
 
 
 class Serving(Declared):
-    """Requests by key: the feature rows of each key's newest event time travel with the model."""
+    """Requests by key: the feature rows of each key's newest event time travel with the model. Raw events: what an
+    application sends is declared beside the feature SQL, in `meta.feature_query.asked_by`."""
 
     lookup: list[ColumnName] = []
     """Columns of the features that a request names instead of all features, such as the person. Empty: requests bring
@@ -23,6 +24,9 @@ class Serving(Declared):
     """Columns of the features that are no features of the model and stand in the answer, such as a title."""
     default: dict[ColumnName, str | int] = {}
     """The key that answers for one that is not there, such as somebody without a history. Empty: that is an error."""
+    skew_events: int = Field(default=200, ge=1, le=100_000)
+    """Past events that are replayed through each new bento where it computes features itself: what it computes must be
+    what the lake holds."""
 
     @model_validator(mode="after")
     def _names_are_free(self) -> "Serving":

@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from mlplatform.spec import Declaration, ForecastTask, RankingTask, UseCase
 from mlplatform.stages.alias import champion_lock, settled_champion
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key
+from mlplatform.stages.skew import skew_result, skew_spec
 from mlplatform.stages.trained import TRAINED_ON
 
 if TYPE_CHECKING:
@@ -43,15 +45,16 @@ def bento_asset(uc: Declaration) -> dg.AssetsDefinition:
     @dg.asset(
         **asset_attributes(uc, "bento", _DESCRIPTION, {"bentoml"}, "serving", version),
         deps=[asset_key(uc, stage) for stage in _upstream(uc)],
+        check_specs=[skew_spec(uc)],
     )
-    def bento(context: dg.AssetExecutionContext, lake: LakeResource, tracking: Tracking) -> dg.MaterializeResult[Any]:
+    def bento(context: dg.AssetExecutionContext, lake: LakeResource, tracking: Tracking) -> Iterator[Any]:
         with champion_lock(uc):
             champion = settled_champion(uc, lake.open(), tracking)
         if champion is None:
             raise dg.Failure(f"{uc.spec.name} has no champion yet: no candidate has passed the gates")
         built, rows_by_key = package_version(uc, champion, lake, tracking)
         context.log.info(f"{built.tag} at {built.path}")
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             metadata={
                 "bento": built.tag,
                 "model_version": champion.version,
@@ -60,7 +63,8 @@ def bento_asset(uc: Declaration) -> dg.AssetsDefinition:
                 "bytes": sum(p.stat().st_size for p in built.path.rglob("*") if p.is_file()),
                 "serve": f"mlplatform serve {uc.spec.name}",
                 "files": dg.MetadataValue.json(_manifest_files(built)),
-            }
+            },
+            check_results=[skew_result(uc, built.bundle, lake.open())],
         )
 
     return bento

@@ -177,3 +177,23 @@ def test_a_window_that_turned_out_worse_than_promised_fails_the_check_and_not_th
     result = trained.run([*DATA, *MONITORING], days=112, first_day=98)
     assert result.success
     assert "as_promised" in failed_checks(result)
+
+
+def test_a_bento_that_computes_other_features_than_the_lake_holds_is_not_deployed(
+    trained: Platform, module_home: Home
+) -> None:
+    """As if somebody had edited the features' SQL behind the model's back."""
+    before = read_pointer(module_home.deployment("fraud"))
+    assert trained.run(["bento"]).success, "an honest one is packaged"
+    Lake.at(module_home).commit(
+        lambda con: con.execute("UPDATE fraud.features SET customer_mean_amount_30d = 2 * customer_mean_amount_30d"),
+        "skewed on purpose",
+    )
+    result = trained.run(["bento", "deployment"])
+    assert not result.success
+    assert failed_checks(result) == {"skew"}
+    (check,) = [e for e in result.get_asset_check_evaluations() if e.check_name == "skew"]
+    assert check.metadata["skewed"].value == "customer_mean_amount_30d"
+    assert read_pointer(module_home.deployment("fraud")) == before
+    assert trained.run(["features"]).success
+    assert trained.run(["bento", "deployment"]).success
