@@ -42,8 +42,8 @@ _DESCRIPTION = (
 def bento_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Package whatever version carries the champion alias; packaging it again gives the same bento."""
 
-    code = ("serving", "ml", "stages/bento.py", "stages/card_text.py", *web_files())
-    version = code_version(*code, declared=(uc.spec.serving, uc.spec.journal))
+    code = ("serving", "ml", "stages/bento.py", "stages/card_text.py")
+    version = code_version(*code, *web_files(), declared=(uc.spec.serving, uc.spec.journal))
 
     @dg.asset(
         **asset_attributes(uc, "bento", _DESCRIPTION, {"bentoml"}, "serving", version),
