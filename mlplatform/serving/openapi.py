@@ -23,6 +23,10 @@ JSON_TYPES = {
 }
 
 
+# No "default" of JSON Schema: generators of TypeScript then take the property for a required one.
+EXPLAIN = f"Name the {REASONS} features that weigh most. True if left out."
+
+
 def document(live: Live, newest: str | None = None) -> dict[str, Any]:
     """The whole document, ready for JSON. `newest`: up to when raw events are known, so that their example is no old
     one, which the service would refuse."""
@@ -155,40 +159,39 @@ def _score(live: Live, newest: str | None) -> dict[str, Any]:
     }
 
 
-def _events(live: Live, explain: dict[str, Any], entry: dict[str, Any], answered: dict[str, Any]) -> dict[str, Any]:
+def _events(live: Live, explain: dict[str, Any], answered: dict[str, Any]) -> dict[str, Any]:
     """An event, several, and the answer where one event has a list of them."""
     raw, lookup = live.bundle.raw, live.bundle.lookup
     if raw is None:
         return {}
     fields = {rule.name: _property(rule) for rule in raw.fields}
     required = [rule.name for rule in raw.fields if not rule.nullable]
-    remember = {"type": "boolean", "default": True, "description": "It has happened: later events see it."}
+    remember = {"type": "boolean", "description": "It has happened: later events see it. True if left out."}
     options = {"explain": explain, "remember": remember}
     row = {**_object(fields, required), "additionalProperties": False}
     rows = {"type": "array", "items": _ref("EventRow"), "minItems": 1}
     schemas = {"EventRow": row, "Event": {**row, "properties": {**fields, **options}}}
     if listed(live):
         assert lookup is not None
-        entries: dict[str, Any] = {lookup.settings.answers: {"type": "array", "items": entry}}
+        entries: dict[str, Any] = {lookup.settings.answers: {"type": "array", "items": _ref("Entry")}}
         return {**schemas, "ByEventAnswer": _object({**entries, **answered}, [*entries, *answered])}
     return {**schemas, "Events": {**_object({"rows": rows, **options}, ["rows"]), "additionalProperties": False}}
 
 
 def _schemas(live: Live) -> dict[str, Any]:
     row = row_schema(live.reader.rules, live.bundle.journal.identity)
-    explain = {"type": "boolean", "default": True, "description": f"Name the {REASONS} features that weigh most."}
+    explain = {"type": "boolean", "description": EXPLAIN}
     text = {"type": "string"}
     names = ["use_case", "version", "bento"]
     model = {"type": "object", "properties": dict.fromkeys(names, text), "required": names}
     answer = answer_schema(live.bundle.model)
     prediction = {**answer, "reasons": {"type": "array", "maxItems": REASONS, "items": _ref("Reason")}}
     answered = {"model": _ref("Model"), "request_id": text}
-    # Named where a challenger answered some rows of a request.
-    many = {"predictions": {"type": "array", "items": _object({**prediction, "model": _ref("Model")}, list(answer))}}
+    many = {"predictions": {"type": "array", "items": _ref("Prediction")}}
     rows = {"type": "array", "items": _ref("Row"), "minItems": 1}
     return {
-        **_by_key(live.bundle.lookup, prediction, list(answer), answered),
-        **_events(live, explain, _entry(live.bundle.lookup, prediction, list(answer)), answered),
+        **_by_key(live.bundle.lookup, answered),
+        **_events(live, explain, answered),
         "Row": row,
         "One": {**row, "properties": {**row["properties"], "explain": explain}},
         "Many": {**_object({"rows": rows, "explain": explain}, ["rows"]), "additionalProperties": False},
@@ -200,6 +203,9 @@ def _schemas(live: Live) -> dict[str, Any]:
             },
             ["feature", "value", "contribution"],
         ),
+        # The model is named where a challenger answered some rows of a request.
+        "Prediction": _object({**prediction, "model": _ref("Model")}, list(answer)),
+        **_entry(live.bundle.lookup, prediction, list(answer)),
         "Model": model,
         "Readiness": _object(
             {
@@ -222,9 +228,7 @@ def _schemas(live: Live) -> dict[str, Any]:
     }
 
 
-def _by_key(
-    lookup: "Lookup | None", prediction: dict[str, Any], required: list[str], answered: dict[str, Any]
-) -> dict[str, Any]:
+def _by_key(lookup: "Lookup | None", answered: dict[str, Any]) -> dict[str, Any]:
     """A request that names a key, and its answer; nothing where there are no rows to find."""
     if lookup is None:
         return {}
@@ -232,11 +236,10 @@ def _by_key(
     kind = {name: "integer" if isinstance(value, int) else "string" for name, value in example.items()}
     keys = {name: {"type": kind[name], "examples": [example[name]]} for name in settings.keys}
     limit = {settings.limit: {"type": "integer", "minimum": 1}} if settings.limit else {}
-    entries = {"type": "array", "items": _entry(lookup, prediction, required)}
+    entries = {"type": "array", "items": _ref("Entry")}
     known = {"type": "boolean", "description": "False: the default key answers for one that is not there."}
     found = {settings.answers: entries, "known": known, "as_of": {"type": "string", "format": "date-time"}}
-    why = f"Name the {REASONS} features that weigh most."
-    explain = {"explain": {"type": "boolean", "default": True, "description": why}}
+    explain = {"explain": {"type": "boolean", "description": EXPLAIN}}
     request = _object({**keys, **limit, **explain}, list(settings.keys))
     return {
         "ByKey": {**request, "additionalProperties": False},
@@ -246,9 +249,11 @@ def _by_key(
 
 def _entry(lookup: "Lookup | None", prediction: dict[str, Any], required: list[str]) -> dict[str, Any]:
     """A prediction with the columns that are shown beside it."""
-    shown = lookup.settings.shown if lookup else ()
+    if lookup is None:
+        return {}
+    shown = lookup.settings.shown
     anything: dict[str, Any] = {name: {} for name in shown}
-    return _object({**anything, **prediction}, [*shown, *required])
+    return {"Entry": _object({**anything, **prediction}, [*shown, *required])}
 
 
 def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:

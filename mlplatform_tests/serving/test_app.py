@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -323,11 +324,23 @@ async def test_the_openapi_schema_says_what_the_rules_say(client: httpx.AsyncCli
     assert row["properties"]["risk"]["type"] == ["number", "null"]
 
 
-async def test_the_page_shows_a_call_and_escapes_what_a_bundle_says(client: httpx.AsyncClient) -> None:
-    text = (await client.get("/")).text
+async def test_the_page_escapes_what_a_bundle_says_and_loads_from_nowhere_else(live: Live) -> None:
+    odd = replace(live, bundle=replace(live.bundle, use_case="<b>fraud"))
+    async with client_of(odd) as client:
+        text = (await client.get("/")).text
 
-    assert "/predict" in text
-    assert "Euros &lt;gross&gt;" in text
+    assert "<h1>&lt;b&gt;fraud</h1>" in text
+    assert 'curl -s "$URL/predict"' in text
+    assert "://" not in text
+    assert not re.search(r"<script[^>]*>[^<]|<style| style=| on[a-z]+=", text), "a strict policy would refuse it"
+
+
+async def test_scripts_are_served_as_scripts_and_only_what_is_meant_to_be(client: httpx.AsyncClient) -> None:
+    script = await client.get("/static/page.js")
+    outside = [await client.get(path) for path in ("/static/../page.html", "/static/%2e%2e/page.html", "/card.md")]
+
+    assert "javascript" in script.headers["content-type"]
+    assert [answer.status_code for answer in outside] == [404, 404, 404]
 
 
 json_values = st.recursive(

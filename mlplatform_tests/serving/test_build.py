@@ -9,6 +9,7 @@ from mlplatform.errors import ArtifactError
 from mlplatform.home import Home
 from mlplatform.serving.build import BuiltBento, build_bento
 from mlplatform.serving.bundle import load_bundle, write_manifest
+from mlplatform.serving.web import WEB, web_files
 from mlplatform_tests.serving.conftest import MakeBundle
 
 # bentoml 1.4.40 is older than these deprecations of pydantic (at its import) and of importlib (at a build).
@@ -46,6 +47,15 @@ def test_a_bento_carries_tag_labels_and_a_bundle_that_loads(built: BuiltBento) -
     assert re.fullmatch(r"fraud:v1-[0-9a-f]{8}", built.tag)
     assert "run: '17'" in text
     assert load_bundle(built.bundle).version == "1"
+
+
+def test_a_bento_carries_the_page_and_all_that_it_loads(built: BuiltBento) -> None:
+    inside = built.path / "src" / "mlplatform" / "serving" / "web"
+
+    assert {path.relative_to(WEB) for path in web_files()} == {
+        path.relative_to(inside) for path in inside.rglob("*") if path.is_file() and path.suffix != ".py"
+    }
+    assert (inside / "static" / "page.js").read_bytes() == (WEB / "static" / "page.js").read_bytes()
 
 
 def test_no_file_of_a_bento_is_a_pickle(built: BuiltBento) -> None:

@@ -22,7 +22,7 @@ from mlplatform.serving.app import create_app
 from mlplatform.serving.journal import Entry, Journal, JournalSettings, keyed_hash
 from mlplatform.serving.journal_ingest import Ingested, ingest_journal
 from mlplatform.serving.journal_key import journal_key
-from mlplatform.serving.page import render
+from mlplatform.serving.openapi import document
 from mlplatform.serving.scoring import Live, Slot
 from mlplatform.serving.segments import SegmentWriter, segments
 from mlplatform_tests.serving.conftest import FEATURES, GOOD
@@ -122,9 +122,11 @@ async def test_a_key_or_time_that_cannot_be_one_is_refused_by_name(
     assert [problem["field"] for problem in response.json()["problems"]] == [field]
 
 
-def test_the_page_says_by_what_a_prediction_is_found_again(keeping: Live, live: Live) -> None:
-    assert "<code>event_time</code> and <code>transaction_id</code>" in render(keeping)
-    assert "found again" not in render(live), "nothing is kept of its predictions"
+def test_the_document_says_by_what_a_prediction_is_found_again(keeping: Live, live: Live) -> None:
+    told, silent = (document(each)["components"]["schemas"]["Row"]["properties"] for each in (keeping, live))
+    assert "found by it" in told["event_time"]["description"]
+    assert "found by it" in told["transaction_id"]["description"]
+    assert "transaction_id" not in silent, "nothing is kept of its predictions"
 
 
 async def test_what_a_row_is_about_changes_no_score(keeping: Live, journal: Journal) -> None:
