@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from mlplatform.home import Home
 from mlplatform.serving.answering import refuse_rows
-from mlplatform.serving.column import example_value
 from mlplatform.serving.raw.batcher import Batcher, Item, QueueFullError
 from mlplatform.serving.request import RefusedError
 from mlplatform.serving.rows import MAX_PROBLEMS, Problem
@@ -64,8 +63,7 @@ class RawFeatures:
         computing = self._made(settings, Lake.at(self._home))
         computing.keeper.refresh()
         if computing.keeper.past is not None:
-            events, _ = computing.reader.read([{rule.name: example_value(rule) for rule in settings.fields}])
-            computing.run(events, computing.keeper.past)
+            computing.warm_up(computing.keeper.past)
         previous, self._newest = self._newest, computing
         # Requests under way end with the model that they began with.
         kept = {tag: made for tag, made in self._computing.items() if made is previous}
