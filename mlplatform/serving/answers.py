@@ -7,7 +7,7 @@ from mlplatform.ml.heads import Order, Probability, Quantiles
 if TYPE_CHECKING:
     from mlplatform.ml.model import Model
 
-__all__ = ["answer_schema", "in_words"]
+__all__ = ["answer_facts", "answer_schema", "in_words"]
 
 
 def answer_schema(model: "Model") -> dict[str, Any]:
@@ -46,3 +46,10 @@ def in_words(model: "Model") -> str:
             return "Candidates come in the order of their scores."
         case _:
             raise AssertionError(f"no words for a head of {head.task}")
+
+
+def answer_facts(model: "Model") -> dict[str, Any]:
+    """What is needed to draw an answer: the task, what contributions are measured in, and a decision's threshold."""
+    head = model.head
+    facts: dict[str, Any] = {"task": head.task, "unit": head.unit}
+    return {**facts, "threshold": head.threshold} if isinstance(head, Probability) else facts

@@ -12,7 +12,7 @@ from mlplatform.serving.answering import INLINE_ROWS
 from mlplatform.serving.endpoint import Predict
 from mlplatform.serving.journal import Journal
 from mlplatform.serving.openapi import document
-from mlplatform.serving.page import render
+from mlplatform.serving.page import page_routes, render
 from mlplatform.serving.raw.endpoint import Score
 from mlplatform.serving.raw.features import RawFeatures
 from mlplatform.serving.request import Limits
@@ -52,7 +52,8 @@ def create_app(
         return readiness(slot, trial, raw)
 
     async def openapi(_: Request) -> Response:
-        return JSONResponse(document(slot.live)) if slot.live else readiness(slot, trial, raw)
+        history = (raw.describe() if raw else None) or {}
+        return JSONResponse(document(slot.live, history.get("newest"))) if slot.live else readiness(slot, trial, raw)
 
     async def page(_: Request) -> Response:
         return HTMLResponse(render(slot.live)) if slot.live else readiness(slot, trial, raw)
@@ -64,6 +65,7 @@ def create_app(
         routes=[
             *(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()),
             Route("/", page),
+            *page_routes(slot),
             Route("/openapi.json", openapi),
             # Where BentoML's own tools look for it.
             Route("/docs.json", openapi),

@@ -13,7 +13,8 @@ from typing import Any
 from mlplatform.errors import ArtifactError
 from mlplatform.home import Home
 from mlplatform.serving.bundle import verify_bundle
-from mlplatform.serving.closure import source_closure
+from mlplatform.serving.closure import ROOT, source_closure
+from mlplatform.serving.web import web_files
 
 __all__ = ["BuiltBento", "build_bento"]
 
@@ -86,9 +87,10 @@ def _existing(store: Any, tag: str) -> Any:
 
 
 def _fill(context: Path, bundle_folder: Path) -> None:
-    """The build context: `bundle/` and the part of the platform's source that the service imports."""
+    """The build context: `bundle/`, the part of the platform's source that the service imports, and its page."""
     shutil.copytree(bundle_folder, context / "bundle")
-    for name, source in source_closure(SERVICE_MODULE).items():
+    web = {path.relative_to(ROOT).as_posix(): path for path in web_files()}
+    for name, source in {**source_closure(SERVICE_MODULE), **web}.items():
         target = context / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)

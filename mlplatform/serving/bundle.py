@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlplatform.serving.raw.settings import RawSettings
 
 __all__ = [
+    "CARD",
     "CONTRACT",
     "MANIFEST",
     "Bundle",
@@ -33,6 +34,7 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 CONTRACT = "contract.json"
+CARD = "card.md"
 FORMAT = 1
 # Formats whose readers execute nothing. A pickle, an archive or a script has no place in a bundle.
 ALLOWED_SUFFIXES = frozenset({".json", ".md", ".onnx", ".parquet", ".sql", ".txt"})
@@ -71,6 +73,8 @@ class Bundle:
     """Rows that are found by key, if the use case declares such."""
     raw: "RawSettings | None" = None
     """How raw events become features, if the use case declares what an application sends."""
+    card: str = ""
+    """The model card, Markdown; empty where none was written."""
 
 
 def write_manifest(
@@ -134,9 +138,13 @@ def load_bundle(folder: Path) -> Bundle:
 
     model = Model.load(folder)
     rules, journal, lookup = read_rules(folder), JournalSettings.load(folder), Lookup.load(folder, model)
-    return Bundle(
-        model, rules, manifest.use_case, manifest.version, manifest, journal, lookup, RawSettings.load(folder)
-    )
+    raw, card = RawSettings.load(folder), _card(folder)
+    return Bundle(model, rules, manifest.use_case, manifest.version, manifest, journal, lookup, raw, card)
+
+
+def _card(folder: Path) -> str:
+    path = folder / CARD
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def read_rules(folder: Path) -> tuple["Rule", ...]:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import mlplatform
 
-__all__ = ["source_closure"]
+__all__ = ["ROOT", "source_closure"]
 
 PACKAGE = "mlplatform"
 ROOT = Path(mlplatform.__file__).resolve().parents[1]
+"""Of the source: the folder that holds the package."""
 
 
 def source_closure(module: str) -> dict[str, Path]:

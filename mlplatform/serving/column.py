@@ -11,7 +11,7 @@ from mlplatform.errors import ArtifactError
 if TYPE_CHECKING:
     from mlplatform.contracts.rules import Rule
 
-__all__ = ["Column", "compile_column", "describe_allowed", "example_value", "kind_of"]
+__all__ = ["Column", "compile_column", "describe_allowed", "example_value", "kind_of", "schema_bounds"]
 
 # Numbers beyond this have no float64; JSON allows them.
 LARGEST = sys.float_info.max
@@ -128,12 +128,26 @@ def describe_allowed(rule: "Rule") -> str:
     return ", ".join(parts)
 
 
+def schema_bounds(rule: "Rule") -> dict[str, float]:
+    """The same bounds as JSON Schema has them, whole numbers without a fraction."""
+    bounds: dict[str, float] = {}
+    for end, bound, inwards in (("Minimum", rule.minimum, math.inf), ("Maximum", rule.maximum, -math.inf)):
+        if bound is not None:
+            written, exclusive = _written(bound, inwards)
+            bounds[f"exclusive{end}" if exclusive else end.lower()] = int(written) if written.is_integer() else written
+    return bounds
+
+
 def _bound(inclusive: str, exclusive: str, bound: float, inwards: float) -> str:
-    """An exclusive bound is stored as the next float inside of it; show the one that a person wrote."""
+    written, excluded = _written(bound, inwards)
+    return f"{exclusive if excluded else inclusive} {written:.12g}"
+
+
+def _written(bound: float, inwards: float) -> tuple[float, bool]:
+    """An exclusive bound is stored as the next float inside of it: the one that a person wrote, and if it is such."""
     written = round(bound, 9)
-    if written != bound and math.nextafter(written, inwards) == bound:
-        return f"{exclusive} {written:.12g}"
-    return f"{inclusive} {bound:.12g}"
+    exclusive = written != bound and math.nextafter(written, inwards) == bound
+    return (written, True) if exclusive else (bound, False)
 
 
 def kind_of(value: Any) -> str:

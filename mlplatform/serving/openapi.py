@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from mlplatform.serving.answers import answer_schema, in_words
-from mlplatform.serving.column import describe_allowed, example_value
+from mlplatform.serving.answers import answer_facts, answer_schema, in_words
+from mlplatform.serving.column import describe_allowed, example_value, schema_bounds
 from mlplatform.serving.identity import Identity
 from mlplatform.serving.raw.endpoint import listed
 from mlplatform.serving.scoring import REASONS, Live
@@ -23,24 +23,33 @@ JSON_TYPES = {
 }
 
 
-def document(live: Live) -> dict[str, Any]:
-    """The whole document, ready for JSON."""
+def document(live: Live, newest: str | None = None) -> dict[str, Any]:
+    """The whole document, ready for JSON. `newest`: up to when raw events are known, so that their example is no old
+    one, which the service would refuse."""
     return {
         "openapi": "3.1.0",
         "info": {
             "title": live.bundle.use_case,
             "version": live.bundle.version,
             "description": f"Predictions of {live.bento}. {in_words(live.bundle.model)}",
+            "x-mlplatform": _facts(live),
         },
         "paths": {
             "/predict": {"post": _predict(live)},
-            **_score(live),
-            "/readyz": {"get": _probe("200 with the live model, 503 while there is none", "503")},
-            "/livez": {"get": _probe("200 while the process answers")},
-            "/metrics": {"get": _probe("Prometheus text")},
+            **_score(live, newest),
+            "/readyz": {"get": _readiness()},
+            "/livez": {"get": _probe("alive", "200 while the process answers", "application/json")},
+            "/metrics": {"get": _probe("metrics", "Prometheus text", "text/plain")},
         },
         "components": {"schemas": _schemas(live)},
     }
+
+
+def _facts(live: Live) -> dict[str, Any]:
+    """For the page: how to draw an answer, what a request by key names, and whether there is a card to show."""
+    lookup = live.bundle.lookup
+    keys = list(lookup.settings.keys) if lookup else []
+    return {**answer_facts(live.bundle.model), "bento": live.bento, "keys": keys, "card": bool(live.bundle.card)}
 
 
 def row_schema(rules: tuple["Rule", ...], identity: Identity | None = None) -> dict[str, Any]:
@@ -71,10 +80,7 @@ def _property(rule: "Rule") -> dict[str, Any]:
         schema["format"] = "date-time"
     if rule.categories:
         schema["enum"] = [*rule.categories, *([None] if rule.nullable else [])]
-    if rule.minimum is not None:
-        schema["minimum"] = rule.minimum
-    if rule.maximum is not None:
-        schema["maximum"] = rule.maximum
+    schema.update(schema_bounds(rule))
     schema["description"] = rule.description or describe_allowed(rule)
     schema["examples"] = [example_value(rule)]
     return schema
@@ -82,9 +88,9 @@ def _property(rule: "Rule") -> dict[str, Any]:
 
 def _predict(live: Live) -> dict[str, Any]:
     example, lookup = live.example(), live.bundle.lookup
-    one_or_many = [_ref("One"), _ref("Many"), *([_ref("ByKey")] if lookup else [])]
+    one_or_many = [*([_ref("ByKey")] if lookup else []), _ref("One"), _ref("Many")]
     answers = [_ref("OneAnswer"), _ref("ManyAnswer"), *([_ref("ByKeyAnswer")] if lookup else [])]
-    by_key = {"by key": {"value": lookup.example()}} if lookup else {}
+    by_key = {"by key": {"summary": "By key", "value": lookup.example()}} if lookup else {}
     return {
         "operationId": "predict",
         "summary": "Score one row or many",
@@ -95,8 +101,8 @@ def _predict(live: Live) -> dict[str, Any]:
                     "schema": {"anyOf": one_or_many},
                     "examples": {
                         **by_key,
-                        "one": {"value": example},
-                        "many": {"value": {"rows": [example], "explain": False}},
+                        "one": {"summary": "By features", "value": example},
+                        "many": {"summary": "Many rows", "value": {"rows": [example], "explain": False}},
                     },
                 }
             },
@@ -113,13 +119,14 @@ def _predict(live: Live) -> dict[str, Any]:
     }
 
 
-def _score(live: Live) -> dict[str, Any]:
+def _score(live: Live, newest: str | None) -> dict[str, Any]:
     """POST /score, where the service computes features of raw events."""
     raw = live.bundle.raw
     if raw is None:
         return {}
-    example = {rule.name: example_value(rule) for rule in raw.fields}
-    many = {} if listed(live) else {"many": {"value": {"rows": [example], "explain": False}}}
+    example = {rule.name: newest if newest and rule.type == "timestamp" else example_value(rule) for rule in raw.fields}
+    several = {"summary": "Many events", "value": {"rows": [example], "explain": False}}
+    many = {} if listed(live) else {"many": several}
     bodies = [_ref("Event"), *([_ref("Events")] if many else [])]
     answers = [_ref("ByEventAnswer")] if listed(live) else [_ref("OneAnswer"), _ref("ManyAnswer")]
     refused = _predict(live)["responses"]
@@ -133,7 +140,7 @@ def _score(live: Live) -> dict[str, Any]:
                     "content": {
                         "application/json": {
                             "schema": {"anyOf": bodies},
-                            "examples": {"one": {"value": example}, **many},
+                            "examples": {"one": {"summary": "By raw event", "value": example}, **many},
                         }
                     },
                 },
@@ -194,6 +201,14 @@ def _schemas(live: Live) -> dict[str, Any]:
             ["feature", "value", "contribution"],
         ),
         "Model": model,
+        "Readiness": _object(
+            {
+                "status": {"type": "string", "enum": ["starting", "ready", "degraded"]},
+                "model": {"oneOf": [_ref("Model"), {"type": "null"}]},
+                "problem": {"type": ["string", "null"]},
+            },
+            ["status", "model", "problem"],
+        ),
         "OneAnswer": _object({**prediction, **answered}, [*answer, *answered]),
         "ManyAnswer": _object({**many, **answered}, ["predictions", *answered]),
         "Problem": _object(
@@ -213,13 +228,16 @@ def _by_key(
     """A request that names a key, and its answer; nothing where there are no rows to find."""
     if lookup is None:
         return {}
-    settings, key = lookup.settings, {"type": ["integer", "string"]}
+    settings, example = lookup.settings, lookup.example()
+    kind = {name: "integer" if isinstance(value, int) else "string" for name, value in example.items()}
+    keys = {name: {"type": kind[name], "examples": [example[name]]} for name in settings.keys}
     limit = {settings.limit: {"type": "integer", "minimum": 1}} if settings.limit else {}
     entries = {"type": "array", "items": _entry(lookup, prediction, required)}
     known = {"type": "boolean", "description": "False: the default key answers for one that is not there."}
     found = {settings.answers: entries, "known": known, "as_of": {"type": "string", "format": "date-time"}}
-    explain = {"explain": {"type": "boolean", "default": True}}
-    request = _object({**dict.fromkeys(settings.keys, key), **limit, **explain}, list(settings.keys))
+    why = f"Name the {REASONS} features that weigh most."
+    explain = {"explain": {"type": "boolean", "default": True, "description": why}}
+    request = _object({**keys, **limit, **explain}, list(settings.keys))
     return {
         "ByKey": {**request, "additionalProperties": False},
         "ByKeyAnswer": _object({**found, **answered}, [*found, *answered]),
@@ -245,5 +263,14 @@ def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
-def _probe(summary: str, *failures: str) -> dict[str, Any]:
-    return {"summary": summary, "responses": {code: {"description": summary} for code in ("200", *failures)}}
+def _probe(name: str, summary: str, media: str) -> dict[str, Any]:
+    kind = "string" if media == "text/plain" else "object"
+    found = {"description": summary, "content": {media: {"schema": {"type": kind}}}}
+    return {"operationId": name, "summary": summary, "responses": {"200": found}}
+
+
+def _readiness() -> dict[str, Any]:
+    summary = "200 with the live model, 503 while there is none"
+    codes = {"200": "A model answers", "503": "None does yet"}
+    responses = {code: _json(words, _ref("Readiness")) for code, words in codes.items()}
+    return {"operationId": "ready", "summary": summary, "responses": responses}

@@ -1,56 +1,46 @@
-"""The page at `/`: what is served here and how to call it. The form comes with the rest of the serving work."""
+"""The page at `/` and what it is made of. The browser builds its forms from /openapi.json; here is only the frame.
+
+Nothing comes from elsewhere, no script stands in the HTML: `Content-Security-Policy: default-src 'self'` can be set.
+"""
 
 import json
 from html import escape
+from string import Template
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
 
 from mlplatform.serving.answers import in_words
-from mlplatform.serving.column import describe_allowed
-from mlplatform.serving.scoring import Live
+from mlplatform.serving.scoring import Live, Slot
+from mlplatform.serving.web import WEB
 
-__all__ = ["render"]
+__all__ = ["CARD_PATH", "page_routes", "render"]
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem }}
-pre {{ background: #f4f4f4; padding: 1rem; overflow-x: auto }}
-td, th {{ text-align: left; padding: .2rem 1rem .2rem 0; vertical-align: top }}
-</style></head><body>
-<h1>{title}</h1>
-<p>Version {version}, bento <code>{bento}</code>. {words}</p>
-<pre>curl -s "$URL/predict" -H 'Content-Type: application/json' -d '{example}'</pre>
-{about}
-<p><a href="openapi.json">OpenAPI</a> · <a href="readyz">readiness</a> · <a href="metrics">metrics</a></p>
-<table><tr><th>feature</th><th>allowed</th><th>what it is</th></tr>
-{rows}
-</table></body></html>
-"""
+CARD_PATH = "/card.md"
 
 
 def render(live: Live) -> str:
     """HTML of the page; everything that comes from a bundle is escaped."""
-    rows = "\n".join(
-        f"<tr><td><code>{escape(rule.name)}</code></td><td>{escape(describe_allowed(rule))}</td>"
-        f"<td>{escape(rule.description)}</td></tr>"
-        for rule in live.reader.rules
-    )
     lookup = live.bundle.lookup
-    return PAGE.format(
-        title=escape(live.bundle.use_case),
-        version=escape(live.bundle.version),
-        bento=escape(live.bento),
-        words=escape(in_words(live.bundle.model)),
-        example=escape(json.dumps(lookup.example() if lookup else live.example())),
-        about=_about(live),
-        rows=rows,
-    )
+    example = json.dumps(lookup.example() if lookup else live.example()).replace("'", "'\\''")
+    shown = {
+        "title": live.bundle.use_case,
+        "version": live.bundle.version,
+        "bento": live.bento,
+        "words": in_words(live.bundle.model),
+        "example": example,
+    }
+    template = Template((WEB / "page.html").read_text(encoding="utf-8"))
+    return template.substitute({name: escape(text) for name, text in shown.items()})
 
 
-def _about(live: Live) -> str:
-    """What a request may say of itself, where it is kept and not known without."""
-    names = sorted(live.bundle.journal.identity.names(frozenset(live.bundle.model.features)))
-    if live.bundle.lookup is not None or not live.bundle.journal.enabled or not names:
-        return ""
-    told = " and ".join(f"<code>{escape(name)}</code>" for name in names)
-    return f"<p>Name {told}, too, and the prediction is found again when its label arrives.</p>"
+def page_routes(slot: Slot) -> list[BaseRoute]:
+    """Scripts, style and picture below /static, and the model card as Markdown (404 where the bundle has none)."""
+
+    async def card(_: Request) -> Response:
+        text = slot.live.bundle.card if slot.live else ""
+        return PlainTextResponse(text or "this model has no card", 200 if text else 404, media_type="text/markdown")
+
+    return [Mount("/static", StaticFiles(directory=WEB / "static")), Route(CARD_PATH, card)]

@@ -13,8 +13,10 @@ import dagster as dg
 from mlplatform.errors import SpecError
 from mlplatform.resources.lake import LakeResource
 from mlplatform.resources.tracking import Registered, Tracking
+from mlplatform.serving.web import web_files
 from mlplatform.spec import Declaration, ForecastTask, RankingTask, UseCase
 from mlplatform.stages.alias import champion_lock, settled_champion
+from mlplatform.stages.card_text import card_if_compared
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key
 from mlplatform.stages.skew import skew_result, skew_spec
@@ -40,7 +42,8 @@ _DESCRIPTION = (
 def bento_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Package whatever version carries the champion alias; packaging it again gives the same bento."""
 
-    version = code_version("serving", "ml", "stages/bento.py", declared=(uc.spec.serving, uc.spec.journal))
+    code = ("serving", "ml", "stages/bento.py", "stages/card_text.py")
+    version = code_version(*code, *web_files(), declared=(uc.spec.serving, uc.spec.journal))
 
     @dg.asset(
         **asset_attributes(uc, "bento", _DESCRIPTION, {"bentoml"}, "serving", version),
@@ -98,7 +101,7 @@ def _build(
     raw: "RawSettings | None",
 ) -> "BuiltBento":
     from mlplatform.serving.build import build_bento
-    from mlplatform.serving.bundle import load_bundle, write_manifest
+    from mlplatform.serving.bundle import CARD, load_bundle, write_manifest
     from mlplatform.serving.lookup import ROWS_FILE
 
     with tempfile.TemporaryDirectory(prefix="mlplatform-bundle-") as made:
@@ -111,6 +114,8 @@ def _build(
         if raw is not None:
             raw.save(bundle)
         journal_settings(uc.spec, _features(bundle)).save(bundle)
+        if card := card_if_compared(uc, champion, tracking):
+            (bundle / CARD).write_text(card, encoding="utf-8")
         facts = {"mlflow_run_id": champion.run_id, TRAINED_ON: champion.tags[TRAINED_ON]}
         write_manifest(bundle, uc.spec.name, champion.version, facts)
         load_bundle(bundle)  # a bundle that no service could open must not be built

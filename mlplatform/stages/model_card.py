@@ -1,24 +1,19 @@
 """`model_card`: what the champion is, learned from, showed and cannot do, as one page for people."""
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
 from mlplatform.home import Home
 from mlplatform.resources.lake import LakeResource
-from mlplatform.resources.tracking import Registered, Tracking
+from mlplatform.resources.tracking import Tracking
 from mlplatform.spec import Declaration
 from mlplatform.stages.alias import champion_lock, settled_champion
-from mlplatform.stages.champion import COMPARISON_FILE
+from mlplatform.stages.card_text import card_text
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key
 from mlplatform.stages.pictures import picture
-from mlplatform.stages.trained import DATASET_FILE, IMPORTANCE_FILE
-
-if TYPE_CHECKING:
-    from mlplatform.ml.card import CardFacts
 
 __all__ = ["card_file", "model_card_asset"]
 
@@ -45,7 +40,7 @@ def card_file(use_case: str, version: int) -> Path:
 
 def model_card_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Write the card of the version that carries the champion alias."""
-    version = code_version("ml/card.py", "stages/model_card.py", declared=uc.spec)
+    version = code_version("ml/card.py", "stages/card_text.py", "stages/model_card.py", declared=uc.spec)
 
     @dg.asset(
         **asset_attributes(uc, "model_card", _DESCRIPTION, {"mlflow"}, "model", version),
@@ -54,14 +49,13 @@ def model_card_asset(uc: Declaration) -> dg.AssetsDefinition:
     def model_card(
         context: dg.AssetExecutionContext, lake: LakeResource, tracking: Tracking
     ) -> dg.MaterializeResult[Any]:
-        from mlplatform.ml.card import model_card as write
         from mlplatform.ml.task_plots import CARD_PICTURES
 
         with champion_lock(uc):
             champion = settled_champion(uc, lake.open(), tracking)
         if champion is None:
             raise dg.Failure(f"{uc.spec.name} has no champion yet: no candidate has passed the gates")
-        text = write(uc.spec, _facts(tracking, champion))
+        text = card_text(uc, champion, tracking)
         shown = CARD_PICTURES[uc.spec.training.task.kind]
         drawn = {name: tracking.artifact(champion.run_id, f"{name}.png").read_bytes() for name in shown}
         page = card_file(uc.spec.name, champion.version)
@@ -79,26 +73,6 @@ def model_card_asset(uc: Declaration) -> dg.AssetsDefinition:
         )
 
     return model_card
-
-
-def _facts(tracking: Tracking, champion: Registered) -> "CardFacts":
-    from mlplatform.ml.card import CardFacts
-
-    recorded = tracking.client().get_run(champion.run_id).data
-
-    def kept(name: str) -> Any:
-        return json.loads(tracking.artifact(champion.run_id, name).read_text(encoding="utf-8"))
-
-    return CardFacts(
-        version=champion.version,
-        run_id=champion.run_id,
-        candidate=champion.tags["candidate"],
-        params=recorded.params,
-        metrics={name: value for name, value in recorded.metrics.items() if name.startswith("test_")},
-        dataset=kept(DATASET_FILE),
-        importance=json.loads((tracking.model_folder(champion.run_id) / IMPORTANCE_FILE).read_text(encoding="utf-8")),
-        comparison=kept(COMPARISON_FILE),
-    )
 
 
 def _write_page(path: Path, title: str, text: str, pictures: dict[str, bytes]) -> None:

@@ -1,0 +1,135 @@
+"""The client for code on an event loop."""
+
+import asyncio
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from mlplatform.client import calls
+from mlplatform.client.answers import Found, Model, Prediction, Readiness
+from mlplatform.client.calls import MAX_EVENTS, Call, Row
+from mlplatform.client.errors import UnreachableError
+from mlplatform.client.retry import Retry
+from mlplatform.client.settings import Settings
+
+__all__ = ["AsyncClient"]
+
+
+class AsyncClient:
+    """One service. Safe to share between tasks of one loop; `close`, or `async with`, gives its connections back.
+
+    Every call raises `CallError`, or one that is more exact; ValueError for what JSON cannot hold.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        timeout: float = 10.0,
+        retry: Retry | None = None,
+        chunk_rows: int = 1000,
+        concurrency: int = 4,
+        http: httpx.AsyncClient | None = None,
+    ) -> None:
+        """`api_key`: None takes it from MLPLATFORM_API_KEY. `timeout`: seconds for each of connecting, writing and
+        reading, per attempt. `http`: an own httpx client, for proxies or certificates; its time-outs then hold.
+        `concurrency`: chunks of many rows that are under way at once.
+        """
+        self._settings = Settings(url.rstrip("/"), api_key, timeout, retry or Retry(), chunk_rows)
+        self._concurrency = concurrency
+        self._http = http or httpx.AsyncClient(timeout=timeout)
+
+    async def predict(self, row: Row, *, explain: bool = True, request_id: str | None = None) -> Prediction:
+        """Score one object of features."""
+        return _prediction(await self._send(calls.one("/predict", row, request_id, explain=explain)))
+
+    async def predict_many(
+        self, rows: Iterable[Row], *, explain: bool = False, request_id: str | None = None
+    ) -> list[Prediction]:
+        """Score rows, in order; many of them go in several requests, `concurrency` of them at once."""
+        found = await self._many("/predict", rows, request_id, self._settings.chunk_rows, explain=explain)
+        return [prediction for chunk in found for prediction in chunk]
+
+    async def look_up(self, key: Row, *, explain: bool = True, request_id: str | None = None) -> Found:
+        """The answers of a key, with a limit if wanted: `{"user_id": 17, "k": 5}`."""
+        return Found.read(await self._send(calls.one("/predict", key, request_id, explain=explain)))
+
+    async def score(
+        self, event: Row, *, explain: bool = True, remember: bool = True, request_id: str | None = None
+    ) -> Prediction:
+        """Score what has happened; the service computes the features. `remember`: later events see this one."""
+        call = calls.one("/score", event, request_id, explain=explain, remember=remember)
+        return _prediction(await self._send(call))
+
+    async def score_many(
+        self, events: Iterable[Row], *, explain: bool = False, remember: bool = True, request_id: str | None = None
+    ) -> list[Prediction]:
+        """The same of several, in order, in requests of at most 256."""
+        most = min(self._settings.chunk_rows, MAX_EVENTS)
+        found = await self._many("/score", events, request_id, most, explain=explain, remember=remember)
+        return [prediction for chunk in found for prediction in chunk]
+
+    async def score_listed(
+        self, event: Row, *, explain: bool = True, remember: bool = True, request_id: str | None = None
+    ) -> Found:
+        """Where one event has a list of answers, such as one for each day ahead."""
+        return Found.read(await self._send(calls.one("/score", event, request_id, explain=explain, remember=remember)))
+
+    async def ready(self) -> Readiness:
+        """Asked once, not again: a service that has no model yet says so."""
+        try:
+            response = await self._http.get(f"{self._settings.url}/readyz", headers=self._settings.headers())
+        except httpx.TransportError as error:
+            raise UnreachableError(f"no answer: {error}", request_id="-") from error
+        return calls.readiness(response)
+
+    async def close(self) -> None:
+        """Give connections back."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _many(
+        self, path: str, rows: Iterable[Row], request_id: str | None, most: int, **options: bool
+    ) -> list[list[Prediction]]:
+        chunks = calls.many(path, rows, request_id, most, self._settings.chunk_bytes, **options)
+        places = asyncio.Semaphore(self._concurrency)
+
+        async def sent(call: Call) -> list[Prediction]:
+            async with places:
+                return calls.predictions(await self._send(call))
+
+        tasks = [asyncio.create_task(sent(call)) for call in chunks]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            # Nobody waits for the rest of a request that has failed.
+            for task in tasks:
+                task.cancel()
+
+    async def _send(self, call: Call) -> dict[str, Any]:
+        attempt = 1
+        while (pause := self._settings.retry.pause(attempt, outcome := await self._attempt(call))) is not None:
+            await asyncio.sleep(pause)
+            attempt += 1
+        return calls.content_of(call, outcome, attempt)
+
+    async def _attempt(self, call: Call) -> httpx.Response | httpx.TransportError:
+        headers = {**self._settings.headers(), **call.headers()}
+        try:
+            return await self._http.post(f"{self._settings.url}{call.path}", content=call.body, headers=headers)
+        except httpx.TransportError as error:
+            return error
+
+
+def _prediction(content: dict[str, Any]) -> Prediction:
+    return Prediction.read(content, Model.read(content["model"]), str(content["request_id"]))
