@@ -34,7 +34,7 @@ from mlplatform.serving.raw.settings import RawSettings
 from mlplatform.spec import PythonSource, load_declaration
 from mlplatform.use_cases.fraud.source import Reader
 
-__all__ = ["ScoreService", "score_service"]
+__all__ = ["ScoreService", "score_service", "second_version"]
 
 HISTORY = "fraud.stg_transactions"
 DAYS = 60
@@ -76,6 +76,12 @@ def score_service(folder: Path, port: int) -> Iterator[ScoreService]:
         stop_service(served.pid)
 
 
+def second_version(folder: Path, home: Home) -> Pointer:
+    """Another version of the same model, built and ready to be deployed."""
+    built = build_bento(_bundle(folder / "score-bundle-2", home, "2"), "fraud", 2, home=home)
+    return Pointer("fraud", built.tag, "2", str(built.bundle), "2018-09-02T00:00:00")
+
+
 def _world() -> tuple[pa.Table, list[dict[str, object]]]:
     """5,000 customers, 10,000 terminals: what staging holds of DAYS, and the events of the days after."""
     source = PythonSource(kind="python", name="transactions", key=["transaction_id"], start="2018-04-01")
@@ -97,7 +103,7 @@ def _world() -> tuple[pa.Table, list[dict[str, object]]]:
     return rows.filter(cut), events
 
 
-def _bundle(folder: Path, home: Home) -> Path:
+def _bundle(folder: Path, home: Home, version: str = "1") -> Path:
     """The declared features and contract; a model of the size of a champion, trained on noise."""
     declared = load_declaration("fraud")
     features = tuple(declared.spec.training.features)
@@ -117,5 +123,5 @@ def _bundle(folder: Path, home: Home) -> Path:
     fields = tuple(rules[name] for name in query.asked_by.fields)
     RawSettings(query, fields, (*((r.name, kinds[r.type]) for r in fields), *spine)).save(folder)
     JournalSettings(True, ("transaction_id",), "event_time", features).save(folder)
-    write_manifest(folder, "fraud", "1")
+    write_manifest(folder, "fraud", version)
     return folder
