@@ -1,7 +1,7 @@
 """A service under mixed load on a bad day: hot swaps, invalid bodies, a full disk, a lake that is away for a while.
 
-`python -m benchmarks.soak [--json] [--minutes 10]`. The disk is a small tmpfs over the journal, which takes root; without it
-that part is left out, and the output says so. Nothing valid may fail, and memory must stay flat.
+`python -m benchmarks.soak [--json] [--minutes 10]`. The disk is a small tmpfs over the journal, which takes root; where
+that is not to be had the part is left out, and the output says so. Nothing valid may fail, and memory must stay flat.
 """
 
 import argparse

@@ -72,8 +72,8 @@ def answered_rows(request: Parsed, predictions: Sequence[dict[str, Any]]) -> Ans
     return Answered(content, request.rows, request.rows, predictions)
 
 
-def refuse_rows(problems: list[Problem], noun: str = "rows") -> RefusedError:
+def refuse_rows(problems: list[Problem], noun: str = "rows", status: int = 422) -> RefusedError:
     """What a client gets for rows that break the rules: all that is wrong with them."""
     count = f"{MAX_PROBLEMS} or more" if len(problems) == MAX_PROBLEMS else str(len(problems))
     what = "problem" if count == "1" else "problems"
-    return RefusedError(422, f"{count} {what} in the {noun}", problems=[asdict(problem) for problem in problems])
+    return RefusedError(status, f"{count} {what} in the {noun}", problems=[asdict(problem) for problem in problems])

@@ -19,7 +19,7 @@ from mlplatform.serving.request import Limits
 from mlplatform.serving.scoring import Slot
 from mlplatform.serving.trial import Trial
 
-__all__ = ["INLINE_ROWS", "create_app", "create_endpoints", "readiness"]
+__all__ = ["INLINE_ROWS", "alive", "create_app", "create_endpoints", "readiness"]
 
 
 def create_endpoints(
@@ -58,8 +58,8 @@ def create_app(
     async def page(_: Request) -> Response:
         return HTMLResponse(render(slot.live)) if slot.live else readiness(slot, trial, raw)
 
-    async def alive(_: Request) -> Response:
-        return JSONResponse({"status": "alive"})
+    async def lives(_: Request) -> Response:
+        return alive()
 
     return Starlette(
         routes=[
@@ -69,11 +69,16 @@ def create_app(
             Route("/openapi.json", openapi),
             # Where BentoML's own tools look for it.
             Route("/docs.json", openapi),
-            Route("/livez", alive),
-            Route("/healthz", alive),
+            Route("/livez", lives),
+            Route("/healthz", lives),
             Route("/readyz", ready),
         ]
     )
+
+
+def alive() -> Response:
+    """The process answers."""
+    return JSONResponse({"status": "alive"})
 
 
 def readiness(slot: Slot, trial: Trial | None = None, raw: RawFeatures | None = None) -> Response:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlplatform.serving.answers import answer_facts, answer_schema, in_words
 from mlplatform.serving.column import describe_allowed, example_value, schema_bounds
-from mlplatform.serving.identity import Identity
+from mlplatform.serving.identity import INTEGERS, LONGEST, Identity
 from mlplatform.serving.raw.endpoint import listed
 from mlplatform.serving.scoring import REASONS, Live
 
@@ -68,7 +68,8 @@ def _about(identity: Identity, features: frozenset[str]) -> dict[str, Any]:
     """Keys and event time: not required."""
     kept = "Kept with the prediction, not used by the model; its label is found by it."
     moment = {"type": "string", "format": "date-time", "description": f"When it happened (UTC). {kept}"}
-    key = {"type": ["string", "integer"], "description": kept}
+    whole = {"minimum": INTEGERS[0], "maximum": INTEGERS[1]}
+    key = {"type": ["string", "integer"], "maxLength": LONGEST, **whole, "description": kept}
     names = identity.names(features)
     return {name: moment if name == identity.event_time else key for name in sorted(names)}
 
@@ -147,7 +148,10 @@ def _score(live: Live, newest: str | None) -> dict[str, Any]:
                 "responses": {
                     **refused,
                     "200": _json("The predictions", {"anyOf": answers}),
-                    "422": _json("Events that break the contract, or of which nothing is known", _ref("Error")),
+                    "409": _json(
+                        "Events that are older than the history here, or of which nothing is known", _ref("Error")
+                    ),
+                    "422": _json("Events that break the contract", _ref("Error")),
                     "503": _json("No model or no history is loaded yet, or too many events wait", _ref("Error")),
                 },
             }
@@ -160,7 +164,7 @@ def _events(live: Live, explain: dict[str, Any], entry: dict[str, Any], answered
     raw, lookup = live.bundle.raw, live.bundle.lookup
     if raw is None:
         return {}
-    fields = {rule.name: _property(rule) for rule in raw.fields}
+    fields = {rule.name: {**_WITHIN.get(rule.type, {}), **_property(rule)} for rule in raw.fields}
     required = [rule.name for rule in raw.fields if not rule.nullable]
     remember = {"type": "boolean", "default": True, "description": "It has happened: later events see it."}
     options = {"explain": explain, "remember": remember}
@@ -172,6 +176,13 @@ def _events(live: Live, explain: dict[str, Any], entry: dict[str, Any], answered
         entries: dict[str, Any] = {lookup.settings.answers: {"type": "array", "items": entry}}
         return {**schemas, "ByEventAnswer": _object({**entries, **answered}, [*entries, *answered])}
     return {**schemas, "Events": {**_object({"rows": rows, **options}, ["rows"]), "additionalProperties": False}}
+
+
+_WITHIN: dict[str, dict[str, int]] = {
+    "integer": {"minimum": INTEGERS[0], "maximum": INTEGERS[1]},
+    "string": {"maxLength": LONGEST},
+}
+"""What a field of an event may be, whatever its rule says."""
 
 
 def _schemas(live: Live) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlplatform.errors import ArtifactError, PlatformError
 from mlplatform.home import Home
-from mlplatform.serving.app import create_app, create_endpoints, readiness
+from mlplatform.serving.app import alive, create_app, create_endpoints, readiness
 from mlplatform.serving.challenger import challenger_file
 from mlplatform.serving.follow import FileFollower, Follower, load_live
 from mlplatform.serving.follow_challenger import ChallengerFollower
@@ -67,11 +67,12 @@ raw = RawFeatures(Home(Path(os.environ[LAKE_VARIABLE])) if os.environ.get(LAKE_V
 journal = journal_of(os.environ.get(JOURNAL_VARIABLE), os.environ.get(HASH_KEY_VARIABLE))
 trial = Trial(journal_of(os.environ.get(JOURNAL_VARIABLE), os.environ.get(HASH_KEY_VARIABLE)))
 endpoints = create_endpoints(slot, journal=journal, trial=trial, raw=raw)
+PROBES = ("/livez", "/healthz", "/readyz")
 
 
 class Front:
-    """Answers what BentoML's layers would slow down by a third, and /readyz: BentoML's own, which would win over the
-    mounted app's, is empty."""
+    """Answers what BentoML's layers would slow down by a third, and the probes: BentoML's own, which would win over the
+    mounted app's, are empty."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -83,8 +84,9 @@ class Front:
             if scope["method"] == "POST" and (endpoint := endpoints.get(path)):
                 await endpoint(scope, receive, send)
                 return
-            if path == "/readyz":
-                await readiness(slot, trial, raw)(scope, receive, send)
+            if path in PROBES and scope["method"] in ("GET", "HEAD"):
+                answer = readiness(slot, trial, raw) if path == "/readyz" else alive()
+                await answer(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

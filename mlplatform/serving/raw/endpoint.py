@@ -72,7 +72,7 @@ def _listed(live: Live, computed: Sequence[Mapping[str, Any]], predictions: Sequ
 
 
 def _without_features(live: Live) -> RefusedError:
-    return RefusedError(422, f"nothing is known of this in {live.bundle.use_case}; no features can be made of it")
+    return RefusedError(409, f"nothing is known of this in {live.bundle.use_case}; no features can be made of it")
 
 
 def _plain(value: Any) -> Any:

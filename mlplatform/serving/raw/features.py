@@ -84,9 +84,11 @@ class RawFeatures:
             raise RefusedError(503, self._why_not(computing))
         events, problems = computing.reader.read(rows)
         query = computing.settings.query
-        problems = problems or _repeated(events, query.key) or _too_old(events, query.time, computing.keeper.past)
-        if problems:
+        if problems := problems or _repeated(events, query.key):
             raise refuse_rows(problems, "events")
+        if old := _too_old(events, query.time, computing.keeper.past):
+            # Not the contract's word: the same event would have been taken earlier.
+            raise refuse_rows(old, "events", 409)
         work = _Work(computing, events, remember)
         try:
             return await self._batcher.submit(Item(work, len(events), id(computing), self._alone(computing, events)))
