@@ -12,7 +12,7 @@ from mlplatform.ml.fast_row import FastRow
 app = FastAPI()
 booster = lightgbm.Booster(model_file=Path(os.environ["BENCHMARK_MODEL"]) / "model.txt")
 features = booster.feature_name()
-fast = FastRow(booster)
+fast = FastRow(booster.model_to_string())
 
 
 @app.post("/predict")
