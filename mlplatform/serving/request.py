@@ -10,7 +10,7 @@ from starlette.types import Receive
 
 from mlplatform.serving.codec import loads
 
-__all__ = ["Limits", "Parsed", "RefusedError", "parse", "read_body", "request_id"]
+__all__ = ["Limits", "Parsed", "RefusedError", "parse", "read_body", "request_id", "too_many"]
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
@@ -73,8 +73,13 @@ def _batch(content: dict[str, Any], max_rows: int) -> list[Any]:
     if type(rows) is not list or not rows:
         raise RefusedError(422, '"rows" must be a list with at least one object of features')
     if len(rows) > max_rows:
-        raise RefusedError(413, f"{len(rows)} rows in one request; the limit is {max_rows}, send several requests")
+        raise too_many(len(rows), max_rows)
     return rows
+
+
+def too_many(rows: int, limit: int) -> RefusedError:
+    """What a request with more rows than the limit gets."""
+    return RefusedError(413, f"{rows} rows in one request; the limit is {limit}, send several requests")
 
 
 def _where(error: Exception) -> str:
