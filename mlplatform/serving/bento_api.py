@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from mlplatform.serving.endpoint import Predict
-from mlplatform.serving.request import Parsed, RefusedError, request_id
+from mlplatform.serving.request import RefusedError, as_rows, request_id
 
 __all__ = ["answer_rows"]
 
@@ -15,13 +15,7 @@ async def answer_rows(predict: Predict, rows: list[dict[str, Any]], explain: boo
 
     identity = request_id(None)
     try:
-        if not rows:
-            raise RefusedError(422, '"rows" must be a list with at least one object of features')
-        reply = await predict.answer_other(lambda _: Parsed(rows, explain, single=False), identity)
+        reply = await predict.answer_other(lambda _: as_rows(rows, explain), identity)
     except RefusedError as refused:
-        wrong = [
-            f"row {each['row']}, {each['field']} {each['problem']}" for each in refused.content.get("problems", [])
-        ]
-        sentence = "; ".join([str(refused), *wrong[:5]])
-        raise BentoMLException(sentence, error_code=HTTPStatus(refused.status)) from None
+        raise BentoMLException(refused.sentence(), error_code=HTTPStatus(refused.status)) from None
     return {**reply.content, "model": reply.parts[0].live.describe(), "request_id": identity}

@@ -3,7 +3,7 @@
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mlplatform.serving.request import Limits, RefusedError, read_body
+from mlplatform.serving.request import Limits, RefusedError, read_body, require_json
 
 __all__ = ["Bounded"]
 
@@ -19,8 +19,7 @@ class Bounded:
         """Refuse with 413 or 415, or pass on."""
         headers = dict(scope["headers"])
         try:
-            if not headers.get(b"content-type", b"").lower().startswith(b"application/json"):
-                raise RefusedError(415, "send JSON, with the header Content-Type: application/json")
+            require_json(headers)
             body = await read_body(headers, receive, self._limits.body_bytes)
         except RefusedError as refused:
             await JSONResponse(refused.content, refused.status)(scope, receive, send)

@@ -11,7 +11,16 @@ from mlplatform.serving.canary import Part, Reply, answer_tried
 from mlplatform.serving.codec import dumps
 from mlplatform.serving.journal import Entry, Journal
 from mlplatform.serving.laps import lap
-from mlplatform.serving.request import Limits, Parsed, RefusedError, parse, read_body, request_id, too_many
+from mlplatform.serving.request import (
+    Limits,
+    Parsed,
+    RefusedError,
+    parse,
+    read_body,
+    request_id,
+    require_json,
+    too_many,
+)
 from mlplatform.serving.scoring import Live, ScoreError, Slot
 from mlplatform.serving.trial import Trial
 
@@ -60,8 +69,7 @@ class Predict:
         live = self._slot.live
         if live is None:
             raise RefusedError(503, NO_MODEL)
-        if not headers.get(b"content-type", b"").lower().startswith(b"application/json"):
-            raise RefusedError(415, "send JSON, with the header Content-Type: application/json")
+        require_json(headers)
         body = await read_body(headers, receive, self._limits.body_bytes)
         began = perf_counter()
         request = self.parsed(body)

@@ -1,6 +1,6 @@
 """A histogram as plain Python objects; `metrics.py` shows it to Prometheus.
 
-Below `bentoml serve` those of prometheus_client write each value to a memory-mapped file, whether that is wanted or not.
+Below `bentoml serve` those of prometheus_client write each value to a memory-mapped file, wanted or not.
 """
 
 from bisect import bisect_left

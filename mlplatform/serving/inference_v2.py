@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2 over REST, as KServe and Triton speak it: the same reader, the same answers, journalled.
+"""The Open Inference Protocol v2 over REST, as KServe and Triton speak it: same reader, same answers, journalled.
 
 A tensor per feature, shape [n] or [n, 1], or one numeric tensor [n, features] in the model's order. NaN is null.
 """
@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 REASONS_OUTPUT = "reasons"
 """Given only to who asks for it among the outputs: reasons cost more than the score."""
 _DATATYPES = {"float": "FP64", "integer": "INT64", "boolean": "BOOL", "string": "BYTES"}
-_PROBLEMS_SHOWN = 5
 _JSON_OR_RAW = (b"", b"application/json", b"application/octet-stream")
 
 
@@ -95,7 +94,7 @@ class Infer:
             identity = identity if b"x-request-id" in headers else asked.id or identity
             status, (body, length) = 200, await self._answer(live, asked, identity)
         except RefusedError as refused:
-            status, body = refused.status, _error(_sentence(refused))
+            status, body = refused.status, _error(refused.sentence())
         except Exception as error:  # whatever fails, the client gets JSON with an id, and the log gets the rest
             logger.exception("Request %s failed", identity, extra={"event": "request_failed", "request_id": identity})
             status, body = 500, _error(str(error) if isinstance(error, ScoreError) else UNFORESEEN)
@@ -233,13 +232,6 @@ def _metadata(live: Live) -> dict[str, Any]:
 def _input_type(column: Column) -> str:
     """Only floats have a NaN, which is how a tensor says null."""
     return "FP64" if column.nullable and column.kind != "string" else _DATATYPES[column.kind]
-
-
-def _sentence(refused: RefusedError) -> str:
-    """Clients show one text: the first problems go into it."""
-    problems = refused.content.get("problems", [])
-    shown = [f"row {p['row']}, {p['field']} {p['problem']} ({p['allowed']})" for p in problems[:_PROBLEMS_SHOWN]]
-    return f"{refused}: {'; '.join(shown)}" if shown else str(refused)
 
 
 def _error(sentence: str) -> bytes:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Others", "WorkerMetrics", "metrics_route"]
 
+_Labels = tuple[tuple[str, str], ...]
+
 
 class Others(Protocol):
     """The other workers of this service."""
@@ -119,8 +121,8 @@ class WorkerMetrics:
         told, raw = self.raw.describe(), self.raw
         if told is None:
             return
-        batches = {(): raw.batches.sizes}
-        yield _histogram("mlplatform_feature_batch_rows", "Events that shared one query of /score.", batches)
+        sizes: dict[_Labels, Histogram] = {(): raw.batches.sizes}
+        yield _histogram("mlplatform_feature_batch_rows", "Events that shared one query of /score.", sizes)
         yield _gauge("mlplatform_features_waiting", "Events that no query has taken up yet.", told["waiting"])
         turned = "Requests that a full queue turned away."
         yield _counter("mlplatform_features_refused", turned, raw.batches.refused)
@@ -194,7 +196,7 @@ def _info(name: str, said: str, labels: Mapping[str, Any] | None) -> Metric:
     return family
 
 
-def _histogram(name: str, said: str, found: Mapping[tuple[tuple[str, str], ...], Histogram]) -> Metric:
+def _histogram(name: str, said: str, found: Mapping[_Labels, Histogram]) -> Metric:
     from prometheus_client.core import HistogramMetricFamily
 
     names = [label for label, _ in next(iter(found), ())]

@@ -26,7 +26,7 @@ Describe = Callable[[], Mapping[str, str]]
 
 
 def is_configured(environment: Mapping[str, str]) -> bool:
-    """Whether the standard variables ask for spans: an endpoint or an exporter is named, and the SDK is not disabled."""
+    """Whether the standard variables ask for spans: they name an endpoint or an exporter, and the SDK is not off."""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
     exporter = environment.get("OTEL_TRACES_EXPORTER", "").strip().lower()
@@ -45,10 +45,9 @@ def tracing_of(environment: Mapping[str, str], describe: Describe, worker: str =
     missing = sorted(set(names) - set(found))
     if missing:
         logger.error(
-            "No spans: there is no exporter %s; install the package opentelemetry-exporter-... that has it, or name one "
-            "of %s",
+            "No spans: there is no exporter %s; install the package opentelemetry-exporter-... that has it, or name %s",
             ", ".join(missing),
-            ", ".join(sorted(found)),
+            " or ".join(sorted(found)),
             extra={"event": "tracing_refused"},
         )
         return None

@@ -1,4 +1,4 @@
-"""The outermost layer of the app: every request is counted and timed; the slow and the failed are logged; spans, if any."""
+"""The outermost layer of the app: every request is counted and timed, slow ones are logged, and spans made, if any."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The metrics of several workers behind one port: a scrape reaches one of them, which answers for all.
 
-Each worker writes what it knows to a file of its own, once a second and only while there are others. prometheus_client's
-own mode for this maps each value into a file, and cost BentoML a third of the throughput at 64 connections.
+Each worker writes what it knows to a file of its own, once a second and only while there are others. The mode that
+prometheus_client has for this maps each value into a file; it cost BentoML a third of its throughput (64 connections).
 """
 
 from __future__ import annotations

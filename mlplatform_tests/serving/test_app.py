@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from mlplatform.ml.calibration import Sigmoid
 from mlplatform.ml.heads import Probability
-from mlplatform.serving.app import INLINE_ROWS, UNFORESEEN, create_app
+from mlplatform.serving.app import INLINE_ROWS, create_app
+from mlplatform.serving.endpoint import UNFORESEEN
 from mlplatform.serving.request import Limits
 from mlplatform.serving.rows import RowReader
 from mlplatform.serving.scoring import Live, ScoreError, Slot
