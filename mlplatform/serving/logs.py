@@ -114,6 +114,8 @@ def configure_logs(settings: LogSettings, worker: str = "1") -> None:
     logging.getLogger("mlplatform").setLevel(settings.level)
     # What BentoML says at INFO is about itself.
     logging.getLogger("bentoml").setLevel(max(logging.WARNING, logging.getLevelName(settings.level)))
+    # It calls each request that a client got wrong an error; what fails here is logged where it fails.
+    logging.getLogger("bentoml._internal.server.http_app").setLevel(logging.CRITICAL)
 
 
 class Identified(Protocol):

@@ -89,8 +89,6 @@ class WorkerMetrics:
 
     def _journals(self) -> Iterator[Metric]:
         journals = [each for each in (self.journal, self.trial.journal) if each is not None]
-        if not journals:
-            return
         for name, said in (
             ("written", "Predictions on disk."),
             ("dropped", "Predictions that a full queue turned away."),
@@ -118,24 +116,23 @@ class WorkerMetrics:
             yield _counter(f"mlplatform_challenger_{name}", said[name], count)
 
     def _raw(self) -> Iterator[Metric]:
-        told, raw = self.raw.describe(), self.raw
-        if told is None:
-            return
-        sizes: dict[_Labels, Histogram] = {(): raw.batches.sizes}
+        """Without samples where nobody asks by raw events."""
+        raw = self.raw
+        told = raw.describe() or {}
+        sizes: dict[_Labels, Histogram] = {(): raw.batches.sizes} if told else {}
         yield _histogram("mlplatform_feature_batch_rows", "Events that shared one query of /score.", sizes)
-        yield _gauge("mlplatform_features_waiting", "Events that no query has taken up yet.", told["waiting"])
+        yield _gauge("mlplatform_features_waiting", "Events that no query has taken up yet.", told.get("waiting"))
         turned = "Requests that a full queue turned away."
-        yield _counter("mlplatform_features_refused", turned, raw.batches.refused)
-        yield _gauge("mlplatform_history_rows", "Rows of the past that features are made of.", told["rows"])
-        if told["newest"] is not None:
-            newest = datetime.fromisoformat(told["newest"]).replace(tzinfo=UTC).timestamp()
-            what = "The newest event of the past; `time() - this` is its age."
-            yield _gauge("mlplatform_history_newest_timestamp_seconds", what, newest)
-        failing = int(told["problem"] is not None)
+        yield _counter("mlplatform_features_refused", turned, raw.batches.refused if told else None)
+        yield _gauge("mlplatform_history_rows", "Rows of the past that features are made of.", told.get("rows"))
+        newest = datetime.fromisoformat(told["newest"]).replace(tzinfo=UTC).timestamp() if told.get("newest") else None
+        what = "The newest event of the past; `time() - this` is its age."
+        yield _gauge("mlplatform_history_newest_timestamp_seconds", what, newest)
+        failing = int(told["problem"] is not None) if told else None
         yield _gauge("mlplatform_history_refused", "1 while the lake's newest past cannot be read.", failing)
-        yield _gauge("mlplatform_events_seen", "Answered events that the lake does not know yet.", told["seen"])
+        yield _gauge("mlplatform_events_seen", "Answered events that the lake does not know yet.", told.get("seen"))
         forgotten = "Answered events that had to make room before the lake knew them."
-        yield _counter("mlplatform_events_dropped", forgotten, raw.forgotten)
+        yield _counter("mlplatform_events_dropped", forgotten, raw.forgotten if told else None)
 
 
 def metrics_route(own: WorkerMetrics, others: Others | None = None) -> Any:
@@ -173,13 +170,13 @@ class _Collected:
         return self._families.values()
 
 
-def _counter(name: str, said: str, value: float) -> Metric:
+def _counter(name: str, said: str, value: float | None) -> Metric:
     from prometheus_client.core import CounterMetricFamily
 
     return CounterMetricFamily(name, said, value)
 
 
-def _gauge(name: str, said: str, value: float) -> Metric:
+def _gauge(name: str, said: str, value: float | None) -> Metric:
     from prometheus_client.core import GaugeMetricFamily
 
     return GaugeMetricFamily(name, said, value)
