@@ -236,8 +236,8 @@ def _wait_for_the_journal(client: httpx.Client, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         lines = client.get("/metrics").text.splitlines()
-        waiting = [line for line in lines if line.startswith("mlplatform_journal_waiting ")]
-        if not waiting or float(waiting[0].split()[1]) == 0:
+        waiting = [line for line in lines if line.startswith("mlplatform_journal_waiting{")]
+        if all(float(line.rpartition(" ")[2]) == 0 for line in waiting):
             return
         time.sleep(0.1)
     raise PlatformError(f"the journal was not written within {seconds:.0f} s; see the service's log")

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from mlplatform.serving.answering import INLINE_ROWS
 from mlplatform.serving.endpoint import Predict
+from mlplatform.serving.inference_v2 import inference_routes
 from mlplatform.serving.journal import Journal
+from mlplatform.serving.metrics import WorkerMetrics, metrics_route
 from mlplatform.serving.openapi import document
 from mlplatform.serving.page import page_routes, render
 from mlplatform.serving.raw.endpoint import Score
@@ -18,6 +21,7 @@ from mlplatform.serving.raw.features import RawFeatures
 from mlplatform.serving.request import Limits
 from mlplatform.serving.scoring import Slot
 from mlplatform.serving.trial import Trial
+from mlplatform.serving.watch import Observer, Watch
 
 __all__ = ["INLINE_ROWS", "alive", "create_app", "create_endpoints", "readiness"]
 
@@ -44,9 +48,16 @@ def create_app(
     trial: Trial | None = None,
     raw: RawFeatures | None = None,
     endpoints: Mapping[str, Predict] | None = None,
+    observer: Observer | None = None,
+    metrics: Any = None,
 ) -> Starlette:
-    """The app over a slot: what scores, and what tells of it. `endpoints`: those that are there already."""
+    """The app over a slot: what scores, and what tells of it. `endpoints`: those that are there already.
+
+    `observer`: what is kept of the requests; `metrics`: the endpoint of /metrics, where it is more than this process's.
+    """
+    trial, raw, observer = trial or Trial(), raw or RawFeatures(None), observer or Observer()
     endpoints = endpoints or create_endpoints(slot, limits, journal, trial, raw)
+    metrics = metrics or metrics_route(WorkerMetrics(observer.traffic, slot, journal, trial, raw))
 
     async def ready(_: Request) -> Response:
         return readiness(slot, trial, raw)
@@ -72,7 +83,10 @@ def create_app(
             Route("/livez", lives),
             Route("/healthz", lives),
             Route("/readyz", ready),
-        ]
+            Route("/metrics", metrics),
+            *inference_routes(slot, endpoints["/predict"], limits or Limits()),
+        ],
+        middleware=[Middleware(Watch, observer=observer)],
     )
 
 

@@ -50,11 +50,11 @@ def serve_command(bento: str, port: int) -> list[str]:
 
 
 def serve_environment(home: Home, pointer: Path | None) -> dict[str, str]:
-    """This process's environment, this home, usage reports and tracing off, and the pointer to follow, if any.
+    """This process's environment, this home, usage reports off, and the pointer to follow, if any.
 
     Who follows a pointer also journals, into the folder of that use case.
     """
-    environment = {**os.environ, **home.environment(), "OTEL_SDK_DISABLED": "true"}
+    environment = {**os.environ, **home.environment()}
     if pointer is not None:
         environment["MLPLATFORM_POINTER"] = str(pointer)
         environment["MLPLATFORM_LAKE"] = str(home.root)

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 from mlplatform.serving.canary import Reply
 from mlplatform.serving.endpoint import Predict
 from mlplatform.serving.journal import Journal
+from mlplatform.serving.laps import lap
 from mlplatform.serving.raw.features import RawFeatures
 from mlplatform.serving.request import Limits, Parsed, RefusedError, parse
 from mlplatform.serving.scoring import Live, Slot
@@ -32,7 +34,9 @@ class Score(Predict):
 
     async def reply(self, live: Live, request: Parsed, identity: str) -> Reply:
         """Raises RefusedError where the events are wrong, or no features can be made of them."""
+        began = perf_counter()
         computed = await self._raw.compute(live, request.rows, remember=request.remember)
+        lap("features", began)
         if not listed(live):
             rows = [_row(live, found[0]) for found in computed if found]
             if len(rows) < len(computed):

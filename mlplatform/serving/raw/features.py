@@ -47,6 +47,16 @@ class RawFeatures:
         self._seen: Seen | None = None
         self._settled: Past | None = None
 
+    @property
+    def batches(self) -> Batcher[_Work, list[Rows]]:
+        """Where events wait for each other."""
+        return self._batcher
+
+    @property
+    def forgotten(self) -> int:
+        """Events that had to make room before the lake knew them."""
+        return self._seen.dropped if self._seen else 0
+
     def adopt(self, live: Live) -> None:
         """Get ready for a model that is about to go live. Blocking.
 
