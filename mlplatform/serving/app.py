@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from mlplatform.serving.answering import INLINE_ROWS, answer
 from mlplatform.serving.canary import Part, Reply, answer_tried
 from mlplatform.serving.codec import dumps
+from mlplatform.serving.csp import page_policy
 from mlplatform.serving.journal import Entry, Journal
 from mlplatform.serving.openapi import document
 from mlplatform.serving.page import render
@@ -35,7 +36,7 @@ def create_app(
 ) -> Starlette:
     """The app over a slot; whatever the slot holds when a request begins answers it. `journal` keeps the answers.
 
-    `trial`: the challenger beside it, if there is one.
+    `limits`: instead of those of the bundle. `trial`: the challenger beside it, if there is one.
     """
     trial = trial or Trial()
 
@@ -46,14 +47,17 @@ def create_app(
         return JSONResponse(document(slot.live)) if slot.live else readiness(slot, trial)
 
     async def page(_: Request) -> Response:
-        return HTMLResponse(render(slot.live)) if slot.live else readiness(slot, trial)
+        if slot.live is None:
+            return readiness(slot, trial)
+        html = render(slot.live)
+        return HTMLResponse(html, headers={"content-security-policy": page_policy(html)})
 
     async def alive(_: Request) -> Response:
         return JSONResponse({"status": "alive"})
 
     return Starlette(
         routes=[
-            Route("/predict", _Predict(slot, limits or Limits(), journal, trial), methods=["POST"]),
+            Route("/predict", _Predict(slot, limits, journal, trial), methods=["POST"]),
             Route("/", page),
             Route("/openapi.json", openapi),
             # Where BentoML's own tools look for it.
@@ -65,13 +69,17 @@ def create_app(
     )
 
 
-def readiness(slot: Slot, trial: Trial | None = None) -> Response:
+def readiness(slot: Slot, trial: Trial | None = None, detailed: bool = True) -> Response:
     """200 with the live model, 503 if there is none; a refused newer deployment shows as `problem`.
+
+    Not `detailed`: the status only, for whom nobody knows.
 
     A challenger is told of, and changes nothing: it is never what a service is ready by.
     """
     live = slot.live
     status = "starting" if live is None else "degraded" if slot.problem else "ready"
+    if not detailed:
+        return JSONResponse({"status": status}, 200 if live else 503)
     content: dict[str, Any] = {"status": status, "model": live.describe() if live else None, "problem": slot.problem}
     if trial and (challenger := trial.describe()):
         content["challenger"] = challenger
@@ -81,7 +89,7 @@ def readiness(slot: Slot, trial: Trial | None = None) -> Response:
 class _Predict:
     """POST /predict. A class, so that Starlette takes it as a bare ASGI app and wraps nothing around it."""
 
-    def __init__(self, slot: Slot, limits: Limits, journal: Journal | None, trial: Trial) -> None:
+    def __init__(self, slot: Slot, limits: Limits | None, journal: Journal | None, trial: Trial) -> None:
         self._slot = slot
         self._limits = limits
         self._journal = journal
@@ -116,7 +124,8 @@ class _Predict:
             raise RefusedError(503, "no model is loaded yet; try again in a moment")
         if not headers.get(b"content-type", b"").lower().startswith(b"application/json"):
             raise RefusedError(415, "send JSON, with the header Content-Type: application/json")
-        request = parse(await read_body(headers, receive, self._limits.body_bytes), self._limits.rows)
+        limits = self._limits or live.bundle.limits
+        request = parse(await read_body(headers, receive, limits.body_bytes), limits.rows, limits.text)
         if self._trial.challenge is None:
             answered = await answer(live, request)
             return Reply(answered.content, (Part(live, answered),))

@@ -5,6 +5,9 @@ from importlib.metadata import PackageNotFoundError, version
 __all__ = ["PACKAGES", "pinned_requirements"]
 
 PACKAGES = (
+    # Signatures of bundles, and tokens; loaded only where they are configured.
+    "cryptography",
+    "httpx",
     "lightgbm",
     "numpy",
     "onnxruntime",
@@ -12,6 +15,7 @@ PACKAGES = (
     "pandas",
     "pyarrow",
     "pydantic",
+    "pyjwt",
     "scipy",
     "starlette",
 )

@@ -22,9 +22,12 @@ from mlplatform.serving.app import create_app, readiness
 from mlplatform.serving.challenger import challenger_file
 from mlplatform.serving.follow import FileFollower, Follower, load_live
 from mlplatform.serving.follow_challenger import ChallengerFollower
+from mlplatform.serving.guard import TRUSTED, Guard
 from mlplatform.serving.journal import journal_of
 from mlplatform.serving.pins import pinned_requirements
 from mlplatform.serving.scoring import Slot
+from mlplatform.serving.security import Security
+from mlplatform.serving.slow_clients import limit_headers
 from mlplatform.serving.trial import Trial, challenger_metrics
 
 __all__ = ["BUNDLE", "ENVIRONMENT", "HASH_KEY_VARIABLE", "JOURNAL_VARIABLE", "POINTER_VARIABLE", "Scoring", "own_tag"]
@@ -48,6 +51,7 @@ JOURNAL_VARIABLE = "MLPLATFORM_JOURNAL"
 """The folder that predictions are journalled to; without it nothing is kept."""
 HASH_KEY_VARIABLE = "MLPLATFORM_JOURNAL_KEY"
 
+security = Security.of()
 slot = Slot()
 journal = journal_of(os.environ.get(JOURNAL_VARIABLE), os.environ.get(HASH_KEY_VARIABLE))
 trial = Trial(journal_of(os.environ.get(JOURNAL_VARIABLE), os.environ.get(HASH_KEY_VARIABLE)))
@@ -62,7 +66,7 @@ class ReadinessBody:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything else on."""
         if scope["type"] == "http" and scope["path"] == "/readyz":
-            await readiness(slot, trial)(scope, receive, send)
+            await readiness(slot, trial, detailed=scope.get(TRUSTED, True))(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -83,6 +87,9 @@ class Scoring:
 
     def __init__(self) -> None:
         _hide_scikit_learn()
+        limit_headers(security.protection.header_seconds)
+        for follower in security.followers():
+            follower.check()
         pointer = os.environ.get(POINTER_VARIABLE)
         self._followers: list[FileFollower] = _followers(Path(pointer)) if pointer else []
         self._following: list[asyncio.Task[None]] = []
@@ -93,8 +100,9 @@ class Scoring:
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def follow(self) -> None:
-        """Begin to poll, if there is a pointer."""
-        self._following = [asyncio.create_task(follower.run()) for follower in self._followers]
+        """Begin to poll keys and the pointer, if there are such."""
+        followers = [*security.followers(), *self._followers]
+        self._following = [asyncio.create_task(follower.run()) for follower in followers]
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def unfollow(self) -> None:
@@ -112,6 +120,7 @@ class Scoring:
 
     def __metrics__(self, text: str) -> str:
         """BentoML's metrics and which model is live (a gauge that is always 1, as Prometheus names versions)."""
+        text += security.metrics()
         if slot.live is None:
             return text
         labels = ",".join(f'{name}="{value}"' for name, value in slot.live.describe().items())
@@ -126,6 +135,8 @@ class Scoring:
 
 
 # The decorator turns the class into a bentoml Service, which type checkers cannot see.
+# The guard comes first: it is the outermost.
+Scoring.add_asgi_middleware(Guard, security=security)  # type: ignore[attr-defined]
 Scoring.add_asgi_middleware(ReadinessBody)  # type: ignore[attr-defined]
 
 

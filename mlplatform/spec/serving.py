@@ -1,16 +1,27 @@
 """What a service knows beside its model: the newest feature rows, so that it answers by key."""
 
-from pydantic import model_validator
+from pydantic import PositiveInt, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
 
-__all__ = ["Serving"]
+__all__ = ["RequestLimits", "Serving"]
 
 
 _TAKEN = {
     *("rows", "explain", "k"),
     *("score", "decision", "forecast", "quantiles", "reasons", "items", "forecasts", "predictions", "known", "as_of"),
 }
+
+
+class RequestLimits(Declared):
+    """What one request to the service may hold; more is refused with 413."""
+
+    body_bytes: PositiveInt = 4 * 1024 * 1024
+    """Bytes of the body."""
+    rows: PositiveInt = 5000
+    """Rows in one request."""
+    text: PositiveInt = 4096
+    """Characters in one text, such as a key."""
 
 
 class Serving(Declared):
@@ -23,6 +34,9 @@ class Serving(Declared):
     """Columns of the features that are no features of the model and stand in the answer, such as a title."""
     default: dict[ColumnName, str | int] = {}
     """The key that answers for one that is not there, such as somebody without a history. Empty: that is an error."""
+
+    limits: RequestLimits = RequestLimits()
+    """What one request may hold."""
 
     @model_validator(mode="after")
     def _names_are_free(self) -> "Serving":

@@ -91,6 +91,7 @@ def _build(
 ) -> "BuiltBento":
     from mlplatform.serving.build import build_bento
     from mlplatform.serving.bundle import load_bundle, write_manifest
+    from mlplatform.serving.limits import Limits
     from mlplatform.serving.lookup import ROWS_FILE
 
     with tempfile.TemporaryDirectory(prefix="mlplatform-bundle-") as made:
@@ -101,6 +102,7 @@ def _build(
             lookup.to_parquet(bundle / ROWS_FILE, index=False)
             lookup_settings(uc.spec).save(bundle)
         journal_settings(uc.spec, _features(bundle)).save(bundle)
+        Limits(**uc.spec.serving.limits.model_dump()).save(bundle)
         facts = {"mlflow_run_id": champion.run_id, TRAINED_ON: champion.tags[TRAINED_ON]}
         write_manifest(bundle, uc.spec.name, champion.version, facts)
         load_bundle(bundle)  # a bundle that no service could open must not be built
