@@ -204,10 +204,10 @@ def _score(uc: Declaration, home: Home, url: str, first: date, behind: date) -> 
 
 
 def _served_features(url: str) -> list[str]:
-    schema = httpx.get(f"{url}/openapi.json", headers=own_key(), timeout=30, trust_env=False).json()["components"][
-        "schemas"
-    ]["Row"]
-    return list(schema["required"])
+    told = httpx.get(f"{url}/openapi.json", headers=own_key(), timeout=30, trust_env=False)
+    if told.status_code != httpx.codes.OK:
+        raise PlatformError(f"the service answered {told.status_code}: {told.text[:300]}")
+    return list(told.json()["components"]["schemas"]["Row"]["required"])
 
 
 def json_rows(batch: "pa.RecordBatch", time_column: str) -> list[dict[str, Any]]:

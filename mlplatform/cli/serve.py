@@ -42,7 +42,8 @@ def start_live(name: str, port: int, home: Home, listen: Listen | None = None) -
     """Start the service of what is deployed; it follows later deployments.
 
     Raises:
-        PlatformError: nothing is deployed, the port is taken, the service did not become ready, or anybody could ask it.
+        PlatformError: nothing is deployed, the port is taken, the service did not become ready, or anybody could
+            ask it.
     """
     load_declaration(name)
     pointer_file = home.deployment(name)

@@ -1,5 +1,6 @@
 """Start and stop `bentoml serve` for one use case, on loopback, as a process of its own."""
 
+import ipaddress
 import os
 import signal
 import socket
@@ -58,7 +59,11 @@ class Listen:
     private_key: Path | None = None
 
     def __post_init__(self) -> None:
-        """Raises ServiceError if one of certificate and key is missing, or a file is."""
+        """Raises ServiceError if the host is no address, one of certificate and key is missing, or a file is."""
+        try:
+            ipaddress.ip_address(self.host)
+        except ValueError:
+            raise ServiceError(f"--host takes an address, such as {HOST}, not {self.host!r}") from None
         if (self.certificate is None) != (self.private_key is None):
             raise ServiceError("TLS needs both --ssl-certfile and --ssl-keyfile")
         for file in (self.certificate, self.private_key):
@@ -67,8 +72,11 @@ class Listen:
 
     def url(self, port: int) -> str:
         """How this machine reaches it."""
-        host = {"0.0.0.0": HOST, "::": "[::1]"}.get(self.host, f"[{self.host}]" if ":" in self.host else self.host)
-        return f"{'https' if self.certificate else 'http'}://{host}:{port}"
+        address = ipaddress.ip_address(self.host)
+        # The address that stands for all of a machine's is none that one could connect to.
+        host = ("::1" if address.version == 6 else HOST) if address.is_unspecified else self.host
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'https' if self.certificate else 'http'}://{shown}:{port}"
 
     def arguments(self) -> list[str]:
         """For `bentoml serve`."""
