@@ -106,9 +106,7 @@ async def test_a_browser_that_opens_the_page_is_asked_for_the_key_and_a_program_
     assert predict.headers["www-authenticate"] == "Bearer"
 
 
-async def test_probes_are_answered_for_anybody(
-    app: Starlette, keyed: tuple[Security, str]
-) -> None:
+async def test_probes_are_answered_for_anybody(app: Starlette, keyed: tuple[Security, str]) -> None:
     async with client_of(app, keyed[0]) as client:
         codes = [(await client.get(path)).status_code for path in ("/livez", "/healthz", "/readyz")]
 
