@@ -129,16 +129,22 @@ class Guard:
             sentence = f"more than {limits.client_per_second:g} requests of this client a second; send fewer"
             raise self._turn_away("rate", 429, sentence, _after(wait))
         self._running += 1
-        self._of_client[client] += 1
+        if limits.client_concurrency:
+            self._of_client[client] += 1
         body = _Body(self, receive, limits.body_seconds, limits.held_bytes)
         try:
             await self._app(scope, body, send)
         finally:
             self.held -= body.size
             self._running -= 1
-            self._of_client[client] -= 1
-            if not self._of_client[client]:
-                del self._of_client[client]
+            if limits.client_concurrency:
+                self._leave(client)
+
+    def _leave(self, client: str) -> None:
+        self._of_client[client] -= 1
+        if not self._of_client[client]:
+            # The names of all who ever asked would fill the memory.
+            del self._of_client[client]
 
     def _turn_away(self, reason: str, status: int, sentence: str, *headers: tuple[bytes, bytes]) -> RefusedError:
         self._security.refused[reason] += 1
