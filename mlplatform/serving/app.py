@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from mlplatform.serving.answering import INLINE_ROWS
+from mlplatform.serving.csp import page_policy
 from mlplatform.serving.endpoint import Predict
 from mlplatform.serving.inference_v2 import inference_routes
 from mlplatform.serving.journal import Journal
@@ -37,7 +38,7 @@ def create_endpoints(
 
     `journal` keeps the answers; `trial`: the challenger beside it, if there is one; `raw`: computes features of events.
     """
-    trial, limits, raw = trial or Trial(), limits or Limits(), raw or RawFeatures(None)
+    trial, raw = trial or Trial(), raw or RawFeatures(None)
     return {"/predict": Predict(slot, limits, journal, trial), "/score": Score(slot, limits, journal, trial, raw)}
 
 
@@ -54,6 +55,8 @@ def create_app(
     """The app over a slot: what scores, and what tells of it. `endpoints`: those that are there already.
 
     `observer`: what is kept of the requests; `metrics`: the endpoint of /metrics, where it is more than this process's.
+
+    `limits`: instead of those of the bundle.
     """
     trial, raw, observer = trial or Trial(), raw or RawFeatures(None), observer or Observer()
     endpoints = endpoints or create_endpoints(slot, limits, journal, trial, raw)
@@ -67,7 +70,10 @@ def create_app(
         return JSONResponse(document(slot.live, history.get("newest"))) if slot.live else readiness(slot, trial, raw)
 
     async def page(_: Request) -> Response:
-        return HTMLResponse(render(slot.live)) if slot.live else readiness(slot, trial, raw)
+        if slot.live is None:
+            return readiness(slot, trial, raw)
+        html = render(slot.live)
+        return HTMLResponse(html, headers={"content-security-policy": page_policy(html)})
 
     async def lives(_: Request) -> Response:
         return alive()
@@ -95,13 +101,19 @@ def alive() -> Response:
     return JSONResponse({"status": "alive"})
 
 
-def readiness(slot: Slot, trial: Trial | None = None, raw: RawFeatures | None = None) -> Response:
+def readiness(
+    slot: Slot, trial: Trial | None = None, raw: RawFeatures | None = None, detailed: bool = True
+) -> Response:
     """200 with the live model, 503 if there is none; a refused newer deployment shows as `problem`.
+
+    Not `detailed`: the status only, for whom nobody knows.
 
     A challenger and the history of raw events are told of, and change nothing: a service is not ready by them.
     """
     live = slot.live
     status = "starting" if live is None else "degraded" if slot.problem else "ready"
+    if not detailed:
+        return JSONResponse({"status": status}, 200 if live else 503)
     content: dict[str, Any] = {"status": status, "model": live.describe() if live else None, "problem": slot.problem}
     if trial and (challenger := trial.describe()):
         content["challenger"] = challenger

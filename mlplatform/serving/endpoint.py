@@ -35,7 +35,7 @@ UNFORESEEN = "the service failed on this request; its log has the cause under th
 class Predict:
     """POST /predict. A class, so that Starlette takes it as a bare ASGI app and wraps nothing around it."""
 
-    def __init__(self, slot: Slot, limits: Limits, journal: Journal | None, trial: Trial) -> None:
+    def __init__(self, slot: Slot, limits: Limits | None, journal: Journal | None, trial: Trial) -> None:
         self._slot = slot
         self._limits = limits
         self._journal = journal
@@ -70,15 +70,20 @@ class Predict:
         if live is None:
             raise RefusedError(503, NO_MODEL)
         require_json(headers)
-        body = await read_body(headers, receive, self._limits.body_bytes)
+        body = await read_body(headers, receive, self.limits_of(live).body_bytes)
         began = perf_counter()
-        request = self.parsed(body)
+        request = self.parsed(live, body)
         lap("parse", began)
         return await self.reply(live, request, identity)
 
-    def parsed(self, body: bytes) -> Parsed:
+    def limits_of(self, live: Live) -> Limits:
+        """What one request may hold: as the bundle says, if nothing else was said."""
+        return self._limits or live.bundle.limits
+
+    def parsed(self, live: Live, body: bytes) -> Parsed:
         """Raises RefusedError if the body is none."""
-        return parse(body, self._limits.rows)
+        limits = self.limits_of(live)
+        return parse(body, limits.rows, limits.text)
 
     async def reply(self, live: Live, request: Parsed, identity: str) -> Reply:
         """What goes out for a request that could be read; raises as `answer` does."""
@@ -98,8 +103,8 @@ class Predict:
             raise RefusedError(503, NO_MODEL)
         asked = request(live)
         lap("parse", started)
-        if len(asked.rows) > self._limits.rows:
-            raise too_many(len(asked.rows), self._limits.rows)
+        if len(asked.rows) > (most := self.limits_of(live).rows):
+            raise too_many(len(asked.rows), most)
         reply = await self.reply(live, asked, identity)
         milliseconds = 1000 * (perf_counter() - started)
         self._remember(reply, identity, milliseconds)

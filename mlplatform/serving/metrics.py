@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -47,6 +47,8 @@ class WorkerMetrics:
     trial: Trial
     raw: RawFeatures
     worker: str = "1"
+    turned_away: Mapping[str, int] = field(default_factory=dict)
+    """Reason -> requests that the guard refused."""
 
     def families(self) -> list[Metric]:
         """Each family once, every sample with the worker's label."""
@@ -68,6 +70,12 @@ class WorkerMetrics:
         for (route, status), count in dict(self.traffic.requests).items():
             requests.add_metric([route, str(status)], count)
         yield requests
+        refused = CounterMetricFamily(
+            "mlplatform_requests_refused", "Requests that were turned away.", labels=["reason"]
+        )
+        for reason, count in sorted(dict(self.turned_away).items()):
+            refused.add_metric([reason], count)
+        yield refused
         yield _histogram(
             "mlplatform_request_duration_seconds",
             "From reading a request to having sent its answer.",

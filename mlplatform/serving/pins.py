@@ -5,9 +5,12 @@ from importlib.metadata import PackageNotFoundError, version
 __all__ = ["PACKAGES", "pinned_requirements"]
 
 PACKAGES = (
+    # Signatures of bundles, and tokens; loaded only where they are configured.
+    "cryptography",
     "duckdb",
     "duckdb-extension-ducklake",
     "duckdb-extension-sqlite-scanner",
+    "httpx",
     "lightgbm",
     "numpy",
     "onnxruntime",
@@ -18,6 +21,7 @@ PACKAGES = (
     "prometheus-client",
     "pyarrow",
     "pydantic",
+    "pyjwt",
     "scipy",
     "starlette",
 )

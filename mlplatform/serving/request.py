@@ -9,6 +9,7 @@ from uuid import uuid4
 from starlette.types import Receive
 
 from mlplatform.serving.codec import loads
+from mlplatform.serving.limits import Limits, longer_text
 
 __all__ = [
     "Limits",
@@ -24,14 +25,6 @@ __all__ = [
 
 PROBLEMS_SHOWN = 5
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one request may ask for."""
-
-    body_bytes: int = 4 * 1024 * 1024
-    rows: int = 5000
 
 
 class RefusedError(Exception):
@@ -60,12 +53,15 @@ class Parsed:
     remember: bool = True
 
 
-def parse(body: bytes, max_rows: int, *, of_events: bool = False) -> Parsed:
+def parse(body: bytes, max_rows: int, max_text: int = Limits.text, *, of_events: bool = False) -> Parsed:
     """Either {"rows": [{...}, ...]} or one object; both may say "explain", and of events "remember"."""
     try:
         content = loads(body)
     except (ValueError, RecursionError) as error:
         raise RefusedError(400, "the body is not valid JSON", detail=_where(error)) from None
+    # No text is longer than the body, so that short requests are not searched.
+    if len(body) > max_text and longer_text(content, max_text):
+        raise RefusedError(413, f"a text of the body is longer than {max_text} characters")
     if type(content) is not dict:
         raise RefusedError(422, 'send one object of features, or {"rows": [...]}')
     explain = _option(content, "explain")

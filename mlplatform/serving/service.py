@@ -26,6 +26,7 @@ from mlplatform.serving.bounded import Bounded
 from mlplatform.serving.challenger import challenger_file
 from mlplatform.serving.follow import FileFollower, Follower, load_live
 from mlplatform.serving.follow_challenger import ChallengerFollower
+from mlplatform.serving.guard import TRUSTED, Guard
 from mlplatform.serving.journal import journal_of
 from mlplatform.serving.logs import LogSettings, configure_logs
 from mlplatform.serving.metrics import WorkerMetrics, metrics_route
@@ -33,6 +34,8 @@ from mlplatform.serving.pins import pinned_requirements
 from mlplatform.serving.raw.features import RawFeatures
 from mlplatform.serving.request import Limits
 from mlplatform.serving.scoring import Slot
+from mlplatform.serving.security import Security
+from mlplatform.serving.slow_clients import limit_headers
 from mlplatform.serving.tracing import tracing_of
 from mlplatform.serving.trial import Trial
 from mlplatform.serving.watch import Observer, Watch
@@ -66,6 +69,7 @@ HASH_KEY_VARIABLE = "MLPLATFORM_JOURNAL_KEY"
 LAKE_VARIABLE = "MLPLATFORM_LAKE"
 """The home folder whose lake holds the history for /score; without it only features can be sent."""
 
+security = Security.of()
 slot = Slot()
 raw = RawFeatures(Home(Path(os.environ[LAKE_VARIABLE])) if os.environ.get(LAKE_VARIABLE) else None)
 journal = journal_of(os.environ.get(JOURNAL_VARIABLE), os.environ.get(HASH_KEY_VARIABLE))
@@ -74,7 +78,7 @@ endpoints = create_endpoints(slot, journal=journal, trial=trial, raw=raw)
 PROBES = ("/livez", "/healthz", "/readyz")
 worker = str(bentoml.server_context.worker_index or 1)
 observer = Observer(log=LogSettings.of(os.environ))
-metrics = WorkerMetrics(observer.traffic, slot, journal, trial, raw, worker)
+metrics = WorkerMetrics(observer.traffic, slot, journal, trial, raw, worker, security.refused)
 workers = Workers(shared_folder, worker, metrics.families)
 
 
@@ -94,7 +98,7 @@ class Front:
                 await endpoint(scope, receive, send)
                 return
             if path in PROBES and scope["method"] in ("GET", "HEAD"):
-                answer = readiness(slot, trial, raw) if path == "/readyz" else alive()
+                answer = readiness(slot, trial, raw, scope.get(TRUSTED, True)) if path == "/readyz" else alive()
                 await answer(scope, receive, send)
                 return
             if path == "/predict_rows":
@@ -126,6 +130,9 @@ class Scoring:
         _hide_scikit_learn()
         configure_logs(observer.log, worker)
         observer.tracing = tracing_of(os.environ, lambda: slot.live.describe() if slot.live else {}, worker)
+        limit_headers(security.protection.header_seconds)
+        for follower in security.followers():
+            follower.check()
         pointer = os.environ.get(POINTER_VARIABLE)
         self._followers: list[FileFollower] = _followers(Path(pointer)) if pointer else []
         self._following: list[asyncio.Task[None]] = []
@@ -137,7 +144,7 @@ class Scoring:
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def follow(self) -> None:
         """Begin to poll."""
-        followers = [follower.run() for follower in self._followers]
+        followers = [follower.run() for follower in (*security.followers(), *self._followers)]
         self._following = [asyncio.create_task(run) for run in (*followers, raw.run(), workers.run())]
         told = slot.live.describe() if slot.live else {}
         logger.info("Service started", extra={"event": "service_started", "traced": bool(observer.tracing), **told})
@@ -164,8 +171,10 @@ class Scoring:
         return slot.live is not None
 
 
-# The decorator turns the class into a bentoml Service, which type checkers cannot see. The first is the outermost.
+# The decorator turns the class into a bentoml Service, which type checkers cannot see. The first is the
+# outermost: what the guard refuses is counted, too.
 Scoring.add_asgi_middleware(Watch, observer=observer)  # type: ignore[attr-defined]
+Scoring.add_asgi_middleware(Guard, security=security)  # type: ignore[attr-defined]
 Scoring.add_asgi_middleware(Front)  # type: ignore[attr-defined]
 
 

@@ -24,13 +24,16 @@ MAX_EVENTS = 256
 class Score(Predict):
     """A request of events becomes one of features, and is answered and journalled as such."""
 
-    def __init__(self, slot: Slot, limits: Limits, journal: Journal | None, trial: Trial, raw: RawFeatures) -> None:
+    def __init__(
+        self, slot: Slot, limits: Limits | None, journal: Journal | None, trial: Trial, raw: RawFeatures
+    ) -> None:
         super().__init__(slot, limits, journal, trial)
         self._raw = raw
 
-    def parsed(self, body: bytes) -> Parsed:
+    def parsed(self, live: Live, body: bytes) -> Parsed:
         """Raises RefusedError if the body is none."""
-        return parse(body, min(self._limits.rows, MAX_EVENTS), of_events=True)
+        limits = self.limits_of(live)
+        return parse(body, min(limits.rows, MAX_EVENTS), limits.text, of_events=True)
 
     async def reply(self, live: Live, request: Parsed, identity: str) -> Reply:
         """Raises RefusedError where the events are wrong, or no features can be made of them."""
