@@ -22,6 +22,11 @@ JSON_TYPES = {
     "timestamp": "string",
 }
 
+_CREDENTIALS = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a token where they are configured."},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
 
 def document(live: Live, newest: str | None = None) -> dict[str, Any]:
     """The whole document, ready for JSON. `newest`: up to when raw events are known, so that their example is no old
@@ -41,7 +46,9 @@ def document(live: Live, newest: str | None = None) -> dict[str, Any]:
             "/livez": {"get": _probe("alive", "200 while the process answers", "application/json")},
             "/metrics": {"get": _probe("metrics", "Prometheus text", "text/plain")},
         },
-        "components": {"schemas": _schemas(live)},
+        "components": {"schemas": _schemas(live), "securitySchemes": _CREDENTIALS},
+        # The empty one: a service without keys asks for none.
+        "security": [*({name: []} for name in _CREDENTIALS), {}],
     }
 
 
@@ -111,11 +118,15 @@ def _predict(live: Live) -> dict[str, Any]:
         "responses": {
             "200": _json("The predictions", {"anyOf": answers}),
             "400": _json("Not JSON", _ref("Error")),
+            "401": _json("No valid key or token, where the service asks for one", _ref("Error")),
+            "408": _json("The body took too long to arrive", _ref("Error")),
             "413": _json("Too large", _ref("Error")),
             "415": _json("Not application/json", _ref("Error")),
             "422": _json("Rows that break the contract; every problem is named", _ref("Error")),
+            "421": _json("A service without keys was asked for a host that is not loopback", _ref("Error")),
+            "429": _json("Too many requests of this client; see Retry-After", _ref("Error")),
             "500": _json("The model gave no finite number, or the service failed; there is no decision", _ref("Error")),
-            "503": _json("No model is loaded yet", _ref("Error")),
+            "503": _json("No model is loaded yet, or too much at once; see Retry-After", _ref("Error")),
         },
     }
 
