@@ -1,7 +1,6 @@
 """What `@bentoml.api` answers: the rows of /predict for BentoML's own clients."""
 
 import logging
-from http import HTTPStatus
 from typing import Any
 
 from mlplatform.serving.endpoint import Predict
@@ -12,15 +11,19 @@ __all__ = ["answer_rows"]
 logger = logging.getLogger(__name__)
 
 
-async def answer_rows(predict: Predict, rows: list[dict[str, Any]], explain: bool) -> dict[str, Any]:
-    """As POST /predict with {"rows": …} answers. Raises BentoMLException where the rows are wrong."""
-    from bentoml.exceptions import BentoMLException
+async def answer_rows(predict: Predict, rows: list[dict[str, Any]], explain: bool, response: Any) -> dict[str, Any]:
+    """As POST /predict with {"rows": …} answers.
 
+    `response`: BentoML's, of this request; it gets the status and the request id, by which the guard knows an answer of
+    this platform. What BentoML itself writes of a wrong request may quote it, and is replaced.
+    """
     identity = request_id(None)
+    response.headers["x-request-id"] = identity
     try:
         reply = await predict.answer_other(lambda _: as_rows(rows, explain), identity)
     except RefusedError as refused:
-        raise BentoMLException(refused.sentence(), error_code=HTTPStatus(refused.status)) from None
+        response.status_code = refused.status
+        return {"error": refused.sentence(), "request_id": identity}
     except Exception:  # BentoML tells the client nothing of it, and the log gets the rest
         logger.exception("Request %s failed", identity, extra={"event": "request_failed", "request_id": identity})
         raise

@@ -163,9 +163,11 @@ class Scoring:
             await asyncio.to_thread(observer.tracing.close)
 
     @bentoml.api  # type: ignore[untyped-decorator]
-    async def predict_rows(self, rows: list[dict[str, Any]], explain: bool = False) -> dict[str, Any]:
+    async def predict_rows(
+        self, rows: list[dict[str, Any]], explain: bool = False, ctx: bentoml.Context = None
+    ) -> dict[str, Any]:
         """POST /predict for BentoML's own clients: `SyncHTTPClient(url).predict_rows(rows=[...])`."""
-        return await answer_rows(endpoints["/predict"], rows, explain)
+        return await answer_rows(endpoints["/predict"], rows, explain, ctx.response)
 
     def __is_ready__(self) -> bool:
         return slot.live is not None
