@@ -152,7 +152,7 @@ async def test_bentoml_s_own_routes_answer_beside_ours(served: Served) -> None:
         metrics = (await client.get("/metrics")).text
 
     assert codes == {"/livez": 200, "/healthz": 200, "/metrics": 200, "/": 200, "/x": 404}
-    assert "bentoml_service_request_total" in metrics
+    assert "mlplatform_requests_total" in metrics
 
 
 @pytest.mark.slow
