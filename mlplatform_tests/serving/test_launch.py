@@ -114,7 +114,7 @@ async def test_a_broken_bundle_leaves_the_old_one_serving_and_shows_in_readiness
     assert ready.status_code == answer.status_code == 200
     assert "changed model.txt" in ready.json()["problem"]
     assert answer.json()["model"]["version"] == before != "3"
-    assert "mlplatform_deployment_refused 1" in metrics
+    assert 'mlplatform_deployment_refused{worker="1"} 1' in metrics
     assert "Deployment refused" in served.log.read_text()
 
 
