@@ -5,9 +5,11 @@ httpx costs more CPU per request than the services it would measure; on two core
 
 import argparse
 import asyncio
+import itertools
 import json
 import re
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,10 +33,10 @@ class Measured:
 class _Connection(asyncio.Protocol):
     """Sends the next request when the answer to the last one is complete."""
 
-    def __init__(self, request: bytes, until: float, done: asyncio.Future[None]) -> None:
+    def __init__(self, requests: Iterator[bytes], until: float, done: asyncio.Future[None]) -> None:
         self.latencies: list[float] = []
         self.failed = 0
-        self._request, self._until, self._done = request, until, done
+        self._requests, self._until, self._done = requests, until, done
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -68,20 +70,22 @@ class _Connection(asyncio.Protocol):
             self._done.set_result(None)
             self._transport.close()
             return
-        self._transport.write(self._request)
+        self._transport.write(next(self._requests))
 
 
-async def measure(port: int, path: str, body: bytes, connections: int, seconds: float) -> Measured:
-    """Keep `connections` busy for `seconds`."""
+async def measure(port: int, path: str, bodies: Sequence[bytes], connections: int, seconds: float) -> Measured:
+    """Keep `connections` busy for `seconds`; the connections take the bodies in turn, round and round."""
     loop = asyncio.get_running_loop()
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: "
-    request = head.encode() + str(len(body)).encode() + b"\r\n\r\n" + body
+    requests = itertools.cycle(head.encode() + str(len(body)).encode() + b"\r\n\r\n" + body for body in bodies)
     started = time.perf_counter()
     ends = [loop.create_future() for _ in range(connections)]
     opened = [
-        (await loop.create_connection(lambda end=end: _Connection(request, started + seconds, end), "127.0.0.1", port))[
-            1
-        ]
+        (
+            await loop.create_connection(
+                lambda end=end: _Connection(requests, started + seconds, end), "127.0.0.1", port
+            )
+        )[1]
         for end in ends
     ]
     await asyncio.wait_for(asyncio.gather(*ends), seconds + GRACE_SECONDS)
@@ -100,11 +104,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--path", required=True)
-    parser.add_argument("--body", type=Path, required=True)
+    parser.add_argument("--body", type=Path, required=True, help="one request body per line")
     parser.add_argument("--connections", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     given = parser.parse_args()
-    work = measure(given.port, given.path, given.body.read_bytes(), given.connections, given.seconds)
+    bodies = given.body.read_bytes().splitlines()
+    work = measure(given.port, given.path, bodies, given.connections, given.seconds)
     print(json.dumps(asdict(asyncio.run(work))))
 
 

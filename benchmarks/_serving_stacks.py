@@ -19,7 +19,7 @@ from mlplatform.home import Home
 from mlplatform.serving.build import build_bento
 from mlplatform.serving.launch import HOST, start_service, stop_service
 
-__all__ = ["Stack", "started_stacks"]
+__all__ = ["Stack", "free_port", "started_stacks"]
 
 READY_SECONDS = 180
 BENTOML = ["-m", "bentoml", "serve", "benchmarks._serving_bentoml:Documented"]

@@ -1,4 +1,4 @@
-"""One row through our service, beside BentoML as documented, MLflow's scoring server and a bare FastAPI.
+"""One row through our service, beside BentoML as documented, MLflow's scoring server and FastAPI; and raw events.
 
 Same LightGBM model, same row, loopback, one worker each; all are started first and then measured in turn.
 `python -m benchmarks.serving [--json] [--seconds 5]`
@@ -18,11 +18,13 @@ import psutil  # type: ignore[import-untyped]
 
 from benchmarks._serving_load import Measured
 from benchmarks._serving_model import write_everything
-from benchmarks._serving_stacks import Stack, started_stacks
+from benchmarks._serving_score import score_service
+from benchmarks._serving_stacks import Stack, free_port, started_stacks
 from mlplatform.home import Home
 
 OURS = "mlplatform"
 CONNECTIONS = (1, 16)
+SCORE_CONNECTIONS = (1, 16, 64)
 WARM_UP_SECONDS = 1.0
 # Rounds are interleaved over the stacks: other load on the machine hits all of them, not the one that is up.
 ROUNDS = 5
@@ -45,8 +47,10 @@ def main() -> None:
     given = parser.parse_args()
     lines = list(run(given.seconds))
     print(table(lines))
+    scored, memory = run_score(given.seconds)
+    print(table(scored), f"\nmemory of the service for /score: {memory:.2f} GiB")
     if given.json:
-        print(json.dumps(figures(lines)))
+        print(json.dumps({**figures(lines), **score_figures(scored), "score_memory_gib": round(memory, 2)}))
 
 
 def run(seconds: float) -> Iterator[Line]:
@@ -60,6 +64,27 @@ def run(seconds: float) -> Iterator[Line]:
         for connections in CONNECTIONS:
             rounds = [[measure(peer, connections, seconds / ROUNDS) for peer in stacks] for _ in range(ROUNDS)]
             yield from (median(lines) for lines in zip(*rounds, strict=True))
+
+
+def run_score(seconds: float) -> tuple[list[Line], float]:
+    """POST /score with features computed per request, alone on the machine; its memory in GiB after all of it."""
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-score-") as folder,
+        score_service(Path(folder), free_port()) as service,
+    ):
+        stack = Stack("mlplatform /score", service.port, "/score", service.bodies, service.pid)
+        _load(stack, 16, WARM_UP_SECONDS)
+        return [measure(stack, connections, seconds) for connections in SCORE_CONNECTIONS], service.memory_gib()
+
+
+def score_figures(lines: list[Line]) -> dict[str, float]:
+    """At 16 connections, and the throughput at 64."""
+    at = {line.connections: line.measured for line in lines}
+    return {
+        "score_p50_ms": round(at[16].p50_ms, 2),
+        "score_p99_ms": round(at[16].p99_ms, 2),
+        "score_per_second_64": round(at[64].per_second, 1),
+    }
 
 
 def median(lines: tuple[Line, ...]) -> Line:

@@ -10,6 +10,7 @@ __all__ = [
     "LeakageError",
     "MissingExtraError",
     "PlatformError",
+    "SecurityError",
     "SourceError",
     "SpecError",
     "TrainingError",
@@ -54,6 +55,10 @@ class TrainingError(PlatformError):
 
 class ArtifactError(PlatformError):
     """A packaged model is incomplete, was changed, or cannot be loaded."""
+
+
+class SecurityError(PlatformError):
+    """A key, a token setting or a signature cannot be used, or a service would be open to anybody."""
 
 
 class AlertError(PlatformError):

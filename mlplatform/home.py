@@ -120,6 +120,10 @@ class Home:
         """The key of the hashes in the journal; only its owner may read it."""
         return self.root / "secrets" / "journal.key"
 
+    def api_keys(self, use_case: str) -> Path:
+        """The hashes of the keys that its services accept; with the file, they accept nobody else."""
+        return self.root / "secrets" / "api-keys" / f"{use_case}.json"
+
     def environment(self) -> dict[str, str]:
         """Variables that make dagster, dbt, mlflow and bentoml, called by hand, use this home."""
         return {

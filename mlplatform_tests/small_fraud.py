@@ -110,7 +110,9 @@ class Platform:
     def start(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         """Run what a sensor asked for."""
         job = request.job_name or training_job(self.declaration)
-        return self.launch(job, dict(request.tags), list(request.asset_selection or []) or None)
+        return self.launch(
+            job, dict(request.tags), list(request.asset_selection or []) or None, config=request.run_config or None
+        )
 
     def metadata(self, stage: str) -> dict[str, Any]:
         """Values of the latest materialisation of a stage."""

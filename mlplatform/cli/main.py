@@ -4,6 +4,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from mlplatform.home import Home
 __all__ = ["main"]
 
 Command = Callable[..., int | None]
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def _reported(command: Command) -> Callable[..., None]:
@@ -134,12 +136,56 @@ def reproduce(model: str) -> int:
 @main.command()
 @click.argument("use_case")
 @click.option("--port", default=3003, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Another address needs API keys or tokens.")
+@click.option("--ssl-certfile", default=None, type=_FILE, help="PEM; the service then speaks https only.")
+@click.option("--ssl-keyfile", default=None, type=_FILE, help="PEM, without a passphrase.")
 @_reported
-def serve(use_case: str, port: int) -> int:
+def serve(use_case: str, port: int, host: str, ssl_certfile: Path | None, ssl_keyfile: Path | None) -> int:
     """Serve the deployed bento on 127.0.0.1; new deployments are followed without a restart."""
     from mlplatform.cli.serve import serve_use_case
+    from mlplatform.serving.launch import Listen
 
-    return serve_use_case(use_case, port)
+    return serve_use_case(use_case, port, Listen(host, ssl_certfile, ssl_keyfile))
+
+
+@main.group()
+def keys() -> None:
+    """API keys of a use case's services; several are valid at once, so that one can be exchanged for another."""
+
+
+@keys.command("create")
+@click.argument("use_case")
+@click.argument("name")
+@click.option(
+    "--days", default=None, type=click.FloatRange(0, min_open=True), help="Valid for; default: until revoked."
+)
+@_reported
+def keys_create(use_case: str, name: str, days: float | None) -> None:
+    """Make a key and show it, this once."""
+    from mlplatform.cli.keys import create
+
+    create(use_case, name, days)
+
+
+@keys.command("list")
+@click.argument("use_case")
+@_reported
+def keys_list(use_case: str) -> None:
+    """Names, and until when they are valid; never the keys."""
+    from mlplatform.cli.keys import show
+
+    show(use_case)
+
+
+@keys.command("revoke")
+@click.argument("use_case")
+@click.argument("name")
+@_reported
+def keys_revoke(use_case: str, name: str) -> None:
+    """Let nobody in with this key any more; running services follow within seconds."""
+    from mlplatform.cli.keys import revoke
+
+    revoke(use_case, name)
 
 
 @main.command()

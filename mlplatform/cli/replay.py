@@ -19,7 +19,7 @@ import httpx
 from filelock import FileLock, Timeout
 
 from mlplatform.cli.run import run_job
-from mlplatform.cli.serve import find_service, start_live
+from mlplatform.cli.serve import find_service, own_key, start_live
 from mlplatform.errors import PlatformError, SpecError
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
@@ -188,7 +188,10 @@ def _score(uc: Declaration, home: Home, url: str, first: date, behind: date) -> 
     features = _served_features(url)
     columns = ", ".join(dict.fromkeys([*features, *uc.spec.entity_keys, uc.spec.event_time]))
     time_column = uc.spec.event_time
-    with Lake.at(home).read() as con, httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+    with (
+        Lake.at(home).read() as con,
+        httpx.Client(base_url=url, headers=own_key(), timeout=60, trust_env=False) as client,
+    ):
         reader = con.execute(
             f"SELECT {columns} FROM {uc.spec.name}.features WHERE {time_column} >= ? AND {time_column} < ? "
             f"ORDER BY {time_column}",
@@ -201,8 +204,10 @@ def _score(uc: Declaration, home: Home, url: str, first: date, behind: date) -> 
 
 
 def _served_features(url: str) -> list[str]:
-    schema = httpx.get(f"{url}/openapi.json", timeout=30, trust_env=False).json()["components"]["schemas"]["Row"]
-    return list(schema["required"])
+    told = httpx.get(f"{url}/openapi.json", headers=own_key(), timeout=30, trust_env=False)
+    if told.status_code != httpx.codes.OK:
+        raise PlatformError(f"the service answered {told.status_code}: {told.text[:300]}")
+    return list(told.json()["components"]["schemas"]["Row"]["required"])
 
 
 def json_rows(batch: "pa.RecordBatch", time_column: str) -> list[dict[str, Any]]:
@@ -236,8 +241,8 @@ def _wait_for_the_journal(client: httpx.Client, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         lines = client.get("/metrics").text.splitlines()
-        waiting = [line for line in lines if line.startswith("mlplatform_journal_waiting ")]
-        if not waiting or float(waiting[0].split()[1]) == 0:
+        waiting = [line for line in lines if line.startswith("mlplatform_journal_waiting{")]
+        if all(float(line.rpartition(" ")[2]) == 0 for line in waiting):
             return
         time.sleep(0.1)
     raise PlatformError(f"the journal was not written within {seconds:.0f} s; see the service's log")

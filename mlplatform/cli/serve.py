@@ -1,6 +1,8 @@
 """`mlplatform serve` and `predict`: the live bento as a process, and one request to it."""
 
 import json
+import os
+import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +15,11 @@ from mlplatform.cli.processes import end_on_signals
 from mlplatform.cli.setup import use_home
 from mlplatform.errors import PlatformError
 from mlplatform.home import Home
-from mlplatform.serving.launch import HOST, Served, is_running, start_service, stop_service
+from mlplatform.serving.launch import HOST, Listen, Served, is_running, start_service, stop_service
 from mlplatform.serving.pointer import read_pointer
 from mlplatform.spec import declared_use_cases, load_declaration
 
-__all__ = ["FIRST_PORT", "Answer", "ask", "find_service", "serve_use_case", "start_live"]
+__all__ = ["FIRST_PORT", "Answer", "ask", "find_service", "own_key", "serve_use_case", "start_live"]
 
 FIRST_PORT = 3003
 """Of the services; with `mlplatform up` each use case has one of its own, in alphabetical order."""
@@ -36,25 +38,26 @@ class Answer:
         return self.status == httpx.codes.OK
 
 
-def start_live(name: str, port: int, home: Home) -> Served:
+def start_live(name: str, port: int, home: Home, listen: Listen | None = None) -> Served:
     """Start the service of what is deployed; it follows later deployments.
 
     Raises:
-        PlatformError: nothing is deployed, the port is taken, or the service did not become ready.
+        PlatformError: nothing is deployed, the port is taken, the service did not become ready, or anybody could
+            ask it.
     """
     load_declaration(name)
     pointer_file = home.deployment(name)
     if not pointer_file.exists():
         raise PlatformError(f"nothing is deployed for {name} yet; run `mlplatform run {name}` first")
-    return start_service(read_pointer(pointer_file).bento, port, home, pointer_file)
+    return start_service(read_pointer(pointer_file).bento, port, home, pointer_file, listen=listen)
 
 
-def serve_use_case(name: str, port: int) -> int:
+def serve_use_case(name: str, port: int, listen: Listen | None = None) -> int:
     """Run the service until Ctrl-C or SIGTERM; 1 when it ends by itself."""
     home = Home.current()
     use_home(home)
     end_on_signals()
-    served = start_live(name, port, home)
+    served = start_live(name, port, home, listen)
     click.echo(f"{name} answers at {served.url} (log {served.log}); Ctrl-C ends it")
     try:
         while is_running(served.pid):
@@ -67,6 +70,12 @@ def serve_use_case(name: str, port: int) -> int:
     return 1
 
 
+def own_key() -> dict[str, str]:
+    """The header that names this person to a service that asks for keys: MLPLATFORM_API_KEY, if it is set."""
+    key = os.environ.get("MLPLATFORM_API_KEY")
+    return {"authorization": f"Bearer {key}"} if key else {}
+
+
 def find_service(name: str, ports: Sequence[int] | None = None) -> str:
     """The address of the running service of a use case, among the ports that `mlplatform serve` and `up` take.
 
@@ -77,7 +86,7 @@ def find_service(name: str, ports: Sequence[int] | None = None) -> str:
     for port in ports:
         url = f"http://{HOST}:{port}"
         try:
-            told = httpx.get(f"{url}/readyz", timeout=5, trust_env=False).json()
+            told = httpx.get(f"{url}/readyz", headers=own_key(), timeout=5, trust_env=False).json()
             if told["model"]["use_case"] == name:
                 return url
         except (httpx.TransportError, ValueError, KeyError, TypeError):
@@ -102,9 +111,11 @@ def ask(name: str, url: str, body: str) -> Answer:
         json.loads(body)
     except ValueError as error:
         raise PlatformError(f"--json is not JSON: {error}") from error
-    headers = {"content-type": "application/json"}
+    headers = {"content-type": "application/json", **own_key()}
+    # With SSL_CERT_FILE it trusts an authority of your own.
+    tls = ssl.create_default_context()
     try:
-        reply = httpx.post(f"{url}/predict", content=body, headers=headers, timeout=30, trust_env=False)
+        reply = httpx.post(f"{url}/predict", content=body, headers=headers, timeout=30, trust_env=False, verify=tls)
     except httpx.TransportError as error:
         raise PlatformError(f"nobody answers at {url} ({error}); start the service: mlplatform serve {name}") from error
     try:

@@ -6,9 +6,10 @@ what `Booster.predict` gives, bit for bit, before anybody uses it; where it does
 
 import ctypes
 import logging
-import threading
+from collections import deque
 from collections.abc import Callable
-from typing import Any, Self
+from functools import partial
+from typing import Self
 
 import lightgbm as lgb
 import numpy as np
@@ -27,61 +28,74 @@ _PARAMETERS = b"num_threads=1"
 
 
 class _Reader:
-    """Configuration and buffers of one thread; LightGBM locks each configuration, and they must not be shared."""
+    """A booster of its own with a configuration and buffers for each kind of prediction. For one thread at a time: a
+    configuration, and what LightGBM prepares in a booster for contributions, are not made to be shared."""
 
-    def __init__(self, library: Any, booster: lgb.Booster, kind: int, features: int) -> None:
-        self._library = library
-        self._booster = booster  # keeps the handle alive
-        self._config = ctypes.c_void_p()
-        self.row = np.empty(features)
-        self.result = np.empty(features + 1 if kind == _CONTRIBUTIONS else 1)
-        self._length = ctypes.c_int64()
-        code = library.LGBM_BoosterPredictForMatSingleRowFastInit(
-            booster._handle,
+    def __init__(self, text: str) -> None:
+        self._library = lgb.basic._LIB
+        self._booster = lgb.Booster(model_str=text)
+        self._features = self._booster.num_feature()
+        self._configs: list[ctypes.c_void_p] = []
+        self._row = np.empty(self._features)
+        self._calls = {_RAW: self._call(_RAW, 1), _CONTRIBUTIONS: self._call(_CONTRIBUTIONS, self._features + 1)}
+
+    def __del__(self) -> None:
+        for config in self._configs:
+            self._library.LGBM_FastConfigFree(config)
+
+    def read(self, kind: int, rows: Floats) -> Floats:
+        """float64[n, 1] or [n, f + 1] of rows float64[n, f]."""
+        predict, result = self._calls[kind]
+        results = np.empty((len(rows), len(result)))
+        for number in range(len(rows)):
+            self._row[:] = rows[number]
+            if code := predict():
+                raise OSError(f"LightGBM could not predict (code {code})")
+            results[number] = result
+        return results
+
+    def _call(self, kind: int, width: int) -> tuple[Callable[[], int], Floats]:
+        """What predicts `_row`, and where the result will be."""
+        config, result, length = ctypes.c_void_p(), np.empty(width), ctypes.c_int64()
+        code = self._library.LGBM_BoosterPredictForMatSingleRowFastInit(
+            self._booster._handle,
             ctypes.c_int(kind),
             ctypes.c_int(0),
             ctypes.c_int(-1),
             ctypes.c_int(_FLOAT64),
-            ctypes.c_int32(features),
+            ctypes.c_int32(self._features),
             ctypes.c_char_p(_PARAMETERS),
-            ctypes.byref(self._config),
+            ctypes.byref(config),
         )
         if code:
             raise OSError(f"LightGBM gives no fast configuration (code {code})")
-        self._predict = library.LGBM_BoosterPredictForMatSingleRowFast
-        self._arguments = (
-            self._config,
-            ctypes.c_void_p(self.row.ctypes.data),
-            ctypes.byref(self._length),
-            ctypes.c_void_p(self.result.ctypes.data),
+        self._configs.append(config)
+        arguments = (
+            config,
+            ctypes.c_void_p(self._row.ctypes.data),
+            ctypes.byref(length),
+            ctypes.c_void_p(result.ctypes.data),
         )
-
-    def __del__(self) -> None:
-        if self._config:
-            self._library.LGBM_FastConfigFree(self._config)
-
-    def read(self) -> None:
-        """From `row` to `result`."""
-        if code := self._predict(*self._arguments):
-            raise OSError(f"LightGBM could not predict (code {code})")
+        return partial(self._library.LGBM_BoosterPredictForMatSingleRowFast, *arguments), result
 
 
 class FastRow:
-    """Raw scores and contributions of few rows. May be shared between threads."""
+    """Raw scores and contributions of few rows. Several threads may use it at once: each takes a reader of its own."""
 
-    def __init__(self, booster: lgb.Booster) -> None:
-        self._library = lgb.basic._LIB
-        self._booster = booster
-        self._features = booster.num_feature()
-        self._of_thread = threading.local()
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._idle = deque([_Reader(text)])
 
     @classmethod
-    def of(cls, booster: lgb.Booster, predict: Callable[..., Floats]) -> Self | None:
-        """None where it is not to be had, or says anything else than `predict(rows, raw_score | pred_contrib)`."""
-        rows = np.random.default_rng(0).normal(scale=100, size=(_PROBES, booster.num_feature()))
+    def of(cls, text: str, predict: Callable[..., Floats], features: int) -> Self | None:
+        """None where it is not to be had, or says anything else than `predict(rows, raw_score | pred_contrib)`.
+
+        `text`: the model as LightGBM writes it.
+        """
+        rows = np.random.default_rng(0).normal(scale=100, size=(_PROBES, features))
         rows[::3, ::2] = np.nan
         try:
-            made = cls(booster)
+            made = cls(text)
             same = np.array_equal(made.raw(rows), predict(rows, raw_score=True)) and np.array_equal(
                 made.contributions(rows), predict(rows, pred_contrib=True)
             )
@@ -103,16 +117,10 @@ class FastRow:
         return self._each(_CONTRIBUTIONS, rows)
 
     def _each(self, kind: int, rows: Floats) -> Floats:
-        reader = self._reader(kind)
-        results = np.empty((len(rows), len(reader.result)))
-        for number in range(len(rows)):
-            reader.row[:] = rows[number]
-            reader.read()
-            results[number] = reader.result
+        try:
+            reader = self._idle.pop()
+        except IndexError:
+            reader = _Reader(self._text)
+        results = reader.read(kind, rows)
+        self._idle.append(reader)
         return results
-
-    def _reader(self, kind: int) -> _Reader:
-        readers: dict[int, _Reader] = self._of_thread.__dict__.setdefault("readers", {})
-        if kind not in readers:
-            readers[kind] = _Reader(self._library, self._booster, kind, self._features)
-        return readers[kind]

@@ -62,8 +62,9 @@ class TreesScorer:
         """Read `model.txt`; `stored` is unused, the text says it all."""
         del stored
         try:
-            booster = lgb.Booster(model_str=(folder / FILE).read_text(encoding="utf-8"))
-            return cls(booster, FastRow.of(booster, partial(_predict, booster)))
+            text = (folder / FILE).read_text(encoding="utf-8")
+            booster = lgb.Booster(model_str=text)
+            return cls(booster, FastRow.of(text, partial(_predict, booster), booster.num_feature()))
         except (OSError, lgb.basic.LightGBMError) as error:
             raise ArtifactError(f"cannot read {folder / FILE}: {error}; package the model again") from error
 

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mlplatform.errors import ArtifactError
+from mlplatform.serving.laps import lap
 from mlplatform.serving.request import Parsed, RefusedError
 from mlplatform.serving.rows import MAX_PROBLEMS, Problem
 from mlplatform.serving.scoring import Answered, Live
@@ -60,7 +62,9 @@ def is_by_key(live: Live, request: Parsed) -> bool:
 
 def read_rows(live: Live, request: Parsed) -> npt.NDArray[np.float64]:
     """The matrix, float64[n, f]; raises RefusedError with all that is wrong."""
+    began = perf_counter()
     matrix, problems = live.reader.read(request.rows)
+    lap("parse", began)
     if problems:
         raise refuse_rows(problems)
     return matrix
@@ -72,8 +76,8 @@ def answered_rows(request: Parsed, predictions: Sequence[dict[str, Any]]) -> Ans
     return Answered(content, request.rows, request.rows, predictions)
 
 
-def refuse_rows(problems: list[Problem], noun: str = "rows") -> RefusedError:
+def refuse_rows(problems: list[Problem], noun: str = "rows", status: int = 422) -> RefusedError:
     """What a client gets for rows that break the rules: all that is wrong with them."""
     count = f"{MAX_PROBLEMS} or more" if len(problems) == MAX_PROBLEMS else str(len(problems))
     what = "problem" if count == "1" else "problems"
-    return RefusedError(422, f"{count} {what} in the {noun}", problems=[asdict(problem) for problem in problems])
+    return RefusedError(status, f"{count} {what} in the {noun}", problems=[asdict(problem) for problem in problems])

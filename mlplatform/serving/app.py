@@ -4,13 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from mlplatform.serving.answering import INLINE_ROWS
+from mlplatform.serving.csp import page_policy
 from mlplatform.serving.endpoint import Predict
+from mlplatform.serving.inference_v2 import inference_routes
 from mlplatform.serving.journal import Journal
+from mlplatform.serving.metrics import WorkerMetrics, metrics_route
 from mlplatform.serving.openapi import document
 from mlplatform.serving.page import page_routes, render
 from mlplatform.serving.raw.endpoint import Score
@@ -18,8 +22,9 @@ from mlplatform.serving.raw.features import RawFeatures
 from mlplatform.serving.request import Limits
 from mlplatform.serving.scoring import Slot
 from mlplatform.serving.trial import Trial
+from mlplatform.serving.watch import Observer, Watch
 
-__all__ = ["INLINE_ROWS", "create_app", "create_endpoints", "readiness"]
+__all__ = ["INLINE_ROWS", "alive", "create_app", "create_endpoints", "readiness"]
 
 
 def create_endpoints(
@@ -33,7 +38,7 @@ def create_endpoints(
 
     `journal` keeps the answers; `trial`: the challenger beside it, if there is one; `raw`: computes features of events.
     """
-    trial, limits, raw = trial or Trial(), limits or Limits(), raw or RawFeatures(None)
+    trial, raw = trial or Trial(), raw or RawFeatures(None)
     return {"/predict": Predict(slot, limits, journal, trial), "/score": Score(slot, limits, journal, trial, raw)}
 
 
@@ -44,9 +49,18 @@ def create_app(
     trial: Trial | None = None,
     raw: RawFeatures | None = None,
     endpoints: Mapping[str, Predict] | None = None,
+    observer: Observer | None = None,
+    metrics: Any = None,
 ) -> Starlette:
-    """The app over a slot: what scores, and what tells of it. `endpoints`: those that are there already."""
+    """The app over a slot: what scores, and what tells of it. `endpoints`: those that are there already.
+
+    `observer`: what is kept of the requests; `metrics`: the endpoint of /metrics, where it is more than this process's.
+
+    `limits`: instead of those of the bundle.
+    """
+    trial, raw, observer = trial or Trial(), raw or RawFeatures(None), observer or Observer()
     endpoints = endpoints or create_endpoints(slot, limits, journal, trial, raw)
+    metrics = metrics or metrics_route(WorkerMetrics(observer.traffic, slot, journal, trial, raw))
 
     async def ready(_: Request) -> Response:
         return readiness(slot, trial, raw)
@@ -56,10 +70,13 @@ def create_app(
         return JSONResponse(document(slot.live, history.get("newest"))) if slot.live else readiness(slot, trial, raw)
 
     async def page(_: Request) -> Response:
-        return HTMLResponse(render(slot.live)) if slot.live else readiness(slot, trial, raw)
+        if slot.live is None:
+            return readiness(slot, trial, raw)
+        html = render(slot.live)
+        return HTMLResponse(html, headers={"content-security-policy": page_policy(html)})
 
-    async def alive(_: Request) -> Response:
-        return JSONResponse({"status": "alive"})
+    async def lives(_: Request) -> Response:
+        return alive()
 
     return Starlette(
         routes=[
@@ -69,20 +86,34 @@ def create_app(
             Route("/openapi.json", openapi),
             # Where BentoML's own tools look for it.
             Route("/docs.json", openapi),
-            Route("/livez", alive),
-            Route("/healthz", alive),
+            Route("/livez", lives),
+            Route("/healthz", lives),
             Route("/readyz", ready),
-        ]
+            Route("/metrics", metrics),
+            *inference_routes(slot, endpoints["/predict"], limits or Limits()),
+        ],
+        middleware=[Middleware(Watch, observer=observer)],
     )
 
 
-def readiness(slot: Slot, trial: Trial | None = None, raw: RawFeatures | None = None) -> Response:
+def alive() -> Response:
+    """The process answers."""
+    return JSONResponse({"status": "alive"})
+
+
+def readiness(
+    slot: Slot, trial: Trial | None = None, raw: RawFeatures | None = None, detailed: bool = True
+) -> Response:
     """200 with the live model, 503 if there is none; a refused newer deployment shows as `problem`.
+
+    Not `detailed`: the status only, for whom nobody knows.
 
     A challenger and the history of raw events are told of, and change nothing: a service is not ready by them.
     """
     live = slot.live
     status = "starting" if live is None else "degraded" if slot.problem else "ready"
+    if not detailed:
+        return JSONResponse({"status": status}, 200 if live else 503)
     content: dict[str, Any] = {"status": status, "model": live.describe() if live else None, "problem": slot.problem}
     if trial and (challenger := trial.describe()):
         content["challenger"] = challenger

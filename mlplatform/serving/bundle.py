@@ -6,11 +6,13 @@ Nothing of a bundle is parsed before every byte of it has been checked; only the
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlplatform.errors import ArtifactError
+from mlplatform.serving.limits import Limits
+from mlplatform.serving.signing import SIGNATURE, sign_if_asked, verify_if_asked
 
 if TYPE_CHECKING:
     from mlplatform.contracts.rules import Rule
@@ -75,12 +77,14 @@ class Bundle:
     """How raw events become features, if the use case declares what an application sends."""
     card: str = ""
     """The model card, Markdown; empty where none was written."""
+    limits: Limits = field(default_factory=Limits)
+    """What one request may hold."""
 
 
 def write_manifest(
     folder: Path, use_case: str, version: str | int, facts: Mapping[str, Fact] | None = None
 ) -> Manifest:
-    """Seal the folder: hash each file below it and write manifest.json.
+    """Seal the folder: hash each file below it, write manifest.json, and sign it if a key is configured.
 
     Raises ArtifactError if a file is a link or of a kind that a bundle may not hold.
     """
@@ -94,6 +98,7 @@ def write_manifest(
         "files": files,
     }
     (folder / MANIFEST).write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    sign_if_asked(folder, _with_manifest(folder, files))
     return manifest
 
 
@@ -128,8 +133,12 @@ def verify_bundle(folder: Path) -> Manifest:
 
 
 def load_bundle(folder: Path) -> Bundle:
-    """Verify, then load model and rules. Raises ArtifactError if the bundle is not whole or cannot be understood."""
+    """Verify, then load model and rules.
+
+    Raises ArtifactError if the bundle is not whole, lacks the signature that is asked for, or cannot be understood.
+    """
     manifest = verify_bundle(folder)
+    verify_if_asked(folder, _with_manifest(folder, manifest.files))
     # Heavy (LightGBM, ONNX Runtime): only a process that serves or tests a model pays for it.
     from mlplatform.ml.model import Model
     from mlplatform.serving.journal import JournalSettings
@@ -139,7 +148,9 @@ def load_bundle(folder: Path) -> Bundle:
     model = Model.load(folder)
     rules, journal, lookup = read_rules(folder), JournalSettings.load(folder), Lookup.load(folder, model)
     raw, card = RawSettings.load(folder), _card(folder)
-    return Bundle(model, rules, manifest.use_case, manifest.version, manifest, journal, lookup, raw, card)
+    return Bundle(
+        model, rules, manifest.use_case, manifest.version, manifest, journal, lookup, raw, card, Limits.load(folder)
+    )
 
 
 def _card(folder: Path) -> str:
@@ -159,7 +170,7 @@ def read_rules(folder: Path) -> tuple["Rule", ...]:
 
 
 def _listing(folder: Path) -> list[str]:
-    """Relative paths of all files but the manifest, sorted."""
+    """Relative paths of all files but the manifest and its signature, sorted."""
     if not folder.is_dir():
         raise ArtifactError(f"{folder}: no such folder; build the bundle again")
     names = []
@@ -167,12 +178,17 @@ def _listing(folder: Path) -> list[str]:
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
             raise ArtifactError(f"{path}: a bundle holds files, not links")
-        if path.is_dir() or name == MANIFEST:
+        if path.is_dir() or name in (MANIFEST, SIGNATURE):
             continue
         if path.suffix not in ALLOWED_SUFFIXES:
             raise ArtifactError(f"{path}: a bundle may hold {', '.join(sorted(ALLOWED_SUFFIXES))} only")
         names.append(name)
     return names
+
+
+def _with_manifest(folder: Path, files: Mapping[str, str]) -> dict[str, str]:
+    """What a signature covers: the manifest, too, for it says of which use case and version the files are."""
+    return {**files, MANIFEST: _sha256(folder / MANIFEST)}
 
 
 def _sha256(path: Path) -> str:

@@ -15,6 +15,7 @@ __all__ = ["Column", "compile_column", "describe_allowed", "example_value", "kin
 
 # Numbers beyond this have no float64; JSON allows them.
 LARGEST = sys.float_info.max
+_EXAMPLES = {"boolean": False, "string": "example", "timestamp": "2020-01-01T00:00:00"}
 _READERS: Mapping[str, Callable[[str], Any]] = {"string": str, "boolean": "True".__eq__}
 
 
@@ -98,8 +99,8 @@ def example_value(rule: "Rule") -> Any:
         return rule.example
     if rule.categories:
         return rule.categories[0]
-    if rule.type in ("boolean", "string"):
-        return False if rule.type == "boolean" else "example"
+    if rule.type in _EXAMPLES:
+        return _EXAMPLES[rule.type]
     low = -math.inf if rule.minimum is None else rule.minimum
     high = math.inf if rule.maximum is None else rule.maximum
     nearest = min(max(0.0, low), high)

@@ -1,6 +1,7 @@
 """POST of JSON as a bare ASGI callable: no request object, no pydantic, no DataFrame per request (design.md, 8)."""
 
 import logging
+from collections.abc import Callable
 from time import perf_counter
 
 from starlette.types import Receive, Scope, Send
@@ -9,7 +10,17 @@ from mlplatform.serving.answering import answer
 from mlplatform.serving.canary import Part, Reply, answer_tried
 from mlplatform.serving.codec import dumps
 from mlplatform.serving.journal import Entry, Journal
-from mlplatform.serving.request import Limits, Parsed, RefusedError, parse, read_body, request_id
+from mlplatform.serving.laps import lap
+from mlplatform.serving.request import (
+    Limits,
+    Parsed,
+    RefusedError,
+    parse,
+    read_body,
+    request_id,
+    require_json,
+    too_many,
+)
 from mlplatform.serving.scoring import Live, ScoreError, Slot
 from mlplatform.serving.trial import Trial
 
@@ -17,13 +28,14 @@ __all__ = ["UNFORESEEN", "Predict"]
 
 logger = logging.getLogger(__name__)
 
+NO_MODEL = "no model is loaded yet; try again in a moment"
 UNFORESEEN = "the service failed on this request; its log has the cause under the request id"
 
 
 class Predict:
     """POST /predict. A class, so that Starlette takes it as a bare ASGI app and wraps nothing around it."""
 
-    def __init__(self, slot: Slot, limits: Limits, journal: Journal | None, trial: Trial) -> None:
+    def __init__(self, slot: Slot, limits: Limits | None, journal: Journal | None, trial: Trial) -> None:
         self._slot = slot
         self._limits = limits
         self._journal = journal
@@ -42,7 +54,7 @@ class Predict:
         except RefusedError as refused:
             status, body = refused.status, dumps({**refused.content, "request_id": identity})
         except Exception as error:  # whatever fails, the client gets JSON with an id, and the log gets the rest
-            logger.exception("Request %s failed", identity)
+            logger.exception("Request %s failed", identity, extra={"event": "request_failed", "request_id": identity})
             sentence = str(error) if isinstance(error, ScoreError) else UNFORESEEN
             status, body = 500, dumps({"error": sentence, "request_id": identity})
         milliseconds = 1000 * (perf_counter() - started)
@@ -56,15 +68,22 @@ class Predict:
     async def _answer(self, headers: dict[bytes, bytes], receive: Receive, identity: str) -> Reply:
         live = self._slot.live
         if live is None:
-            raise RefusedError(503, "no model is loaded yet; try again in a moment")
-        if not headers.get(b"content-type", b"").lower().startswith(b"application/json"):
-            raise RefusedError(415, "send JSON, with the header Content-Type: application/json")
-        body = await read_body(headers, receive, self._limits.body_bytes)
-        return await self.reply(live, self.parsed(body), identity)
+            raise RefusedError(503, NO_MODEL)
+        require_json(headers)
+        body = await read_body(headers, receive, self.limits_of(live).body_bytes)
+        began = perf_counter()
+        request = self.parsed(live, body)
+        lap("parse", began)
+        return await self.reply(live, request, identity)
 
-    def parsed(self, body: bytes) -> Parsed:
+    def limits_of(self, live: Live) -> Limits:
+        """What one request may hold: as the bundle says, if nothing else was said."""
+        return self._limits or live.bundle.limits
+
+    def parsed(self, live: Live, body: bytes) -> Parsed:
         """Raises RefusedError if the body is none."""
-        return parse(body, self._limits.rows)
+        limits = self.limits_of(live)
+        return parse(body, limits.rows, limits.text)
 
     async def reply(self, live: Live, request: Parsed, identity: str) -> Reply:
         """What goes out for a request that could be read; raises as `answer` does."""
@@ -73,9 +92,30 @@ class Predict:
             return Reply(answered.content, (Part(live, answered),))
         return await answer_tried(self._trial, live, request, identity)
 
+    async def answer_other(self, request: Callable[[Live], Parsed], identity: str) -> Reply:
+        """What another protocol asks, by the rules of this one: limits, challenger, journal.
+
+        `request`: makes the request for the live model. Raises RefusedError, and as `reply` does.
+        """
+        started = perf_counter()
+        live = self._slot.live
+        if live is None:
+            raise RefusedError(503, NO_MODEL)
+        asked = request(live)
+        lap("parse", started)
+        if len(asked.rows) > (most := self.limits_of(live).rows):
+            raise too_many(len(asked.rows), most)
+        reply = await self.reply(live, asked, identity)
+        milliseconds = 1000 * (perf_counter() - started)
+        self._remember(reply, identity, milliseconds)
+        if reply.afterwards:
+            reply.afterwards(milliseconds)
+        return reply
+
     def _remember(self, reply: Reply, identity: str, milliseconds: float) -> None:
         if self._journal is None:
             return
+        began = perf_counter()
         for live, said, role in reply.parts:
             settings = live.bundle.journal
             if settings.enabled:
@@ -83,6 +123,7 @@ class Predict:
                 self._journal.put(
                     Entry(settings, identity, model, said.about, said.features, said.answers, milliseconds, role)
                 )
+        lap("journal", began)
 
 
 async def _respond(send: Send, status: int, body: bytes, identity: str) -> None:

@@ -83,11 +83,13 @@ class Follower(FileFollower):
             self._slot.swap(live)
         except Exception as error:  # whatever is wrong with a bundle, polling and the model that is live must go on
             foreseen = isinstance(error, PlatformError)
-            logger.error("Deployment refused, what was live stays: %s", error, exc_info=not foreseen)  # noqa: TRY400
+            told = {"event": "deployment_refused"}
+            logger.error("Deployment refused, what was live stays: %s", error, exc_info=not foreseen, extra=told)  # noqa: TRY400
             self._slot.refuse(str(error) if foreseen else f"{type(error).__name__}: {error}")
             return
         self._followed = pointer
-        logger.info("Serving %s, version %s", pointer.bento, pointer.version)
+        told = {"event": "deployment_swapped", **live.describe()}
+        logger.info("Serving %s, version %s", pointer.bento, pointer.version, extra=told)
 
 
 class Named(Protocol):

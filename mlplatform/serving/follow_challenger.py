@@ -36,10 +36,12 @@ class ChallengerFollower(FileFollower):
             self._trial.begin(Challenge.of(named, self._loaded(named)))
         except Exception as error:  # whatever is wrong with a challenger, polling and the champion must go on
             foreseen = isinstance(error, ArtifactError)
-            logger.error("Challenger refused: %s", error, exc_info=not foreseen)  # noqa: TRY400
+            told = {"event": "challenger_refused"}
+            logger.error("Challenger refused: %s", error, exc_info=not foreseen, extra=told)  # noqa: TRY400
             self._trial.refuse(str(error) if foreseen else f"{type(error).__name__}: {error}")
             return
-        logger.info("%s challenges as %s, share %s", named.bento, named.mode, named.share)
+        told = {"event": "challenger_started", "bento": named.bento, "version": named.version}
+        logger.info("%s challenges as %s, share %s", named.bento, named.mode, named.share, extra=told)
 
     def _loaded(self, named: Challenger) -> Live:
         """Another share or mode of the same bundle loads nothing."""

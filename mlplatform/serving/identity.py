@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["LONGEST", "Identity", "as_moment"]
+__all__ = ["INTEGERS", "LONGEST", "Identity", "as_moment"]
 
 _PLAIN = (str, int)
 LONGEST = 256
+"""Characters of a key, or of a text of an event."""
+INTEGERS = (-(2**63), 2**63 - 1)
+"""What a whole number of a key, or of an event, may be: 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Identity:
             return None if as_moment(value) else ("is not a time", "an ISO 8601 time, such as 2018-08-01T12:00:00")
         if type(value) not in _PLAIN:
             return "is no key", "a text or a whole number"
+        if type(value) is int and not INTEGERS[0] <= value <= INTEGERS[1]:
+            return "does not fit into 64 bits", "a text or a whole number"
         return ("is too long", f"at most {LONGEST} characters") if len(str(value)) > LONGEST else None
 
     def keys_of(self, row: Mapping[str, Any]) -> dict[str, str]:

@@ -1,22 +1,28 @@
 """Start and stop `bentoml serve` for one use case, on loopback, as a process of its own."""
 
+import ipaddress
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
-from mlplatform.errors import PlatformError
+from mlplatform.errors import PlatformError, SecurityError
 from mlplatform.home import Home
+from mlplatform.serving.exposure import is_loopback
 from mlplatform.serving.journal_key import journal_key
+from mlplatform.serving.security import KEYS_VARIABLE, UPSTREAM_VARIABLE, authenticates
 
 __all__ = [
     "HOST",
+    "Listen",
     "Served",
     "ServiceError",
     "is_running",
@@ -44,39 +50,87 @@ class Served:
     log: Path
 
 
-def serve_command(bento: str, port: int) -> list[str]:
+@dataclass(frozen=True)
+class Listen:
+    """Where a service listens, and with which certificate (PEM files); without one it speaks plain HTTP."""
+
+    host: str = HOST
+    certificate: Path | None = None
+    private_key: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ServiceError if the host is no address, one of certificate and key is missing, or a file is."""
+        try:
+            ipaddress.ip_address(self.host)
+        except ValueError:
+            raise ServiceError(f"--host takes an address, such as {HOST}, not {self.host!r}") from None
+        if (self.certificate is None) != (self.private_key is None):
+            raise ServiceError("TLS needs both --ssl-certfile and --ssl-keyfile")
+        for file in (self.certificate, self.private_key):
+            if file is not None and not file.is_file():
+                raise ServiceError(f"{file}: no such file; TLS needs certificate and key as PEM files")
+
+    def url(self, port: int) -> str:
+        """How this machine reaches it."""
+        address = ipaddress.ip_address(self.host)
+        # The address that stands for all of a machine's is none that one could connect to.
+        host = ("::1" if address.version == 6 else HOST) if address.is_unspecified else self.host
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'https' if self.certificate else 'http'}://{shown}:{port}"
+
+    def arguments(self) -> list[str]:
+        """For `bentoml serve`."""
+        if self.certificate is None or self.private_key is None:
+            return ["--host", self.host]
+        # BentoML changes its folder before it opens them.
+        files = [str(self.certificate.resolve()), "--ssl-keyfile", str(self.private_key.resolve())]
+        return ["--host", self.host, "--ssl-certfile", *files]
+
+
+def serve_command(bento: str, port: int, listen: Listen | None = None) -> list[str]:
     """The command line: exactly what a person would type, with this Python."""
-    return [sys.executable, "-m", "bentoml", "serve", bento, "--host", HOST, "--port", str(port)]
+    return [sys.executable, "-m", "bentoml", "serve", bento, *(listen or Listen()).arguments(), "--port", str(port)]
 
 
 def serve_environment(home: Home, pointer: Path | None) -> dict[str, str]:
-    """This process's environment, this home, usage reports and tracing off, and the pointer to follow, if any.
+    """This process's environment, this home, usage reports off, and the pointer to follow, if any.
 
-    Who follows a pointer also journals, into the folder of that use case.
+    Who follows a pointer also journals, into the folder of that use case, and asks for the keys of that use case, if it
+    has any.
     """
-    environment = {**os.environ, **home.environment(), "OTEL_SDK_DISABLED": "true"}
+    environment = {**os.environ, **home.environment()}
     if pointer is not None:
         environment["MLPLATFORM_POINTER"] = str(pointer)
         environment["MLPLATFORM_LAKE"] = str(home.root)
         environment["MLPLATFORM_JOURNAL"] = str(home.journal(pointer.stem))
         environment["MLPLATFORM_JOURNAL_KEY"] = journal_key(home)
+        if home.api_keys(pointer.stem).exists():
+            environment.setdefault(KEYS_VARIABLE, str(home.api_keys(pointer.stem)))
     return environment
 
 
 def start_service(
-    bento: str, port: int, home: Home, pointer: Path | None = None, timeout_seconds: float = 120
+    bento: str,
+    port: int,
+    home: Home,
+    pointer: Path | None = None,
+    timeout_seconds: float = 120,
+    listen: Listen | None = None,
 ) -> Served:
     """Start and wait until /readyz says 200.
 
-    Raises ServiceError if the port is taken, the process ends (with the end of its log), or time is up.
+    Raises ServiceError if the port is taken, the process ends (with the end of its log), or time is up; SecurityError
+    if anybody could ask a service that knows no keys.
     """
-    _require_free(port)
+    listen, environment = listen or Listen(), serve_environment(home, pointer)
+    _require_protected(listen, environment)
+    _require_free(listen.host, port)
     log = home.root / "logs" / f"serve-{bento.replace(':', '-')}-{port}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
-            serve_command(bento, port),
-            env=serve_environment(home, pointer),
+            serve_command(bento, port, listen),
+            env=environment,
             # Away from a checkout: the bento's own copy of the platform is the one to import.
             cwd=home.root,
             stdin=subprocess.DEVNULL,
@@ -85,9 +139,9 @@ def start_service(
             # A group of its own: Ctrl-C in the terminal reaches the starter, which ends the service in order.
             start_new_session=True,
         )
-    url = f"http://{HOST}:{port}"
+    url = listen.url(port)
     try:
-        _wait_ready(process, url, log, timeout_seconds)
+        _wait_ready(process, url, log, timeout_seconds, _context(listen))
     except BaseException:
         stop_service(process.pid)
         raise
@@ -110,31 +164,51 @@ def stop_service(pid: int, timeout_seconds: float = 20) -> None:
         _signal_group(pid)
 
 
-def _require_free(port: int) -> None:
-    with socket.socket() as probe:
+def _require_protected(listen: Listen, environment: Mapping[str, str]) -> None:
+    if not is_loopback(listen.host) and not authenticates(environment):
+        raise SecurityError(
+            f"--host {listen.host} lets others ask this service, and it knows no keys: make one with `mlplatform keys "
+            f"create`, set MLPLATFORM_JWKS, or set {UPSTREAM_VARIABLE}=true if a proxy in front of it asks who they are"
+        )
+
+
+def _require_free(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((host, port))
         except OSError as error:
             raise ServiceError(
-                f"port {port} on {HOST} is taken ({error.strerror}); stop what listens there or choose another port"
+                f"port {port} on {host} is taken ({error.strerror}); stop what listens there or choose another port"
             ) from error
 
 
-def _wait_ready(process: "subprocess.Popen[bytes]", url: str, log: Path, timeout_seconds: float) -> None:
+def _wait_ready(
+    process: "subprocess.Popen[bytes]", url: str, log: Path, timeout_seconds: float, tls: ssl.SSLContext
+) -> None:
     end = time.monotonic() + timeout_seconds
     while time.monotonic() < end:
         if process.poll() is not None:
             raise ServiceError(f"the service ended with code {process.returncode} before it was ready:\n{_tail(log)}")
-        if _ready(url):
+        if _ready(url, tls):
             return
         time.sleep(POLL_SECONDS)
     raise ServiceError(f"{url} was not ready after {timeout_seconds:.0f} s; the end of {log}:\n{_tail(log)}")
 
 
-def _ready(url: str) -> bool:
+def _context(listen: Listen) -> ssl.SSLContext:
+    """Trusts the certificate that the service was given, under whatever name."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    if listen.certificate:
+        context.load_verify_locations(listen.certificate)
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+def _ready(url: str, tls: ssl.SSLContext) -> bool:
     try:
-        return httpx.get(f"{url}/readyz", timeout=5, trust_env=False).status_code == httpx.codes.OK
+        return httpx.get(f"{url}/readyz", timeout=5, trust_env=False, verify=tls).status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
 

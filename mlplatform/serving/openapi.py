@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlplatform.serving.answers import answer_facts, answer_schema, in_words
 from mlplatform.serving.column import describe_allowed, example_value, schema_bounds
-from mlplatform.serving.identity import Identity
+from mlplatform.serving.identity import INTEGERS, LONGEST, Identity
 from mlplatform.serving.raw.endpoint import listed
 from mlplatform.serving.scoring import REASONS, Live
 
@@ -20,6 +20,11 @@ JSON_TYPES = {
     "boolean": "boolean",
     "string": "string",
     "timestamp": "string",
+}
+
+_CREDENTIALS = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a token where they are configured."},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 
 
@@ -45,7 +50,9 @@ def document(live: Live, newest: str | None = None) -> dict[str, Any]:
             "/livez": {"get": _probe("alive", "200 while the process answers", "application/json")},
             "/metrics": {"get": _probe("metrics", "Prometheus text", "text/plain")},
         },
-        "components": {"schemas": _schemas(live)},
+        "components": {"schemas": _schemas(live), "securitySchemes": _CREDENTIALS},
+        # The empty one: a service without keys asks for none.
+        "security": [*({name: []} for name in _CREDENTIALS), {}],
     }
 
 
@@ -72,7 +79,8 @@ def _about(identity: Identity, features: frozenset[str]) -> dict[str, Any]:
     """Keys and event time: not required."""
     kept = "Kept with the prediction, not used by the model; its label is found by it."
     moment = {"type": "string", "format": "date-time", "description": f"When it happened (UTC). {kept}"}
-    key = {"type": ["string", "integer"], "description": kept}
+    whole = {"minimum": INTEGERS[0], "maximum": INTEGERS[1]}
+    key = {"type": ["string", "integer"], "maxLength": LONGEST, **whole, "description": kept}
     names = identity.names(features)
     return {name: moment if name == identity.event_time else key for name in sorted(names)}
 
@@ -114,11 +122,15 @@ def _predict(live: Live) -> dict[str, Any]:
         "responses": {
             "200": _json("The predictions", {"anyOf": answers}),
             "400": _json("Not JSON", _ref("Error")),
+            "401": _json("No valid key or token, where the service asks for one", _ref("Error")),
+            "408": _json("The body took too long to arrive", _ref("Error")),
             "413": _json("Too large", _ref("Error")),
             "415": _json("Not application/json", _ref("Error")),
             "422": _json("Rows that break the contract; every problem is named", _ref("Error")),
+            "421": _json("A service without keys was asked for a host that is not loopback", _ref("Error")),
+            "429": _json("Too many requests of this client; see Retry-After", _ref("Error")),
             "500": _json("The model gave no finite number, or the service failed; there is no decision", _ref("Error")),
-            "503": _json("No model is loaded yet", _ref("Error")),
+            "503": _json("No model is loaded yet, or too much at once; see Retry-After", _ref("Error")),
         },
     }
 
@@ -151,7 +163,10 @@ def _score(live: Live, newest: str | None) -> dict[str, Any]:
                 "responses": {
                     **refused,
                     "200": _json("The predictions", {"anyOf": answers}),
-                    "422": _json("Events that break the contract, or of which nothing is known", _ref("Error")),
+                    "409": _json(
+                        "Events that are older than the history here, or of which nothing is known", _ref("Error")
+                    ),
+                    "422": _json("Events that break the contract", _ref("Error")),
                     "503": _json("No model or no history is loaded yet, or too many events wait", _ref("Error")),
                 },
             }
@@ -164,7 +179,7 @@ def _events(live: Live, explain: dict[str, Any], answered: dict[str, Any]) -> di
     raw, lookup = live.bundle.raw, live.bundle.lookup
     if raw is None:
         return {}
-    fields = {rule.name: _property(rule) for rule in raw.fields}
+    fields = {rule.name: {**_WITHIN.get(rule.type, {}), **_property(rule)} for rule in raw.fields}
     required = [rule.name for rule in raw.fields if not rule.nullable]
     remember = {"type": "boolean", "description": "It has happened: later events see it. True if left out."}
     options = {"explain": explain, "remember": remember}
@@ -176,6 +191,13 @@ def _events(live: Live, explain: dict[str, Any], answered: dict[str, Any]) -> di
         entries: dict[str, Any] = {lookup.settings.answers: {"type": "array", "items": _ref("Entry")}}
         return {**schemas, "ByEventAnswer": _object({**entries, **answered}, [*entries, *answered])}
     return {**schemas, "Events": {**_object({"rows": rows, **options}, ["rows"]), "additionalProperties": False}}
+
+
+_WITHIN: dict[str, dict[str, int]] = {
+    "integer": {"minimum": INTEGERS[0], "maximum": INTEGERS[1]},
+    "string": {"maxLength": LONGEST},
+}
+"""What a field of an event may be, whatever its rule says."""
 
 
 def _schemas(live: Live) -> dict[str, Any]:

@@ -5,16 +5,23 @@ from importlib.metadata import PackageNotFoundError, version
 __all__ = ["PACKAGES", "pinned_requirements"]
 
 PACKAGES = (
+    # Signatures of bundles, and tokens; loaded only where they are configured.
+    "cryptography",
     "duckdb",
     "duckdb-extension-ducklake",
     "duckdb-extension-sqlite-scanner",
+    "httpx",
     "lightgbm",
     "numpy",
     "onnxruntime",
+    "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry-sdk",
     "orjson",
     "pandas",
+    "prometheus-client",
     "pyarrow",
     "pydantic",
+    "pyjwt",
     "scipy",
     "starlette",
 )

@@ -9,18 +9,22 @@ from uuid import uuid4
 from starlette.types import Receive
 
 from mlplatform.serving.codec import loads
+from mlplatform.serving.limits import Limits, longer_text
 
-__all__ = ["Limits", "Parsed", "RefusedError", "parse", "read_body", "request_id"]
+__all__ = [
+    "Limits",
+    "Parsed",
+    "RefusedError",
+    "as_rows",
+    "parse",
+    "read_body",
+    "request_id",
+    "require_json",
+    "too_many",
+]
 
+PROBLEMS_SHOWN = 5
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one request may ask for."""
-
-    body_bytes: int = 4 * 1024 * 1024
-    rows: int = 5000
 
 
 class RefusedError(Exception):
@@ -30,6 +34,13 @@ class RefusedError(Exception):
         super().__init__(error)
         self.status = status
         self.content = {"error": error, **detail}
+
+    def sentence(self) -> str:
+        """One text, with the first problems, for clients that show no more."""
+        problems = self.content.get("problems", [])[:PROBLEMS_SHOWN]
+        return "; ".join(
+            [str(self), *(f"row {p['row']}, {p['field']} {p['problem']} ({p['allowed']})" for p in problems)]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +53,15 @@ class Parsed:
     remember: bool = True
 
 
-def parse(body: bytes, max_rows: int, *, of_events: bool = False) -> Parsed:
+def parse(body: bytes, max_rows: int, max_text: int = Limits.text, *, of_events: bool = False) -> Parsed:
     """Either {"rows": [{...}, ...]} or one object; both may say "explain", and of events "remember"."""
     try:
         content = loads(body)
     except (ValueError, RecursionError) as error:
         raise RefusedError(400, "the body is not valid JSON", detail=_where(error)) from None
+    # No text is longer than the body, so that short requests are not searched.
+    if len(body) > max_text and longer_text(content, max_text):
+        raise RefusedError(413, f"a text of the body is longer than {max_text} characters")
     if type(content) is not dict:
         raise RefusedError(422, 'send one object of features, or {"rows": [...]}')
     explain = _option(content, "explain")
@@ -55,6 +69,19 @@ def parse(body: bytes, max_rows: int, *, of_events: bool = False) -> Parsed:
     if "rows" not in content:
         return Parsed([content], explain, single=True, remember=remember)
     return Parsed(_batch(content, max_rows), explain, single=False, remember=remember)
+
+
+def as_rows(rows: list[Any], explain: bool) -> Parsed:
+    """A request that came as rows already; raises RefusedError if there are none."""
+    if not rows:
+        raise RefusedError(422, '"rows" must be a list with at least one object of features')
+    return Parsed(rows, explain, single=False)
+
+
+def require_json(headers: dict[bytes, bytes]) -> None:
+    """Raises RefusedError unless the body says that it is JSON."""
+    if not headers.get(b"content-type", b"").lower().startswith(b"application/json"):
+        raise RefusedError(415, "send JSON, with the header Content-Type: application/json")
 
 
 def _option(content: dict[str, Any], name: str) -> bool:
@@ -73,8 +100,13 @@ def _batch(content: dict[str, Any], max_rows: int) -> list[Any]:
     if type(rows) is not list or not rows:
         raise RefusedError(422, '"rows" must be a list with at least one object of features')
     if len(rows) > max_rows:
-        raise RefusedError(413, f"{len(rows)} rows in one request; the limit is {max_rows}, send several requests")
+        raise too_many(len(rows), max_rows)
     return rows
+
+
+def too_many(rows: int, limit: int) -> RefusedError:
+    """What a request with more rows than the limit gets."""
+    return RefusedError(413, f"{rows} rows in one request; the limit is {limit}, send several requests")
 
 
 def _where(error: Exception) -> str:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from mlplatform.errors import ArtifactError
 from mlplatform.ml.heads import Order, Probability
 from mlplatform.serving.bundle import Bundle
 from mlplatform.serving.column import example_value
+from mlplatform.serving.laps import lap
 from mlplatform.serving.rows import RowReader
 
 __all__ = ["REASONS", "RESERVED", "Answered", "Live", "ScoreError", "Slot"]
@@ -85,12 +87,14 @@ class Live:
 
         Raises ScoreError if a number is not finite: as a comparison, NaN would be a quiet "no".
         """
-        model = self.bundle.model
+        model, began = self.bundle.model, perf_counter()
         predictions = model.head.describe(self._finite("score", model.predict(matrix)))
+        began = lap("model", began)
         if explain:
             reasons = self._reasons(rows, self._finite("contribution", model.explain(matrix)))
             for prediction, why in zip(predictions, reasons, strict=True):
                 prediction["reasons"] = why
+            lap("explanation", began)
         return predictions
 
     def look_up(self, request: dict[str, Any], explain: bool) -> Answered | str:
@@ -101,11 +105,15 @@ class Live:
         lookup, model = self.bundle.lookup, self.bundle.model
         if lookup is None:
             return f"{self.bundle.use_case} is asked by features, not by key"
+        began = perf_counter()
         asked = lookup.find(request)
+        began = lap("features", began)
         if isinstance(asked, str):
             return asked
-        best_first = isinstance(model.head, Order)
-        order = self._finite("score", model.predict(lookup.matrix[asked.rows])) if best_first else None
+        order = None
+        if isinstance(model.head, Order):
+            order = self._finite("score", model.predict(lookup.matrix[asked.rows]))
+            lap("model", began)
         rows = lookup.chosen(asked, order)
         features = lookup.entries(rows, model.features)
         answers = self.score(features, lookup.matrix[rows], explain)
@@ -143,6 +151,8 @@ class Slot:
 
     def __init__(self, live: Live | None = None) -> None:
         self._state: tuple[Live | None, str | None] = (live, None)
+        self.swapped = self.refused = 0
+        """How often another model went live, and how often one could not."""
 
     @property
     def live(self) -> Live | None:
@@ -156,8 +166,10 @@ class Slot:
 
     def swap(self, live: Live) -> None:
         """From the next request on, this answers. Requests under way keep the one that they began with."""
+        self.swapped += live is not self._state[0]
         self._state = (live, None)
 
     def refuse(self, problem: str) -> None:
         """Keep what is live and remember why the newer one is not."""
+        self.refused += 1
         self._state = (self._state[0], problem)

@@ -1,6 +1,6 @@
 """The one Bento service. It serves the bundle that lies in its own bento, or what the pointer names, if there is one.
 
-BentoML gives packaging, workers, probes, metrics and limits; the app of `app.py` is mounted, because `@bentoml.api`
+BentoML gives packaging, workers, probes and limits; the app of `app.py` is mounted, because `@bentoml.api`
 costs about four times as much per request (design.md, section 8). Only BentoML imports this module.
 """
 
@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import bentoml
 import yaml
@@ -19,15 +20,26 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlplatform.errors import ArtifactError, PlatformError
 from mlplatform.home import Home
-from mlplatform.serving.app import create_app, create_endpoints, readiness
+from mlplatform.serving.app import alive, create_app, create_endpoints, readiness
+from mlplatform.serving.bento_api import answer_rows
+from mlplatform.serving.bounded import Bounded
 from mlplatform.serving.challenger import challenger_file
 from mlplatform.serving.follow import FileFollower, Follower, load_live
 from mlplatform.serving.follow_challenger import ChallengerFollower
+from mlplatform.serving.guard import TRUSTED, Guard
 from mlplatform.serving.journal import journal_of
+from mlplatform.serving.logs import LogSettings, configure_logs
+from mlplatform.serving.metrics import WorkerMetrics, metrics_route
 from mlplatform.serving.pins import pinned_requirements
 from mlplatform.serving.raw.features import RawFeatures
+from mlplatform.serving.request import Limits
 from mlplatform.serving.scoring import Slot
-from mlplatform.serving.trial import Trial, challenger_metrics
+from mlplatform.serving.security import Security
+from mlplatform.serving.slow_clients import limit_headers
+from mlplatform.serving.tracing import tracing_of
+from mlplatform.serving.trial import Trial
+from mlplatform.serving.watch import Observer, Watch
+from mlplatform.serving.workers import Workers, shared_folder
 
 __all__ = [
     "BUNDLE",
@@ -47,13 +59,8 @@ BUNDLE = Path(__file__).resolve().parents[2] / "bundle"
 """Where the bundle lies in a bento: beside the package."""
 
 ENVIRONMENT: Mapping[str, str] = {
-    # Spans that nobody collects cost as much as the rest of a request; set it to "false" to trace.
-    "OTEL_SDK_DISABLED": "true",
     "BENTOML_DO_NOT_TRACK": "True",
 }
-
-# The SDK's own switch leaves BentoML's middleware at work for each request; an excluded path passes it by.
-UNTRACED = {} if os.environ.get("OTEL_SDK_DISABLED", "true").lower() == "false" else {"excluded_urls": ".*"}
 
 JOURNAL_VARIABLE = "MLPLATFORM_JOURNAL"
 """The folder that predictions are journalled to; without it nothing is kept."""
@@ -62,19 +69,26 @@ HASH_KEY_VARIABLE = "MLPLATFORM_JOURNAL_KEY"
 LAKE_VARIABLE = "MLPLATFORM_LAKE"
 """The home folder whose lake holds the history for /score; without it only features can be sent."""
 
+security = Security.of()
 slot = Slot()
 raw = RawFeatures(Home(Path(os.environ[LAKE_VARIABLE])) if os.environ.get(LAKE_VARIABLE) else None)
 journal = journal_of(os.environ.get(JOURNAL_VARIABLE), os.environ.get(HASH_KEY_VARIABLE))
 trial = Trial(journal_of(os.environ.get(JOURNAL_VARIABLE), os.environ.get(HASH_KEY_VARIABLE)))
 endpoints = create_endpoints(slot, journal=journal, trial=trial, raw=raw)
+PROBES = ("/livez", "/healthz", "/readyz")
+worker = str(bentoml.server_context.worker_index or 1)
+observer = Observer(log=LogSettings.of(os.environ))
+metrics = WorkerMetrics(observer.traffic, slot, journal, trial, raw, worker, security.refused)
+workers = Workers(shared_folder, worker, metrics.families)
 
 
 class Front:
-    """Answers what BentoML's layers would slow down by a third, and /readyz: BentoML's own, which would win over the
-    mounted app's, is empty."""
+    """Answers what BentoML's layers would slow down by a third, and the probes: BentoML's own, which would win over the
+    mounted app's, are empty."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._bounded = Bounded(app, Limits())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything else on."""
@@ -83,8 +97,12 @@ class Front:
             if scope["method"] == "POST" and (endpoint := endpoints.get(path)):
                 await endpoint(scope, receive, send)
                 return
-            if path == "/readyz":
-                await readiness(slot, trial, raw)(scope, receive, send)
+            if path in PROBES and scope["method"] in ("GET", "HEAD"):
+                answer = readiness(slot, trial, raw, scope.get(TRUSTED, True)) if path == "/readyz" else alive()
+                await answer(scope, receive, send)
+                return
+            if path == "/predict_rows":
+                await self._bounded(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -94,17 +112,27 @@ class Front:
     envs=[{"name": name, "value": value} for name, value in ENVIRONMENT.items()],
     # BentoML's default is 0.0.0.0.
     http={"host": "127.0.0.1"},
-    # One line per request costs more than the prediction; /metrics counts them.
+    # BentoML's layers for these cost more than the prediction; `Watch` counts, logs and traces for a hundredth.
     logging={"access": {"enabled": False}},
+    metrics={"enabled": False},
+    tracing={"excluded_urls": ".*"},
     traffic={"timeout": 30},
-    tracing=UNTRACED,
 )
-@bentoml.asgi_app(create_app(slot, trial=trial, raw=raw, endpoints=endpoints))
+@bentoml.asgi_app(
+    create_app(
+        slot, trial=trial, raw=raw, endpoints=endpoints, observer=observer, metrics=metrics_route(metrics, workers)
+    )
+)
 class Scoring:
     """POST /predict with features, get score, decision and reasons."""
 
     def __init__(self) -> None:
         _hide_scikit_learn()
+        configure_logs(observer.log, worker)
+        observer.tracing = tracing_of(os.environ, lambda: slot.live.describe() if slot.live else {}, worker)
+        limit_headers(security.protection.header_seconds)
+        for follower in security.followers():
+            follower.check()
         pointer = os.environ.get(POINTER_VARIABLE)
         self._followers: list[FileFollower] = _followers(Path(pointer)) if pointer else []
         self._following: list[asyncio.Task[None]] = []
@@ -116,8 +144,10 @@ class Scoring:
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def follow(self) -> None:
         """Begin to poll."""
-        followers = [follower.run() for follower in self._followers]
-        self._following = [asyncio.create_task(run) for run in (*followers, raw.run())]
+        followers = [follower.run() for follower in (*security.followers(), *self._followers)]
+        self._following = [asyncio.create_task(run) for run in (*followers, raw.run(), workers.run())]
+        told = slot.live.describe() if slot.live else {}
+        logger.info("Service started", extra={"event": "service_started", "traced": bool(observer.tracing), **told})
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def unfollow(self) -> None:
@@ -129,40 +159,25 @@ class Scoring:
         await asyncio.to_thread(trial.close)
         if journal:
             await asyncio.to_thread(journal.close)
+        if observer.tracing:
+            await asyncio.to_thread(observer.tracing.close)
+
+    @bentoml.api  # type: ignore[untyped-decorator]
+    async def predict_rows(
+        self, rows: list[dict[str, Any]], explain: bool = False, ctx: bentoml.Context = None
+    ) -> dict[str, Any]:
+        """POST /predict for BentoML's own clients: `SyncHTTPClient(url).predict_rows(rows=[...])`."""
+        return await answer_rows(endpoints["/predict"], rows, explain, ctx.response)
 
     def __is_ready__(self) -> bool:
         return slot.live is not None
 
-    def __metrics__(self, text: str) -> str:
-        """BentoML's metrics and which model is live (a gauge that is always 1, as Prometheus names versions)."""
-        if slot.live is None:
-            return text
-        labels = ",".join(f'{name}="{value}"' for name, value in slot.live.describe().items())
-        degraded = int(slot.problem is not None)
-        return (
-            f"{text}# HELP mlplatform_model_info The live model.\n# TYPE mlplatform_model_info gauge\n"
-            f"mlplatform_model_info{{{labels}}} 1\n"
-            f"# HELP mlplatform_deployment_refused 1 while the newest deployment could not be loaded.\n"
-            f"# TYPE mlplatform_deployment_refused gauge\nmlplatform_deployment_refused {degraded}\n"
-            f"{_journal_metrics()}{challenger_metrics(trial)}"
-        )
 
-
-# The decorator turns the class into a bentoml Service, which type checkers cannot see.
+# The decorator turns the class into a bentoml Service, which type checkers cannot see. The first is the
+# outermost: what the guard refuses is counted, too.
+Scoring.add_asgi_middleware(Watch, observer=observer)  # type: ignore[attr-defined]
+Scoring.add_asgi_middleware(Guard, security=security)  # type: ignore[attr-defined]
 Scoring.add_asgi_middleware(Front)  # type: ignore[attr-defined]
-
-
-def _journal_metrics() -> str:
-    journals = [each for each in (journal, trial.journal) if each is not None]
-    if not journals:
-        return ""
-    counters = {name: sum(getattr(each, name) for each in journals) for name in ("written", "dropped", "failed")}
-    lines = [
-        f"# TYPE mlplatform_journal_{name}_total counter\nmlplatform_journal_{name}_total {count}\n"
-        for name, count in counters.items()
-    ]
-    waiting = sum(each.waiting for each in journals)
-    return f"{''.join(lines)}# TYPE mlplatform_journal_waiting gauge\nmlplatform_journal_waiting {waiting}\n"
 
 
 def _followers(pointer: Path) -> list[FileFollower]:

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from contextvars import copy_context
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from mlplatform.serving.journal import Entry, Journal
 from mlplatform.serving.request import Parsed
 from mlplatform.serving.scoring import Answered, Live
 
-__all__ = ["CANARY", "SHADOW", "Challenge", "Counts", "Trial", "challenger_metrics"]
+__all__ = ["CANARY", "SHADOW", "Challenge", "Counts", "Trial"]
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,9 @@ class Trial:
 
     async def ask(self, challenge: Challenge, work: Callable[[], Result]) -> Result | None:
         """What a canary says, beside the event loop; None if it failed or took too long, which is counted."""
-        began = challenge.aside.take(1, work)
+        copied = copy_context()
+        # In the request's context, so that what it takes is told of as the request's.
+        began = challenge.aside.take(1, lambda: copied.run(work))
         if began is None:
             self._count(failed=1)
             return None
@@ -174,16 +177,3 @@ class Trial:
         """The first one whole: a challenger that fails on each request must not fill the disk."""
         if not self.counts.failed:
             logger.error("%s failed on a request (later ones are only counted)", challenge.named.bento, exc_info=error)
-
-
-def challenger_metrics(trial: Trial) -> str:
-    """Prometheus text: which challenger is tried, if one is, and what came of all that were."""
-    refused = int(trial.problem is not None)
-    lines = [f"# TYPE mlplatform_challenger_refused gauge\nmlplatform_challenger_refused {refused}\n"]
-    if trial.challenge:
-        labels = ",".join(f'{name}="{value}"' for name, value in trial.challenge.describe().items())
-        lines.append(f"# TYPE mlplatform_challenger_info gauge\nmlplatform_challenger_info{{{labels}}} 1\n")
-    for name, count in asdict(trial.counts).items():
-        metric = f"mlplatform_challenger_{name}_total"
-        lines.append(f"# TYPE {metric} counter\n{metric} {count}\n")
-    return "".join(lines)

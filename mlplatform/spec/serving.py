@@ -1,16 +1,27 @@
 """How a service is asked: by features, by key, or by raw events."""
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
 
-__all__ = ["Serving"]
+__all__ = ["RequestLimits", "Serving"]
 
 
 _TAKEN = {
     *("rows", "explain", "k"),
     *("score", "decision", "forecast", "quantiles", "reasons", "items", "forecasts", "predictions", "known", "as_of"),
 }
+
+
+class RequestLimits(Declared):
+    """What one request to the service may hold; more is refused with 413."""
+
+    body_bytes: PositiveInt = 4 * 1024 * 1024
+    """Bytes of the body."""
+    rows: PositiveInt = 5000
+    """Rows in one request."""
+    text: PositiveInt = 4096
+    """Characters in one text, such as a key."""
 
 
 class Serving(Declared):
@@ -27,6 +38,9 @@ class Serving(Declared):
     skew_events: int = Field(default=200, ge=1, le=100_000)
     """Past events that are replayed through each new bento where it computes features itself: what it computes must be
     what the lake holds."""
+
+    limits: RequestLimits = RequestLimits()
+    """What one request may hold."""
 
     @model_validator(mode="after")
     def _names_are_free(self) -> "Serving":

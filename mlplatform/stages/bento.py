@@ -102,6 +102,7 @@ def _build(
 ) -> "BuiltBento":
     from mlplatform.serving.build import build_bento
     from mlplatform.serving.bundle import CARD, load_bundle, write_manifest
+    from mlplatform.serving.limits import Limits
     from mlplatform.serving.lookup import ROWS_FILE
 
     with tempfile.TemporaryDirectory(prefix="mlplatform-bundle-") as made:
@@ -116,6 +117,7 @@ def _build(
         journal_settings(uc.spec, _features(bundle)).save(bundle)
         if card := card_if_compared(uc, champion, tracking):
             (bundle / CARD).write_text(card, encoding="utf-8")
+        Limits(**uc.spec.serving.limits.model_dump()).save(bundle)
         facts = {"mlflow_run_id": champion.run_id, TRAINED_ON: champion.tags[TRAINED_ON]}
         write_manifest(bundle, uc.spec.name, champion.version, facts)
         load_bundle(bundle)  # a bundle that no service could open must not be built

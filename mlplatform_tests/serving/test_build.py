@@ -1,3 +1,4 @@
+import ast
 import re
 import subprocess
 import sys
@@ -19,6 +20,8 @@ pytestmark = [
 ]
 
 PICKLE_SUFFIXES = {".pkl", ".pickle", ".joblib", ".cloudpickle", ".pt", ".npy", ".npz", ".bin"}
+UNSAFE = {"pickle", "_pickle", "cloudpickle", "joblib", "dill", "marshal", "shelve", "skops", "allow_pickle"}
+UNSAFE |= {"eval()", "exec()", "compile()", "__import__()"}
 PROTOCOL_2_OR_LATER = b"\x80"
 
 # Runs inside the bento, with nothing of the checkout in reach.
@@ -64,6 +67,30 @@ def test_no_file_of_a_bento_is_a_pickle(built: BuiltBento) -> None:
     assert len(files) > 30
     assert not [path for path in files if path.suffix in PICKLE_SUFFIXES]
     assert not [path for path in files if path.read_bytes().startswith(PROTOCOL_2_OR_LATER)]
+
+
+def test_no_code_of_a_bento_reads_pickles_or_runs_text(built: BuiltBento) -> None:
+    """What it does when it runs is traced in test_secured_service.py."""
+    sources = sorted((built.path / "src").rglob("*.py"))
+    found = {path.name: sorted(names) for path in sources if (names := names_of(path) & UNSAFE)}
+
+    assert len(sources) > 30
+    assert found == {}
+
+
+def names_of(path: Path) -> set[str]:
+    """Modules that a file imports, wherever in it, and functions that it calls by their plain name."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").partition(".")[0])
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            names.add(f"{node.func.id}()")
+        elif isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+            names.add(node.arg)
+    return names
 
 
 @pytest.mark.slow

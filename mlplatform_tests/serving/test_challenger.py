@@ -28,9 +28,12 @@ from mlplatform.serving.codec import loads
 from mlplatform.serving.follow_challenger import ChallengerFollower
 from mlplatform.serving.journal import Journal, JournalSettings
 from mlplatform.serving.journal_ingest import ingest_journal
+from mlplatform.serving.metrics import WorkerMetrics
+from mlplatform.serving.raw.features import RawFeatures
 from mlplatform.serving.scoring import Live, Slot
 from mlplatform.serving.segments import segments
-from mlplatform.serving.trial import SHADOW_ROWS, Challenge, Trial, challenger_metrics
+from mlplatform.serving.traffic import Traffic
+from mlplatform.serving.trial import SHADOW_ROWS, Challenge, Trial
 from mlplatform_tests.serving.conftest import FEATURES, GOOD, MakeBundle, write_bundle
 
 KEPT = JournalSettings(enabled=True, keys=("customer",), columns=FEATURES, flush_seconds=0.05)
@@ -339,7 +342,7 @@ def test_a_broken_challenger_is_refused_ends_the_one_before_and_never_touches_th
     told = loads(bytes(readiness(Slot(champion), trial).body))
     assert (told["status"], told["model"]["version"]) == ("ready", "1")
     assert "changed model.txt" in told["challenger"]["problem"]
-    assert "mlplatform_challenger_refused 1" in challenger_metrics(trial)
+    assert figures_of(trial)["mlplatform_challenger_refused", ()] == 1
 
 
 def test_a_bundle_of_another_use_case_is_no_challenger(tmp_path: Path, champion: Live) -> None:
@@ -356,9 +359,20 @@ def test_readiness_and_metrics_tell_who_challenges(champion: Live, second: Live)
     told = loads(bytes(readiness(Slot(champion), trial).body))["challenger"]
 
     assert told == {"version": "2", "bento": "fraud:v2", "mode": "canary", "share": 0.25, "problem": None}
-    assert 'mlplatform_challenger_info{version="2",bento="fraud:v2",mode="canary",share="0.25"} 1' in (
-        challenger_metrics(trial)
-    )
+    labels = (("bento", "fraud:v2"), ("mode", "canary"), ("share", "0.25"), ("version", "2"))
+    assert figures_of(trial)["mlplatform_challenger_info", labels] == 1
+
+
+def figures_of(trial: Trial) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """What /metrics says: by name and labels, less the worker's."""
+    families = WorkerMetrics(Traffic(), Slot(), None, trial, RawFeatures(None)).families()
+    return {
+        (sample.name, tuple(sorted((name, value) for name, value in sample.labels.items() if name != "worker"))): (
+            sample.value
+        )
+        for family in families
+        for sample in family.samples
+    }
 
 
 def test_both_journals_go_to_one_table(champion: Live, second: Live, tmp_path: Path, lake: Any) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from mlplatform.errors import LakeError
+from mlplatform.serving.histogram import ROWS, Histogram
 
 __all__ = ["Batcher", "Item", "QueueFullError"]
 
@@ -48,10 +49,15 @@ class Batcher(Generic[Work, Result]):
         self._expected = 1
         self.waiting = 0
         """Rows that no batch has taken up yet."""
+        self.refused = 0
+        """Items that a full queue turned away."""
+        self.sizes = Histogram(ROWS)
+        """Rows of each batch."""
 
     async def submit(self, item: Item[Work]) -> Result:
         """The result of an item. Raises QueueFullError, or what `compute` raised for it."""
         if self.waiting and self.waiting + item.rows > self._most_waiting:
+            self.refused += 1
             raise QueueFullError
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
@@ -65,6 +71,7 @@ class Batcher(Generic[Work, Result]):
             await self._gather()
             batch = self._take()
             self._expected = sum(item.rows for item, _ in batch)
+            self.sizes.observe(self._expected)
             await self._run(batch)
 
     async def _gather(self) -> None:

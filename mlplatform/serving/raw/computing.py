@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import pyarrow as pa
 
+from mlplatform.errors import LakeError
+from mlplatform.serving.column import example_value
 from mlplatform.serving.raw.engine import FeatureEngine
 from mlplatform.serving.raw.events import EventReader
 from mlplatform.serving.raw.history import Past
@@ -35,6 +37,17 @@ class Computing:
     def of(cls, settings: RawSettings, keeper: PastKeeper) -> Self:
         """With an engine of its own."""
         return cls(settings, EventReader(settings.fields), FeatureEngine(settings), keeper)
+
+    def warm_up(self, past: Past) -> None:
+        """Make the plan, and prove that the text runs, with the contract's example. Raises LakeError as `run` does."""
+        example = {rule.name: example_value(rule) for rule in self.settings.fields}
+        if past.newest is not None:
+            example[self.settings.query.time] = past.newest
+        events, problems = self.reader.read([example])
+        if problems:
+            wrong = problems[0]
+            raise LakeError(f"the contract's own example breaks it: {wrong.field} {wrong.problem}; correct the example")
+        self.run(events, past)
 
     def run(self, events: Sequence[Event], past: Past, seen: Seen | None = None) -> list[Rows]:
         """Features of each event, given the past of its entities and what was `seen` since.

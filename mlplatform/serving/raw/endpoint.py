@@ -3,11 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 from mlplatform.serving.canary import Reply
 from mlplatform.serving.endpoint import Predict
 from mlplatform.serving.journal import Journal
+from mlplatform.serving.laps import lap
 from mlplatform.serving.raw.features import RawFeatures
 from mlplatform.serving.request import Limits, Parsed, RefusedError, parse
 from mlplatform.serving.scoring import Live, Slot
@@ -22,17 +24,22 @@ MAX_EVENTS = 256
 class Score(Predict):
     """A request of events becomes one of features, and is answered and journalled as such."""
 
-    def __init__(self, slot: Slot, limits: Limits, journal: Journal | None, trial: Trial, raw: RawFeatures) -> None:
+    def __init__(
+        self, slot: Slot, limits: Limits | None, journal: Journal | None, trial: Trial, raw: RawFeatures
+    ) -> None:
         super().__init__(slot, limits, journal, trial)
         self._raw = raw
 
-    def parsed(self, body: bytes) -> Parsed:
+    def parsed(self, live: Live, body: bytes) -> Parsed:
         """Raises RefusedError if the body is none."""
-        return parse(body, min(self._limits.rows, MAX_EVENTS), of_events=True)
+        limits = self.limits_of(live)
+        return parse(body, min(limits.rows, MAX_EVENTS), limits.text, of_events=True)
 
     async def reply(self, live: Live, request: Parsed, identity: str) -> Reply:
         """Raises RefusedError where the events are wrong, or no features can be made of them."""
+        began = perf_counter()
         computed = await self._raw.compute(live, request.rows, remember=request.remember)
+        lap("features", began)
         if not listed(live):
             rows = [_row(live, found[0]) for found in computed if found]
             if len(rows) < len(computed):
@@ -72,7 +79,7 @@ def _listed(live: Live, computed: Sequence[Mapping[str, Any]], predictions: Sequ
 
 
 def _without_features(live: Live) -> RefusedError:
-    return RefusedError(422, f"nothing is known of this in {live.bundle.use_case}; no features can be made of it")
+    return RefusedError(409, f"nothing is known of this in {live.bundle.use_case}; no features can be made of it")
 
 
 def _plain(value: Any) -> Any:

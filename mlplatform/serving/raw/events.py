@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlplatform.serving.column import Column, compile_column, describe_allowed, kind_of
-from mlplatform.serving.identity import LONGEST, as_moment
+from mlplatform.serving.identity import INTEGERS, LONGEST, as_moment
 from mlplatform.serving.rows import MAX_PROBLEMS, NAME_SHOWN, Problem
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ _ARROW: Mapping[str, pa.DataType] = {
     "string": pa.string(),
     "timestamp": pa.timestamp("us"),
 }
-_INTEGERS = (-(2**63), 2**63 - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class _Field:
         return value
 
     def _whole(self, value: int) -> int:
-        if not _INTEGERS[0] <= value <= _INTEGERS[1]:
+        if not INTEGERS[0] <= value <= INTEGERS[1]:
             raise ValueError("does not fit into 64 bits")
         return value
 

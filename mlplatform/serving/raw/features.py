@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from mlplatform.home import Home
 from mlplatform.serving.answering import refuse_rows
-from mlplatform.serving.column import example_value
 from mlplatform.serving.raw.batcher import Batcher, Item, QueueFullError
 from mlplatform.serving.request import RefusedError
 from mlplatform.serving.rows import MAX_PROBLEMS, Problem
@@ -48,6 +47,16 @@ class RawFeatures:
         self._seen: Seen | None = None
         self._settled: Past | None = None
 
+    @property
+    def batches(self) -> Batcher[_Work, list[Rows]]:
+        """Where events wait for each other."""
+        return self._batcher
+
+    @property
+    def forgotten(self) -> int:
+        """Events that had to make room before the lake knew them."""
+        return self._seen.dropped if self._seen else 0
+
     def adopt(self, live: Live) -> None:
         """Get ready for a model that is about to go live. Blocking.
 
@@ -64,8 +73,7 @@ class RawFeatures:
         computing = self._made(settings, Lake.at(self._home))
         computing.keeper.refresh()
         if computing.keeper.past is not None:
-            events, _ = computing.reader.read([{rule.name: example_value(rule) for rule in settings.fields}])
-            computing.run(events, computing.keeper.past)
+            computing.warm_up(computing.keeper.past)
         previous, self._newest = self._newest, computing
         # Requests under way end with the model that they began with.
         kept = {tag: made for tag, made in self._computing.items() if made is previous}
@@ -86,9 +94,11 @@ class RawFeatures:
             raise RefusedError(503, self._why_not(computing))
         events, problems = computing.reader.read(rows)
         query = computing.settings.query
-        problems = problems or _repeated(events, query.key) or _too_old(events, query.time, computing.keeper.past)
-        if problems:
+        if problems := problems or _repeated(events, query.key):
             raise refuse_rows(problems, "events")
+        if old := _too_old(events, query.time, computing.keeper.past):
+            # Not the contract's word: the same event would have been taken earlier.
+            raise refuse_rows(old, "events", 409)
         work = _Work(computing, events, remember)
         try:
             return await self._batcher.submit(Item(work, len(events), id(computing), self._alone(computing, events)))

@@ -1,0 +1,52 @@
+"""What one request may hold: declared with the use case, carried by the bundle."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from mlplatform.errors import ArtifactError
+
+__all__ = ["LIMITS_FILE", "Limits", "longer_text"]
+
+LIMITS_FILE = "limits.json"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`body_bytes` of JSON, `rows` in a list, characters in one `text`, names of fields included."""
+
+    body_bytes: int = 4 * 1024 * 1024
+    rows: int = 5000
+    text: int = 4096
+
+    def save(self, folder: Path) -> None:
+        """Write LIMITS_FILE."""
+        (folder / LIMITS_FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """A bundle without the file has the usual limits. Raises ArtifactError when it is not what `save` writes."""
+        path = folder / LIMITS_FILE
+        if not path.exists():
+            return cls()
+        try:
+            return cls(**{name: int(value) for name, value in json.loads(path.read_bytes()).items()})
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            raise ArtifactError(f"{path}: not the limits of requests ({error}); build the bundle again") from error
+
+
+def longer_text(content: Any, limit: int) -> bool:
+    """Whether any text of a JSON value, however deep, is longer than `limit` characters."""
+    waiting: list[Iterable[Any]] = [(content,)]
+    while waiting:
+        for value in waiting.pop():
+            kind = type(value)
+            if kind is str and len(value) > limit:
+                return True
+            if kind is dict:
+                waiting += [value.keys(), value.values()]
+            elif kind is list:
+                waiting.append(value)
+    return False
