@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from mlplatform.contracts.rules import Rule
+from mlplatform.home import Home
 from mlplatform.lake.feature_query import AskedBy, FeatureQuery, HistoryTable
 from mlplatform.lake.lake import Lake
 from mlplatform.serving.app import create_app
@@ -41,7 +42,7 @@ QUERY = FeatureQuery(
 
 
 @pytest.fixture
-def raw(lake: Lake) -> RawFeatures:
+def raw(home: Home, lake: Lake) -> RawFeatures:
     lake.create()
 
     def past(con: Any) -> None:
@@ -52,7 +53,7 @@ def raw(lake: Lake) -> RawFeatures:
         )
 
     lake.commit(past, "three payments")
-    return RawFeatures(lake)
+    return RawFeatures(home)
 
 
 @pytest.fixture
