@@ -12,6 +12,7 @@ from starlette.routing import Route
 from mlplatform.serving.answering import INLINE_ROWS
 from mlplatform.serving.csp import page_policy
 from mlplatform.serving.endpoint import Predict
+from mlplatform.serving.guard import TRUSTED
 from mlplatform.serving.inference_v2 import inference_routes
 from mlplatform.serving.journal import Journal
 from mlplatform.serving.metrics import WorkerMetrics, metrics_route
@@ -62,8 +63,8 @@ def create_app(
     endpoints = endpoints or create_endpoints(slot, limits, journal, trial, raw)
     metrics = metrics or metrics_route(WorkerMetrics(observer.traffic, slot, journal, trial, raw))
 
-    async def ready(_: Request) -> Response:
-        return readiness(slot, trial, raw)
+    async def ready(request: Request) -> Response:
+        return readiness(slot, trial, raw, request.scope.get(TRUSTED, True))
 
     async def openapi(_: Request) -> Response:
         history = (raw.describe() if raw else None) or {}

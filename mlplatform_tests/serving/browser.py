@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["STRICT", "Guarded", "chromium", "opened"]
+__all__ = ["STRICT", "Strict", "chromium", "opened"]
 
 STRICT = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
@@ -19,11 +19,11 @@ STRICT = (
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
-class Guarded:
-    """The app with STRICT on every answer and, if `key` is given, 401 to requests without it."""
+class Strict:
+    """The app with STRICT beside whatever policy its answers have: a browser keeps to both."""
 
-    def __init__(self, app: ASGIApp, key: str = "") -> None:
-        self._app, self._key = app, key
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def guarded(message: Message) -> None:
@@ -31,18 +31,7 @@ class Guarded:
                 message["headers"] = [*message["headers"], (b"content-security-policy", STRICT.encode())]
             await send(message)
 
-        open_to_all = scope["type"] != "http" or scope["path"] == "/" or scope["path"].startswith("/static/")
-        if (
-            not self._key
-            or open_to_all
-            or dict(scope["headers"]).get(b"authorization") == f"Bearer {self._key}".encode()
-        ):
-            await self._app(scope, receive, guarded)
-            return
-        await guarded(
-            {"type": "http.response.start", "status": 401, "headers": [(b"content-type", b"application/json")]}
-        )
-        await send({"type": "http.response.body", "body": b'{"error": "an API key is needed"}'})
+        await self._app(scope, receive, guarded)
 
 
 @contextmanager
@@ -57,9 +46,16 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(browser: Browser, url: str, width: int = 1280, height: int = 900, scheme: str = "light") -> Iterator[Page]:
-    """The page, loaded. Fails at its end if the browser noted an error that is no answer of the service."""
-    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
+def opened(
+    browser: Browser, url: str, width: int = 1280, height: int = 900, scheme: str = "light", password: str = ""
+) -> Iterator[Page]:
+    """The page, loaded, with `password` for a service that asks for one. Fails at its end if the browser noted an error
+    that is no answer of the service."""
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,  # type: ignore[arg-type]
+        http_credentials={"username": "anybody", "password": password} if password else None,
+    )
     page, noted = context.new_page(), list[str]()
 
     def note(message: ConsoleMessage) -> None:

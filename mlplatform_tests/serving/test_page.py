@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from mlplatform.serving.api_keys import create_key
 from mlplatform.serving.app import create_app
+from mlplatform.serving.authentication import Authentication, KeyFile
 from mlplatform.serving.bundle import CARD, load_bundle, write_manifest
+from mlplatform.serving.guard import Guard
 from mlplatform.serving.journal import JournalSettings
 from mlplatform.serving.scoring import Live, Slot
-from mlplatform_tests.serving.browser import Guarded, chromium, opened
+from mlplatform.serving.security import Security
+from mlplatform_tests.serving.browser import Strict, chromium, opened
 from mlplatform_tests.serving.conftest import FEATURES, MakeBundle
 from mlplatform_tests.serving.over_http import over_http
 from mlplatform_tests.serving.test_lookup import films, sales  # noqa: F401
@@ -52,7 +56,7 @@ def bundle(sealed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(bundle: Path) -> Iterator[str]:
-    with over_http(Guarded(create_app(Slot(Live.of(load_bundle(bundle), "fraud:v1"))))) as address:
+    with over_http(Strict(create_app(Slot(Live.of(load_bundle(bundle), "fraud:v1"))))) as address:
         yield f"{address}/"
 
 
@@ -136,21 +140,21 @@ def test_the_snippets_follow_the_form_and_each_is_what_would_be_sent(page: Page,
     page.get_by_label("channel", exact=True).select_option("online")
     body = json.loads(re.findall(r"-d '(.*)'$", code(page), re.S)[0])
     assert (body["channel"], body["risk"]) == ("online", None)
-    page.get_by_label("Python", exact=True).check(force=True)
+    page.get_by_label("Python", exact=True).check()
     assert '"risk": None' in code(page)
     assert '"is_night": False' in code(page)
     compile(code(page), "snippet", "exec")
-    page.get_by_label("mlplatform.client").check(force=True)
+    page.get_by_label("mlplatform.client").check()
     assert "client.predict({" in code(page)
     compile(code(page), "snippet", "exec")
-    page.get_by_label("JavaScript").check(force=True)
+    page.get_by_label("JavaScript").check()
     assert '"risk": null' in code(page)
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_role("status")).to_have_text(re.compile("Copied|Selected"))
 
 
 def test_many_rows_are_sent_as_json_and_answered_as_a_list(page: Page) -> None:
-    page.get_by_role("radio", name="Many rows").check(force=True)
+    page.get_by_role("radio", name="Many rows").check()
     area = page.get_by_role("textbox", name="JSON")
     request = json.loads(area.input_value())
     area.fill(json.dumps({"rows": request["rows"] * 3}))
@@ -191,7 +195,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen_and_the_answer_comes_into_v
         send(page)
         expect(page.locator("#result .figure")).to_be_in_viewport()
         for name in ("By features", "Many rows"):
-            page.get_by_role("radio", name=name).check(force=True)
+            page.get_by_role("radio", name=name).check()
             assert page.evaluate("document.documentElement.scrollWidth") == 390
         page.screenshot(path=tmp_path / f"phone-{scheme}.png", full_page=True)
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -226,7 +230,7 @@ def luminance(colour: str) -> float:
 
 def test_a_key_is_asked_for_first_and_its_candidates_come_as_a_list(browser: Browser, films: Path) -> None:  # noqa: F811
     with (
-        over_http(Guarded(create_app(Slot(Live.of(load_bundle(films), "case:v1"))))) as address,
+        over_http(Strict(create_app(Slot(Live.of(load_bundle(films), "case:v1"))))) as address,
         opened(browser, f"{address}/") as page,
     ):
         expect(page.get_by_role("radio", name="By key")).to_be_checked()
@@ -246,40 +250,55 @@ def test_a_key_is_asked_for_first_and_its_candidates_come_as_a_list(browser: Bro
 
 def test_forecasts_are_drawn_as_a_fan(browser: Browser, sales: Path) -> None:  # noqa: F811
     with (
-        over_http(Guarded(create_app(Slot(Live.of(load_bundle(sales), "case:v1"))))) as address,
+        over_http(Strict(create_app(Slot(Live.of(load_bundle(sales), "case:v1"))))) as address,
         opened(browser, f"{address}/") as page,
     ):
         send(page)
         expect(page.get_by_role("img", name=re.compile("Forecast of 7 steps"))).to_be_visible()
         expect(page.locator(".fan circle")).to_have_count(7)
-        page.get_by_role("radio", name="By features").check(force=True)
+        page.get_by_role("radio", name="By features").check()
         send(page)
         expect(page.locator("#result .dot.middle")).to_be_visible()
 
 
-def test_a_service_that_demands_a_key_is_given_one_that_stays_in_the_tab(browser: Browser, bundle: Path) -> None:
-    app = Guarded(create_app(Slot(Live.of(load_bundle(bundle), "fraud:v1"))), key="open-sesame")
-    with over_http(app) as address, opened(browser, f"{address}/") as page:
-        expect(page.get_by_role("alert")).to_have_text("This service asks for an API key.")
-        page.get_by_label("API key").fill("open-sesame")
-        page.get_by_role("button", name="Use this key").click()
+def test_behind_a_key_the_page_takes_one_that_stays_in_the_tab(browser: Browser, bundle: Path, tmp_path: Path) -> None:
+    """Opened with the key as the browser's password; another one can be entered on the page."""
+    file = tmp_path / "keys.json"
+    first, second = create_key(file, "shop"), create_key(file, "till")
+    keys = KeyFile(str(file))
+    keys.check()
+    guarded = Guard(
+        create_app(Slot(Live.of(load_bundle(bundle), "fraud:v1"))), Security(None, Authentication(keys, None))
+    )
+    with over_http(Strict(guarded)) as address, opened(browser, f"{address}/", password=first) as page:
         send(page)
         expect(page.locator("#result .figure")).to_be_visible()
         expect(page.get_by_role("region", name="Model card")).to_be_visible()
+        enter(page, "wrong")
+        send(page)
+        expect(page.locator("#forms form:visible .whole")).to_contain_text("is not valid")
+        expect(page.locator("#result .figure")).to_have_count(0)
+        enter(page, second)
+        with page.expect_response("**/predict") as sent:
+            send(page)
+        assert sent.value.status == 200
+        assert sent.value.request.headers["authorization"] == f"Bearer {second}"
         assert "$API_KEY" in code(page)
-        assert "sesame" not in page.content()
-        assert page.evaluate("[localStorage.length, document.cookie, Object.values(sessionStorage)]") == [
-            0,
-            "",
-            ["open-sesame"],
-        ]
+        assert second not in page.content()
+        kept = page.evaluate("[localStorage.length, document.cookie, Object.values(sessionStorage)]")
+    assert kept == [0, "", [second]]
+
+
+def enter(page: Page, key: str) -> None:
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Use this key").click()
 
 
 def test_an_answer_of_a_newer_version_says_that_the_page_is_old(
     browser: Browser, bundle: Path, make_bundle: MakeBundle
 ) -> None:
     slot = Slot(Live.of(load_bundle(bundle), "fraud:v1"))
-    with over_http(Guarded(create_app(slot))) as address, opened(browser, f"{address}/") as page:
+    with over_http(Strict(create_app(slot))) as address, opened(browser, f"{address}/") as page:
         expect(page.get_by_role("button", name="Send request").first).to_be_visible()
         slot.swap(Live.of(load_bundle(make_bundle("2")), "fraud:v2"))
         send(page)

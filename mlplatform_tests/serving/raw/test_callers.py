@@ -9,7 +9,7 @@ from mlplatform.serving.app import create_app
 from mlplatform.serving.raw.features import RawFeatures
 from mlplatform.serving.raw.settings import RawSettings
 from mlplatform.serving.scoring import Live, Slot
-from mlplatform_tests.serving.browser import Guarded, chromium, opened
+from mlplatform_tests.serving.browser import Strict, chromium, opened
 from mlplatform_tests.serving.over_http import over_http
 from mlplatform_tests.serving.raw.conftest import FEATURES, MakeLive
 from mlplatform_tests.serving.raw.test_score import EVENT
@@ -50,11 +50,11 @@ def test_the_client_scores_events_and_names_the_one_that_is_wrong(live: Live, ra
 
 def test_the_page_has_a_form_for_raw_events_that_leaves_nothing_behind(live: Live, raw: RawFeatures) -> None:
     with (
-        over_http(Guarded(create_app(Slot(live), raw=raw))) as url,
+        over_http(Strict(create_app(Slot(live), raw=raw))) as url,
         chromium() as browser,
         opened(browser, f"{url}/") as page,
     ):
-        page.get_by_role("radio", name="By raw event").check(force=True)
+        page.get_by_role("radio", name="By raw event").check()
         expect(page.get_by_label("remember", exact=True)).to_have_value("false")
         with page.expect_response("**/score") as sent:
             page.locator("#forms form:visible button[type=submit]").click()

@@ -29,7 +29,9 @@ export function isAsked() {
   return !byId("access").hidden;
 }
 
-/** Whether the document says that requests need one. */
-export function demandsKey(doc) {
-  return Boolean(doc.security?.length || Object.values(doc.paths ?? {}).some((item) => item.post?.security?.length));
+/** Whether requests need one. To whom it does not know, such a service tells no more than its status. */
+export async function demandsKey() {
+  const reply = await fetch("readyz", { credentials: "omit" });
+  const said = await reply.json().catch(() => ({}));
+  return reply.status === 401 || !("model" in said);
 }

@@ -18,7 +18,9 @@ async function start() {
     const reply = await ask("openapi.json");
     if (refusesKey(reply)) return tell("This service asks for an API key.", () => askForKey(start));
     if (!reply.ok) return tell(`The service has no model yet (status ${reply.status}). Reload in a moment.`);
-    show(await reply.json());
+    const doc = await reply.json();
+    if (await demandsKey()) askForKey(() => tell(""));
+    show(doc);
   } catch (error) {
     tell(`The service cannot be reached: ${error.message}`);
   }
@@ -29,7 +31,6 @@ function show(doc) {
   byId("main").hidden = false;
   byId("kinds").replaceChildren();
   byId("forms").replaceChildren();
-  if (demandsKey(doc)) askForKey(() => tell(""));
   const facts = doc.info["x-mlplatform"] ?? {};
   const forms = formsOf(doc).map((each) => makeForm(each, doc, facts));
   byId("forms").append(...forms.map((each) => each.element));
@@ -109,6 +110,8 @@ async function request(path, form, error, doc, facts) {
 /** Problems stand beside their fields; what has no field here is said in the summary. */
 function showFailure(form, error, text, problems) {
   const rest = form.show(problems);
+  // An answer to an earlier request must not be taken for one to this.
+  if (text) byId("result").replaceChildren(el("p", { class: "quiet" }, "No answer: the request says why."));
   error.textContent = [text, ...rest.map((one) => `${one.field || "the request"} ${one.problem}; allowed: ${one.allowed}`)].join("\n");
   error.hidden = text === "";
 }

@@ -82,15 +82,19 @@ function withoutParts({ anyOf, oneOf, ...rest }) {
 function inWords(types, schema) {
   const words = { number: "number", integer: "whole number", boolean: "true or false", string: "text" };
   const kind = schema.format === "date-time" ? "date and time" : types.map((type) => words[type] ?? type).join(" or ");
-  const low = schema.minimum ?? schema.exclusiveMinimum;
-  const high = schema.maximum ?? schema.exclusiveMaximum;
+  const [low, high] = [schema.minimum ?? schema.exclusiveMinimum, schema.maximum ?? schema.exclusiveMaximum].map(told);
   const parts = [kind];
-  if (schema.minimum !== undefined && schema.maximum !== undefined) parts.push(`${plain(low)} to ${plain(high)}`);
+  if (schema.minimum !== undefined && schema.maximum !== undefined && low !== undefined && high !== undefined) parts.push(`${plain(low)} to ${plain(high)}`);
   else {
     if (low !== undefined) parts.push(`${schema.minimum === undefined ? "more than" : "at least"} ${plain(low)}`);
     if (high !== undefined) parts.push(`${schema.maximum === undefined ? "less than" : "at most"} ${plain(high)}`);
   }
   return parts.join(", ");
+}
+
+/** Bounds that only say how large a number can be stored help nobody. */
+function told(bound) {
+  return bound === undefined || Math.abs(bound) > Number.MAX_SAFE_INTEGER ? undefined : bound;
 }
 
 function plain(value) {
