@@ -76,7 +76,7 @@ def new_outcomes(lake: Lake, spec: UseCase, as_of: datetime, hashed: Hash | None
 
 
 def served_predictions(lake: Lake, spec: UseCase, since: datetime, until: datetime) -> "pd.DataFrame":
-    """Predictions of events in [since, until) with what is known of them: the newest one per example, version and role.
+    """Predictions of events in [since, until) and what is known of them then: the newest per example, version, role.
 
     Columns: event time, model_version, role, answer (JSON text), latency_ms, and, missing where no label has arrived,
     the label and what the task judges by.
@@ -87,7 +87,10 @@ def served_predictions(lake: Lake, spec: UseCase, since: datetime, until: dateti
         if table_exists(con, outcomes):
             have = {str(row[0]) for row in con.execute(f"DESCRIBE {outcomes}").fetchall()}
             known = "".join(f", o.{name}" for name in (spec.training.label, *judged_by(spec, have)))
-            joined = f"LEFT JOIN {outcomes} AS o ON o.prediction_id = l.prediction_id"
+            # What was learned later is not there yet: a report as of last year comes out as it would have then.
+            joined = (
+                f"LEFT JOIN {outcomes} AS o ON o.prediction_id = l.prediction_id AND o.{spec.label_known_at} <= $until"
+            )
             # What the label says of the time is what happened; the request may have been wrong.
             moment = f"coalesce(o.{time}, l.event_time)"
         keys = ", ".join(f"l.{name}" for name in spec.entity_keys)
@@ -95,10 +98,10 @@ def served_predictions(lake: Lake, spec: UseCase, since: datetime, until: dateti
         example = f"coalesce({' || chr(31) || '.join(f'l.{name}' for name in spec.entity_keys)}, l.prediction_id)"
         rows: pd.DataFrame = con.execute(
             f"SELECT {moment} AS {time}, l.model_version, l.role, l.answer, l.latency_ms, {keys}{known} "
-            f"FROM {prediction_table(spec)} AS l {joined} WHERE {moment} >= ? AND {moment} < ? "
+            f"FROM {prediction_table(spec)} AS l {joined} WHERE {moment} >= $since AND {moment} < $until "
             f"QUALIFY row_number() OVER (PARTITION BY {example}, l.model_version, l.role "
             f"ORDER BY l.predicted_at DESC, l.prediction_id DESC) = 1 ORDER BY 1, l.prediction_id",
-            [since, until],
+            {"since": since, "until": until},
         ).df()
     if spec.training.label not in rows.columns:
         rows[spec.training.label] = float("nan")

@@ -114,7 +114,7 @@ def describe_allowed(rule: "Rule") -> str:
         "integer": "a whole number",
         "boolean": "true or false",
         "string": "text",
-        "timestamp": "an ISO 8601 time, such as 2018-08-01T12:00:00",
+        "timestamp": "an ISO 8601 time of 1900 to 2199, such as 2018-08-01T12:00:00",
     }
     parts = [words[rule.type]]
     if rule.categories:

@@ -10,6 +10,8 @@ __all__ = ["INTEGERS", "LONGEST", "Identity", "as_moment"]
 _PLAIN = (str, int)
 LONGEST = 256
 """Characters of a key, or of a text of an event."""
+EARLIEST, LATEST = datetime(1900, 1, 1), datetime(2200, 1, 1)
+"""Years 1 and 9999 are ways to say "no date"; what is kept of one would be the newest or oldest event for ever."""
 INTEGERS = (-(2**63), 2**63 - 1)
 """What a whole number of a key, or of an event, may be: 64 bits."""
 
@@ -29,7 +31,11 @@ class Identity:
     def problem(self, name: str, value: Any) -> tuple[str, str] | None:
         """What is wrong with a value, and what is allowed; None if it is good."""
         if name == self.event_time:
-            return None if as_moment(value) else ("is not a time", "an ISO 8601 time, such as 2018-08-01T12:00:00")
+            return (
+                None
+                if as_moment(value)
+                else ("is not a time", "an ISO 8601 time of 1900 to 2199, such as 2018-08-01T12:00:00")
+            )
         if type(value) not in _PLAIN:
             return "is no key", "a text or a whole number"
         if type(value) is int and not INTEGERS[0] <= value <= INTEGERS[1]:
@@ -47,7 +53,7 @@ class Identity:
 
 
 def as_moment(value: Any) -> datetime | None:
-    """A time in UTC without an offset, from ISO 8601 or a datetime; None if it is none."""
+    """A time in UTC without an offset, from ISO 8601 or a datetime; None if it is none of EARLIEST to LATEST."""
     if isinstance(value, datetime):
         moment = value
     elif type(value) is str:
@@ -58,7 +64,8 @@ def as_moment(value: Any) -> datetime | None:
     else:
         return None
     try:
-        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+        moment = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
     except OverflowError:
         # The first hours of the year 1, east of Greenwich.
         return None
+    return moment if EARLIEST <= moment < LATEST else None

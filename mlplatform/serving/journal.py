@@ -127,8 +127,14 @@ class Journal:
     def _start(self) -> None:
         """With the first entry, not before: workers are forked, and threads do not come along."""
         self._wake.clear()
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # No thread is to be had: no request may fail for it, and the next entry tries again.
+            logger.error("The journal's thread cannot be started (%s); predictions wait", error)  # noqa: TRY400
+            return
+        self._thread = thread
 
     def _run(self) -> None:
         # Half of what is promised: the other half is for encoding and for the disk.

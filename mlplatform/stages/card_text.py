@@ -20,6 +20,8 @@ def card_text(uc: Declaration, version: Registered, tracking: Tracking) -> str:
     """
     from mlplatform.ml.card import CardFacts, model_card
 
+    if "candidate" not in version.tags:
+        raise ArtifactError(f"v{version.version} of {uc.spec.name} was registered by hand: no comparison has judged it")
     recorded = tracking.client().get_run(version.run_id).data
 
     def kept(name: str) -> Any:

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -23,6 +24,7 @@ from mlplatform.stages.alias import (
 )
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key, check_result, check_spec
+from mlplatform.stages.pause import current_pause
 from mlplatform.stages.pictures import picture
 from mlplatform.stages.trained import TRAINED_ON, Trained, candidate_stage, trained_models
 from mlplatform.stages.training_set import AS_OF
@@ -74,9 +76,14 @@ def champion_asset(uc: Declaration) -> dg.AssetsDefinition:
             lake_now = lake.open()
             incumbent = settled_champion(uc, lake_now, tracking)
             comparison = _compare(uc, trained, incumbent, tracking, training_set)
-            promoted = _promote(uc, tracking, comparison, trained, incumbent, frozen, rolled_back(uc, lake_now))
-            rows = _rows(comparison, trained, promoted, frozen)
+            paused = current_pause(uc, lake_now, _moment(frozen)) if incumbent else None
+            promoted = (
+                _Outcome(incumbent.version, moved=False, verdict=f"kept v{incumbent.version}: {paused}")
+                if incumbent and paused
+                else _promote(uc, tracking, comparison, trained, incumbent, frozen, rolled_back(uc, lake_now))
+            )
             known = recorded_champion(uc, lake_now)
+            rows = _rows(comparison, trained, promoted, frozen, _promoted_row(comparison, promoted, known))
 
             def write(con: Any) -> None:
                 _append(con, champion_table(uc), rows)
@@ -199,8 +206,29 @@ def _append(con: Any, table: str, rows: "pd.DataFrame") -> int:
     return append_rows(con, table, rows)
 
 
+def _moment(frozen: Mapping[str, Any]) -> datetime:
+    import pandas as pd
+
+    moment: datetime = pd.Timestamp(frozen[AS_OF]).to_pydatetime()
+    return moment
+
+
+def _promoted_row(comparison: "Comparison", outcome: _Outcome, known: int | None) -> str | None:
+    """Who was promoted: the winner, or the incumbent whose promotion was killed between the alias and the lake.
+
+    What a version was promoted by is what it is held against later: without it, it could not be judged.
+    """
+    if outcome.moved:
+        return comparison.winner
+    return f"v{outcome.version}" if outcome.version and outcome.version != known else None
+
+
 def _rows(
-    comparison: "Comparison", trained: Mapping[str, Trained], outcome: _Outcome, frozen: Mapping[str, Any]
+    comparison: "Comparison",
+    trained: Mapping[str, Trained],
+    outcome: _Outcome,
+    frozen: Mapping[str, Any],
+    promoted: str | None,
 ) -> "pd.DataFrame":
     import pandas as pd
 
@@ -212,7 +240,7 @@ def _rows(
                 "training_snapshot": int(frozen[SNAPSHOT]),
                 **_stored(each),
                 "role": "challenger" if each.name in trained else "incumbent",
-                "promoted": outcome.moved and each.name == comparison.winner,
+                "promoted": each.name == promoted,
                 "version_after": outcome.version or 0,
                 "training_seconds": trained[each.name].seconds if each.name in trained else 0.0,
                 "verdict": outcome.verdict,

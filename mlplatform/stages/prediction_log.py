@@ -79,7 +79,9 @@ def _metadata(uc: Declaration, lake: Lake, done: "Ingested") -> dict[str, Any]:
         days = con.execute(
             "SELECT date_trunc('day', event_time) AS day, model_version, role, count(*) AS predictions, "
             "quantile_cont(latency_ms, 0.5) AS p50, quantile_cont(latency_ms, 0.99) AS p99 "
-            f"FROM {prediction_table(uc.spec)} GROUP BY ALL ORDER BY ALL"
+            # Rows from before such times were refused.
+            f"FROM {prediction_table(uc.spec)} WHERE event_time IS NULL OR year(event_time) BETWEEN 1900 AND 2199 "
+            "GROUP BY ALL ORDER BY ALL"
         ).df()
     if len(days):
         champion = days[days["role"] == "champion"]

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -360,3 +361,29 @@ def _wait(condition: Any, seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("nobody_s", ["0001-01-01T00:00:00", "9999-12-31T23:59:59", "1899-12-31T00:00:00"])
+async def test_a_time_that_says_no_date_is_refused(keeping: Live, nobody_s: str) -> None:
+    """Kept, it would be the oldest or newest event for ever."""
+    transport = httpx.ASGITransport(create_app(Slot(keeping)), raise_app_exceptions=True)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        reply = await client.post("/predict", json={**GOOD, "event_time": nobody_s})
+    assert reply.status_code == 422
+    assert reply.json()["problems"][0]["problem"] == "is not a time"
+
+
+def test_where_no_thread_is_to_be_had_entries_wait_and_requests_do_not_fail(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    journal = Journal(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", none)
+        journal.put(entry(1))
+    assert journal.waiting == 1
+    journal.put(entry(2))
+    journal.close()
+    assert (journal.written, journal.waiting, journal.failed) == (2, 0, 0)

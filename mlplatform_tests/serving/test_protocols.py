@@ -66,6 +66,8 @@ def test_bentoml_s_own_client_gets_the_answers_of_predict(served: Served) -> Non
         content = client.predict_rows(rows=rows, explain=True)
         with pytest.raises(bentoml.exceptions.BentoMLException, match="row 1, amount is below the minimum"):
             client.predict_rows(rows=[GOOD, {**GOOD, "amount": -1}])
+        # Which the client leaves to the garbage collector, and that to a warning in some later test.
+        client._temp_dir.cleanup()
 
     assert content["predictions"] == post(served, "/predict", {"rows": rows})["predictions"]
     assert content["model"]["version"] == "1"
