@@ -9,7 +9,7 @@ import numpy.typing as npt
 from mlplatform.ml.examples import Codes
 from mlplatform.ml.metrics import Floats
 
-__all__ = ["Estimate", "block_resamples", "bootstrap_figures", "difference", "estimate", "resamples"]
+__all__ = ["Estimate", "block_resamples", "bootstrap_figures", "difference", "estimate", "resamples", "standard_error"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,12 @@ def estimate(draws: Floats, confidence: float) -> Estimate:
 def difference(challenger: Floats, incumbent: Floats, confidence: float) -> Estimate:
     """Challenger less incumbent on the same resamples."""
     return estimate(challenger - incumbent, confidence)
+
+
+def standard_error(draws: Floats) -> float:
+    """Of one figure's draws: their standard deviation around the figure itself; NaN where fewer than two have it."""
+    known = draws[1:][np.isfinite(draws[1:])]
+    return float(np.sqrt(np.square(known - draws[0]).sum() / (len(known) - 1))) if len(known) > 1 else float("nan")
 
 
 def resamples(positive: npt.NDArray[np.bool_], samples: int, seed: int, groups: Codes | None) -> Iterator[Floats]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import norm
 
-from mlplatform.ml.bootstrap import Estimate, difference
+from mlplatform.ml.bootstrap import Estimate, difference, standard_error
 from mlplatform.ml.metrics import Floats
 from mlplatform.ml.performance import metric_draws
 from mlplatform.ml.tasks import task_for
@@ -38,6 +39,8 @@ class PairedDifference:
 
     difference: Estimate
     """Above 0: the first is better. NaN where the labels there are cannot have the figure."""
+    error: float
+    """Standard error of it, by the same bootstrap samples."""
     first: float
     second: float
     rows: int
@@ -47,10 +50,13 @@ class PairedDifference:
     mature: bool
     """Only then anything may follow from it."""
 
-    @property
-    def clearly_worse(self) -> bool:
-        """The first: mature, and its whole interval is below 0."""
-        return self.mature and self.difference.high < 0
+    def clearly_worse(self, level: float) -> bool:
+        """The first: mature, and below 0 by a one-sided test that says so of equals with chance `level`.
+
+        By a normal distribution around the bootstrap's standard error: percentiles of a few hundred samples cannot
+        tell levels far below one in a hundred.
+        """
+        return self.mature and self.difference.value < 0 and float(norm.cdf(self.difference.value / self.error)) <= level
 
 
 @dataclass(frozen=True)
@@ -152,23 +158,24 @@ def paired_difference(
     enough = max(performance.min_labelled, performance.min_coverage * int(ripe.sum()))
     complete = bool((known & ripe).sum() >= enough)
     used = known & ripe if complete else known
-    found, ours, theirs = _difference(rows[used], first[used], second[used], training, event_time, seed)
-    mature = complete and bool(np.isfinite([found.value, found.low, found.high]).all())
-    return PairedDifference(found, ours, theirs, len(rows), int(used.sum()), mature)
+    found, error, ours, theirs = _difference(rows[used], first[used], second[used], training, event_time, seed)
+    mature = complete and bool(np.isfinite([found.value, found.low, found.high, error]).all())
+    return PairedDifference(found, error, ours, theirs, len(rows), int(used.sum()), mature)
 
 
 def _difference(
     rows: pd.DataFrame, first: Floats, second: Floats, training: Training, event_time: str, seed: int
-) -> tuple[Estimate, float, float]:
+) -> tuple[Estimate, float, float, float]:
     if not len(rows):
-        return _NOTHING, float("nan"), float("nan")
+        return _NOTHING, float("nan"), float("nan"), float("nan")
     gates = training.gates
 
     def draws(answers: Floats) -> Floats:
         return metric_draws(rows, answers, training, event_time, samples=gates.bootstrap_samples, seed=seed)
 
     ours, theirs = draws(first), draws(second)
-    return difference(ours, theirs, gates.confidence), float(ours[0]), float(theirs[0])
+    apart = difference(ours, theirs, gates.confidence)
+    return apart, standard_error(ours - theirs), float(ours[0]), float(theirs[0])
 
 
 def _disagreement(pairs: Pairs, training: Training) -> tuple[float, str]:

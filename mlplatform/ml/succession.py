@@ -13,7 +13,24 @@ from mlplatform.spec.performance import Performance
 from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.training import Training
 
-__all__ = ["Succession", "compare_successor"]
+__all__ = ["Look", "Succession", "compare_successor"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """One comparison among those of a champion's fresh days. Shares 0..1 of these days: how many of them were over at the
+    mature comparison before this one (0: there was none), and how many are now."""
+
+    before: float
+    now: float
+
+    def level(self, false_alarms: float) -> float:
+        """The part of `false_alarms` that this comparison may use up: what has not been used of the days gone by.
+
+        Error spending, evenly over time (Lan and DeMets, 1983, Biometrika 70). Each comparison is tested at its own part,
+        so the parts add up to at most `false_alarms` whatever the comparisons have in common (Bonferroni).
+        """
+        return false_alarms * max(0.0, min(self.now, 1.0) - self.before)
 
 
 @dataclass(frozen=True)
@@ -30,6 +47,8 @@ class Succession:
     """What the champion's own scores promise; NaN where scores promise nothing."""
     promised_before: float
     """What the predecessor's scores promise on the same examples."""
+    level: float
+    """Of the test on labels; NaN where they were not mature."""
 
 
 def compare_successor(
@@ -42,12 +61,13 @@ def compare_successor(
     *,
     event_time: str,
     as_of: pd.Timestamp,
+    look: Look,
     expected: float = float("nan"),
 ) -> Succession:
     """`rows`: served examples with label (missing where unknown) and what the task judges by; answers [n], [n, levels].
 
-    Roll back if the paired bootstrap interval of the difference lies below zero and is mature, with `rule.min_labelled`
-    labels. Before that, only if the champion's own scores promise less than `(1 - estimate_guard) * expected` while its
+    Roll back if the paired difference is mature, with `rule.min_labelled` labels, and below zero at the level of this look.
+    Before that, only if the champion's own scores promise less than `(1 - estimate_guard) * expected` while its
     predecessor's do not: an estimate may stop a breakdown, never decide a close race. `expected`: what it was promoted
     by.
     """
@@ -55,16 +75,18 @@ def compare_successor(
     gain = paired_difference(rows, champion, predecessor, training, ripe, event_time=event_time, as_of=as_of)
     task, metric = task_for(training.task), str(training.metric)
     promised, before = (task.promised(metric, answers) for answers in (champion, predecessor))
-    verdict, reason = _judge(metric, rule, gain, (promised, before, expected))
-    return Succession(verdict, reason, gain.rows, gain.labelled, gain.difference, promised, before)
+    level = look.level(rule.false_alarms) if gain.mature else float("nan")
+    verdict, reason = _judge(metric, rule, gain, level, (promised, before, expected))
+    return Succession(verdict, reason, gain.rows, gain.labelled, gain.difference, promised, before, level)
 
 
 def _judge(
-    metric: str, rule: Rollback, gain: PairedDifference, estimates: tuple[float, float, float]
+    metric: str, rule: Rollback, gain: PairedDifference, level: float, estimates: tuple[float, float, float]
 ) -> tuple[Literal["keep", "roll_back", "wait"], str]:
     if gain.mature:
         told = f"{metric} differs by {gain.difference} from its predecessor's on {gain.labelled:,} labelled examples"
-        return ("roll_back", f"worse: {told}") if gain.clearly_worse else ("keep", f"not worse: {told}")
+        told += f" (standard error {gain.error:.3f}, tested at {level:.2%})"
+        return ("roll_back", f"worse: {told}") if gain.clearly_worse(level) else ("keep", f"not surely worse: {told}")
     promised, before, expected = estimates
     least = (1 - rule.estimate_guard) * expected
     if promised < least <= before:

@@ -17,6 +17,9 @@ class Rollback(Declared):
     """False: the comparison is made and shown, and nothing follows from it."""
     fresh_days: PositiveFloat = 28
     """Days of the data's time after a promotion in which the champion is compared with its predecessor."""
+    false_alarms: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """Chance that a champion which is as good as its predecessor is taken back for its labels, over all comparisons of
+    its fresh days together."""
     min_labelled: PositiveInt = 500
     """Labelled served examples below which there is no verdict."""
     estimate_guard: Annotated[float, Field(gt=0, le=1)] = 0.3

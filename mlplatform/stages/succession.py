@@ -9,7 +9,7 @@ import dagster as dg
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake, table_exists
 from mlplatform.lake.predictions import served_features
-from mlplatform.lake.tables import describe_table, merge_rows
+from mlplatform.lake.tables import describe_table, merge_rows, widen
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.resources.tracking import Tracking
 from mlplatform.spec import Declaration
@@ -27,9 +27,10 @@ from mlplatform.stages.replaying import replaying
 from mlplatform.stages.rollback import rollback_config, rollback_job
 
 if TYPE_CHECKING:
+    import duckdb
     import pandas as pd
 
-    from mlplatform.ml.succession import Succession
+    from mlplatform.ml.succession import Look, Succession
 
 __all__ = ["succession_asset", "succession_sensor", "succession_table"]
 
@@ -60,14 +61,17 @@ def succession_asset(uc: Declaration) -> dg.AssetsDefinition:
             return
         told = found.compare(uc, opened, tracking, moment)
         row = _row(found, told, moment)
-        done = opened.commit(
-            lambda con: merge_rows(con, succession_table(uc), row, ["as_of", "model_version"]), f"succession {moment}"
-        )
+        done = opened.commit(lambda con: _write(con, succession_table(uc), row), f"succession {moment}")
         context.log.info(f"v{found.version}: {told.verdict}: {told.reason}")
         table = table_metadata(describe_table(opened, succession_table(uc), done.snapshot))
         yield dg.MaterializeResult(metadata={**table, **_metadata(found, told)})
 
     return succession
+
+
+def _write(con: "duckdb.DuckDBPyConnection", table: str, row: "pd.DataFrame") -> None:
+    widen(con, table, row)
+    merge_rows(con, table, row, ["as_of", "model_version"])
 
 
 class _Fresh:
@@ -115,8 +119,35 @@ class _Fresh:
             uc.spec.rollback,
             event_time=uc.spec.event_time,
             as_of=as_of,
+            look=self._look(uc, lake, as_of),
             expected=promised(uc, lake).get(self.version, float("nan")),
         )
+
+
+    def _look(self, uc: Declaration, lake: Lake, as_of: "pd.Timestamp") -> "Look":
+        """Where in its fresh days this comparison stands, and where the mature one before it stood."""
+        from mlplatform.ml.succession import Look
+
+        before = _mature_before(uc, lake, self.version, as_of)
+        days = timedelta(days=uc.spec.rollback.fresh_days)
+        return Look((before - self.since) / days if before is not None else 0.0, (as_of - self.since) / days)
+
+
+def _mature_before(uc: Declaration, lake: Lake, version: int, as_of: "pd.Timestamp") -> "pd.Timestamp | None":
+    """When a version was last compared on mature labels, before `as_of`."""
+    import pandas as pd
+
+    table = succession_table(uc)
+    with lake.read() as con:
+        if not table_exists(con, table):
+            return None
+        if "level" not in {name for name, *_ in con.execute(f"DESCRIBE {table}").fetchall()}:
+            return None
+        row = con.execute(
+            f"SELECT max(as_of)::TIMESTAMP FROM {table} WHERE model_version = ? AND as_of < ? AND NOT isnan(level)",
+            [version, as_of.to_pydatetime()],
+        ).fetchone()
+    return pd.Timestamp(row[0]) if row and row[0] else None
 
 
 def _run(uc: Declaration, tracking: Tracking, version: int) -> str:
@@ -163,6 +194,7 @@ def _row(fresh: _Fresh, told: "Succession", as_of: "pd.Timestamp") -> "pd.DataFr
                 "gain_high": told.gain.high,
                 "promised": told.promised,
                 "promised_before": told.promised_before,
+                "level": told.level,
             }
         ]
     )

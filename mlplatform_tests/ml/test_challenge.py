@@ -51,8 +51,8 @@ def test_the_difference_is_that_of_the_metric_on_the_same_rows() -> None:
     labels = rows["label"].to_numpy()
     assert found.difference.value == pytest.approx(average_precision(labels, bad) - average_precision(labels, good))
     assert found.mature
-    assert found.clearly_worse
-    assert not judged(rows, good, bad).clearly_worse
+    assert found.clearly_worse(0.025)
+    assert not judged(rows, good, bad).clearly_worse(0.025)
 
 
 def test_the_interval_is_of_paired_samples_and_narrower_than_of_two_separate_ones() -> None:
@@ -97,7 +97,7 @@ def test_only_labels_that_had_their_time_and_mostly_came_make_it_mature(rows: pd
     found = judged(rows, scores(rows, 0.2), scores(rows, 0.6, seed=2))
 
     assert found.mature is mature
-    assert found.clearly_worse is mature
+    assert found.clearly_worse(0.025) is mature
     assert np.isfinite(found.difference.value)
 
 
@@ -116,7 +116,7 @@ def test_without_a_label_there_is_no_figure_and_nothing_is_mature() -> None:
     found = judged(rows, scores(rows.fillna(0), 0.1), scores(rows.fillna(0), 0.5))
 
     assert np.isnan(found.difference.value)
-    assert (found.labelled, found.mature, found.clearly_worse) == (0, False, False)
+    assert (found.labelled, found.mature, found.clearly_worse(0.025)) == (0, False, False)
 
 
 def test_scores_are_compared_with_each_other_label_or_not() -> None:
