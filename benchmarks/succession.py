@@ -1,9 +1,10 @@
 """How often a champion that is no worse than its predecessor is taken back, and how soon one that is worse.
 
-Two models score the same requests of 28 days, a fortieth of which are positives; labels come seven days late. Each model sees
-the risk through noise of its own, so that equals differ by chance only. `worse`: the champion sees it through more.
-Compared once, weekly or daily; beside the platform's rule: the 95 % paired interval below zero, at every look, as it would
-be without a correction. Run: python -m benchmarks.succession [--streams 200] [--json]
+Two models score the same requests of 28 days, a fortieth of which are positives; labels come seven days late. Each
+model sees the risk through noise of its own, so that equals differ by chance only; a worse champion sees it through
+more.
+Compared once, weekly or daily; beside the platform's rule: the 95 % paired interval below zero, at every look, as it
+would be without a correction. Run: python -m benchmarks.succession [--streams 200] [--json]
 """
 
 import argparse

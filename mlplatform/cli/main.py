@@ -270,7 +270,12 @@ def score(use_case: str, table: str, start: str, end: str) -> int:
 @click.option("--from", "start", required=True, metavar="YYYY-MM-DD", help="The first day that is replayed.")
 @click.option("--to", "end", required=True, metavar="YYYY-MM-DD", help="The day behind the last.")
 @click.option("--step", default=7, show_default=True, type=click.IntRange(min=1), help="Days at a time.")
-@click.option("--speed", default=None, type=float, help="At most so many days a second; default: as fast as it goes.")
+@click.option(
+    "--speed",
+    default=None,
+    type=click.FloatRange(min=0, min_open=True),
+    help="At most so many days a second; default: as fast as it goes.",
+)
 @_reported
 def replay(use_case: str, start: str, end: str, step: int, speed: float | None) -> int:
     """Live through history: ingest, score by the live service, labels, reports, decisions, retraining."""

@@ -17,15 +17,15 @@ __all__ = ["duration", "pause_use_case", "resume_use_case"]
 _UNITS = {"d": "days", "h": "hours"}
 
 
-def duration(text: str) -> timedelta:
-    """`7d` or `12h` as a time span.
+def duration(text: str, option: str = "--for") -> timedelta:
+    """`7d` or `12h`, as an option has it, as a time span.
 
     Raises:
         SpecError: it is neither.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([dh])", text)
     if found is None or float(found[1]) == 0:
-        raise SpecError(f"--for takes days or hours like 7d or 12h, not {text!r}")
+        raise SpecError(f"{option} takes days or hours like 7d or 12h, not {text!r}")
     return timedelta(**{_UNITS[found[2]]: float(found[1])})
 
 

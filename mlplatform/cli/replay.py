@@ -49,7 +49,7 @@ def replay_use_case(name: str, start: str, end: str, step: int, speed: float | N
     """Replay [start, end) `step` days at a time; True when every run went well.
 
     Raises:
-        SpecError: there is no such use case, or the dates make no sense.
+        SpecError: there is no such use case, the dates make no sense, or a model or a decision knows later days.
         PlatformError: another replay of it goes on, or the service cannot be started.
     """
     uc = load_declaration(name)
@@ -58,10 +58,30 @@ def replay_use_case(name: str, start: str, end: str, step: int, speed: float | N
         raise SpecError(f"--from {start} is not before --to {end}")
     home = Home.current()
     with _alone(home, uc):
+        _refuse_what_was_lived(uc, Lake.at(home), steps[0][0])
         if not home.deployment(name).exists() and not _first_model(uc, steps[0][0]):
             return False
         with _service(home, uc) as url:
             return all(_live_through(uc, home, url, first, behind, speed) for first, behind in steps)
+
+
+def _refuse_what_was_lived(uc: Declaration, lake: Lake, first: date) -> None:
+    """A model that has learned from later days would be judged on what it knows, and later decisions be acted on."""
+    from mlplatform.stages.champion import champion_table
+    from mlplatform.stages.retrain_decision import decision_table
+
+    told = [table for table in (champion_table(uc), decision_table(uc)) if lake.has_table(table)]
+    if not told:
+        return
+    with lake.read() as con:
+        moments = [con.execute(f"SELECT max(as_of)::TIMESTAMP FROM {table}").fetchone() for table in told]
+    newest = max((moment[0] for moment in moments if moment and moment[0]), default=datetime.min)
+    if newest > datetime.combine(first, datetime.min.time()):
+        raise SpecError(
+            f"{uc.spec.name} has been trained or decided on as of {newest:%Y-%m-%d}; replaying from {first} would show "
+            f"models days that they know. Go on from there (--from {newest:%Y-%m-%d}), or begin in a home of its own: "
+            f"MLPLATFORM_HOME=<an empty folder> mlplatform replay {uc.spec.name} ..."
+        )
 
 
 def _steps(first: date, behind: date, days: int) -> Iterator[tuple[date, date]]:

@@ -56,7 +56,9 @@ class PairedDifference:
         By a normal distribution around the bootstrap's standard error: percentiles of a few hundred samples cannot
         tell levels far below one in a hundred.
         """
-        return self.mature and self.difference.value < 0 and float(norm.cdf(self.difference.value / self.error)) <= level
+        return (
+            self.mature and self.difference.value < 0 and float(norm.cdf(self.difference.value / self.error)) <= level
+        )
 
 
 @dataclass(frozen=True)

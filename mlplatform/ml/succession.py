@@ -18,8 +18,8 @@ __all__ = ["Look", "Succession", "compare_successor"]
 
 @dataclass(frozen=True)
 class Look:
-    """One comparison among those of a champion's fresh days. Shares 0..1 of these days: how many of them were over at the
-    mature comparison before this one (0: there was none), and how many are now."""
+    """One comparison among those of a champion's fresh days, by how many of these days were over, 0..1: at the mature
+    comparison before this one (0: there was none), and now."""
 
     before: float
     now: float
@@ -27,8 +27,8 @@ class Look:
     def level(self, false_alarms: float) -> float:
         """The part of `false_alarms` that this comparison may use up: what has not been used of the days gone by.
 
-        Error spending, evenly over time (Lan and DeMets, 1983, Biometrika 70). Each comparison is tested at its own part,
-        so the parts add up to at most `false_alarms` whatever the comparisons have in common (Bonferroni).
+        Error spending, evenly over time (Lan and DeMets, 1983, Biometrika 70). Each comparison is tested at its own
+        part, so the parts add up to at most `false_alarms` whatever the comparisons have in common (Bonferroni).
         """
         return false_alarms * max(0.0, min(self.now, 1.0) - self.before)
 
@@ -66,8 +66,8 @@ def compare_successor(
 ) -> Succession:
     """`rows`: served examples with label (missing where unknown) and what the task judges by; answers [n], [n, levels].
 
-    Roll back if the paired difference is mature, with `rule.min_labelled` labels, and below zero at the level of this look.
-    Before that, only if the champion's own scores promise less than `(1 - estimate_guard) * expected` while its
+    Roll back if the paired difference is mature, with `rule.min_labelled` labels, and below zero at the level of this
+    look. Before that, only if the champion's own scores promise less than `(1 - estimate_guard) * expected` while its
     predecessor's do not: an estimate may stop a breakdown, never decide a close race. `expected`: what it was promoted
     by.
     """

@@ -56,6 +56,7 @@ class Move:
 
     version: int
     cause: str
+    reason: str
 
 
 def newest_move(uc: Declaration, lake: Lake) -> Move | None:
@@ -64,9 +65,9 @@ def newest_move(uc: Declaration, lake: Lake) -> Move | None:
         return None
     with lake.read() as con:
         row = con.execute(
-            f"SELECT version, cause FROM {alias_table(uc)} ORDER BY moved_at DESC, rowid DESC LIMIT 1"
+            f"SELECT version, cause, reason FROM {alias_table(uc)} ORDER BY moved_at DESC, rowid DESC LIMIT 1"
         ).fetchone()
-    return Move(int(row[0]), str(row[1])) if row else None
+    return Move(int(row[0]), str(row[1]), str(row[2])) if row else None
 
 
 def recorded_champion(uc: Declaration, lake: Lake) -> int | None:

@@ -12,7 +12,7 @@ import dagster as dg
 from mlplatform.errors import TrainingError
 from mlplatform.lake.lake import Lake, table_exists
 from mlplatform.lake.predictions import served_predictions
-from mlplatform.lake.tables import describe_table, merge_rows
+from mlplatform.lake.tables import describe_table, merge_rows, widen
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.spec import Declaration
 from mlplatform.stages.champion import champion_table
@@ -23,11 +23,19 @@ from mlplatform.stages.naming import asset_attributes, asset_key
 from mlplatform.stages.pictures import picture
 
 if TYPE_CHECKING:
+    import duckdb
     import pandas as pd
 
     from mlplatform.ml.performance import PerformanceWindow
 
-__all__ = ["AS_PROMISED", "performance_report_asset", "performance_table", "performance_windows", "promised"]
+__all__ = [
+    "AS_PROMISED",
+    "performance_report_asset",
+    "performance_table",
+    "performance_windows",
+    "promised",
+    "store_performance",
+]
 
 AS_PROMISED = "as_promised"
 CHAMPION_ROLE = "champion"
@@ -57,7 +65,7 @@ def performance_report_asset(uc: Declaration) -> dg.AssetsDefinition:
         opened, table = lake.open(), performance_table(uc)
         moment = as_of_run(context, uc, opened)
         rows = _rows(_measure(uc, opened, moment, context.log))
-        opened.commit(lambda con: merge_rows(con, table, rows, _KEY), f"performance {moment:%Y-%m-%d}")
+        opened.commit(lambda con: store_performance(con, table, rows, moment), f"performance {moment:%Y-%m-%d}")
         live = current_deployment(uc)
         windows = performance_windows(uc, opened, int(live.version)) if live else []
         context.log.info(_told(windows))
@@ -67,6 +75,19 @@ def performance_report_asset(uc: Declaration) -> dg.AssetsDefinition:
         )
 
     return performance_report
+
+
+def store_performance(
+    con: "duckdb.DuckDBPyConnection", table: str, rows: "pd.DataFrame", as_of: "pd.Timestamp"
+) -> None:
+    """Add or replace windows; one that was measured as of a later moment, with more labels, stays as it is."""
+    rows = rows.assign(as_of=as_of)
+    widen(con, table, rows)
+    if table_exists(con, table):
+        known = con.execute(f"SELECT {', '.join(_KEY)} FROM {table} WHERE as_of > ?", [as_of.to_pydatetime()]).df()
+        later = rows.set_index(_KEY).index.isin(known.set_index(_KEY).index)
+        rows = rows[~later]
+    merge_rows(con, table, rows, _KEY)
 
 
 def performance_windows(uc: Declaration, lake: Lake, model_version: int) -> "list[PerformanceWindow]":

@@ -27,6 +27,7 @@ from mlplatform.stages.pause import pause
 
 if TYPE_CHECKING:
     from mlplatform.resources.tracking import Registered
+    from mlplatform.stages.alias import Move
 
 __all__ = ["Rollback", "rollback_asset", "rollback_config", "rollback_job"]
 
@@ -72,8 +73,11 @@ def rollback_asset(uc: Declaration) -> dg.AssetsDefinition:
             raise ArtifactError("a rollback needs a reason: somebody will ask")
         with champion_lock(uc):
             before = tracking.champion(uc.spec.name)
-            version, until = _pending(uc, opened, config.to_version), None
-            if version is None:
+            pending, until, reason = _pending(uc, opened, config.to_version), None, config.reason
+            if pending is not None:
+                version, reason = pending.version, pending.reason
+                context.log.info(f"finishing the rollback to v{version} that was written down before: {reason}")
+            else:
                 version = _target(uc, tracking, before, config.to_version or _earlier(uc, opened, before))
                 until = _pause(context, uc, opened, config)
                 # Before the alias moves: a rollback that is killed here is known, and only has to be finished.
@@ -85,7 +89,7 @@ def rollback_asset(uc: Declaration) -> dg.AssetsDefinition:
                 **table_metadata(describe_table(opened, alias_table(uc))),
                 "model_version": version,
                 "instead_of": before.version if before else 0,
-                "reason": config.reason,
+                "reason": reason,
                 "retraining_paused_until": until or "not paused",
             }
         )
@@ -93,13 +97,13 @@ def rollback_asset(uc: Declaration) -> dg.AssetsDefinition:
     return rollback
 
 
-def _pending(uc: Declaration, lake: Lake, asked: int) -> int | None:
-    """The version of a rollback that is written down and not live yet: a run before this one was killed on the way.
+def _pending(uc: Declaration, lake: Lake, asked: int) -> "Move | None":
+    """A rollback that is written down and not live yet: a run before this one was killed on the way.
     None where there is no such, or another version is asked for."""
     move, live = newest_move(uc, lake), current_deployment(uc)
     if move is None or move.cause != ROLLBACK or (live is not None and int(live.version) == move.version):
         return None
-    return move.version if asked in (0, move.version) else None
+    return move if asked in (0, move.version) else None
 
 
 def _target(uc: Declaration, tracking: Tracking, champion: "Registered | None", version: int) -> int:

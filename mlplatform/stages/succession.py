@@ -123,14 +123,17 @@ class _Fresh:
             expected=promised(uc, lake).get(self.version, float("nan")),
         )
 
-
     def _look(self, uc: Declaration, lake: Lake, as_of: "pd.Timestamp") -> "Look":
         """Where in its fresh days this comparison stands, and where the mature one before it stood."""
         from mlplatform.ml.succession import Look
 
         before = _mature_before(uc, lake, self.version, as_of)
-        days = timedelta(days=uc.spec.rollback.fresh_days)
-        return Look((before - self.since) / days if before is not None else 0.0, (as_of - self.since) / days)
+        whole = timedelta(days=uc.spec.rollback.fresh_days).total_seconds()
+
+        def gone(moment: "pd.Timestamp") -> float:
+            return float((moment - self.since).total_seconds() / whole)
+
+        return Look(gone(before) if before is not None else 0.0, gone(as_of))
 
 
 def _mature_before(uc: Declaration, lake: Lake, version: int, as_of: "pd.Timestamp") -> "pd.Timestamp | None":

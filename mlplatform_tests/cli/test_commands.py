@@ -3,8 +3,12 @@ import shlex
 import socket
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from mlplatform.home import Home
+from mlplatform.lake.lake import Lake
+from mlplatform.lake.tables import append_rows
 from mlplatform_tests.cli.conftest import Ask, Run
 
 
@@ -45,6 +49,9 @@ def test_env_names_places_below_the_home_only(ask: Ask, empty_home: Path) -> Non
         ("challenge frod", "there is no use case 'frod'"),
         ("challenge fraud --version 2", "a challenger needs a champion"),
         ("challenge fraud --compare", "a challenger needs a champion"),
+        ("rollback fraud --reason bad", "nothing of fraud is deployed: there is nothing to go back from"),
+        ("rollback fraud --reason bad --pause 7q", "--pause takes days or hours like 7d or 12h, not '7q'"),
+        ("replay fraud --from 2018-09-03 --to 2018-09-03", "--from 2018-09-03 is not before --to 2018-09-03"),
         ("serve fraud", "nothing is deployed for fraud yet; run `mlplatform run fraud` first"),
         ("predict fraud --json {amount --url http://127.0.0.1:9", "--json is not JSON"),
         ("predict frod --json {}", "there is no use case 'frod'"),
@@ -63,6 +70,19 @@ def test_a_challenger_runs_in_one_way_at_a_time(ask: Ask) -> None:
     told = ask("challenge", "fraud", "--shadow", "--share", "0.1")
     assert told.exit_code == 2
     assert "exclude each other" in told.output
+
+
+def test_a_replay_refuses_days_that_a_decision_or_a_model_knows(ask: Ask, prepared: Home) -> None:
+    frame = pd.DataFrame({"as_of": [pd.Timestamp("2018-09-10")], "decision_id": ["d"], "verdict": ["wait"]})
+    Lake.at(prepared).commit(lambda con: append_rows(con, "fraud.retrain_decision", frame), "a decision")
+    told = ask(*["replay", "fraud", "--from", "2018-09-03", "--to", "2018-09-17"])
+    assert told.exit_code == 1
+    assert "decided on as of 2018-09-10" in told.output
+    assert "--from 2018-09-10" in told.output
+
+
+def test_a_replay_without_speed_is_no_replay(ask: Ask) -> None:
+    assert ask(*["replay", "fraud", "--from", "2018-09-03", "--to", "2018-09-10", "--speed", "0"]).exit_code == 2
 
 
 def test_up_names_the_port_that_is_taken_and_starts_nothing(ask: Ask, empty_home: Path) -> None:

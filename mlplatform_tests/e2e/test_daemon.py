@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -35,31 +37,34 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def lived(module_home: Home) -> Iterator["_Life"]:
     """The whole timeline, lived through once; the tests look at what is left of it."""
-    from mlplatform_tests.e2e.daemon_platform import DAYS, TRAINED_UNTIL, declaration
+    from mlplatform_tests.e2e import daemon_bad_challenger as spoiled
+    from mlplatform_tests.e2e import daemon_platform as world
 
     with dagster_home(module_home.dagster) as instance:
-        assert Platform(declaration, instance).run(days=TRAINED_UNTIL).success
+        assert Platform(world.declaration, instance).run(days=world.TRAINED_UNTIL).success
         service = start_live("fraud", free_port(), module_home)
-        application = _Application(module_home, service, START + timedelta(days=TRAINED_UNTIL))
-        command = [sys.executable, "-m", "dagster._daemon", "run", "-m", "mlplatform_tests.e2e.daemon_platform"]
-        environment = {**dbt_environment(module_home), **module_home.environment(), "PYTHONPATH": str(ROOT)}
-        daemon = start_part(
-            "daemon", 0, command, logs=module_home.root / "logs", folder=ROOT, environment=_with(environment)
-        )
+        application = _Application(module_home, service, START + timedelta(days=world.TRAINED_UNTIL))
         try:
             with application:
-                last = START + timedelta(days=DAYS)
-                _wait(lambda: _decided(module_home) >= last, f"no decision as of {last}; see {daemon.log}")
-                _wait(lambda: not instance.get_runs_count(_running()), "a run does not end")
+                with _daemon(module_home, world.__name__):
+                    last = START + timedelta(days=world.DAYS)
+                    _wait(lambda: _decided(module_home) >= last, f"no decision as of {last}")
+                    _wait(lambda: not instance.get_runs_count(_running()), "a run does not end")
+                served = _live(module_home)
+                with _daemon(module_home, spoiled.__name__):
+                    last = START + timedelta(days=spoiled.DAYS)
+                    _wait(lambda: _compared(module_home) >= last, f"no comparison as of {last}")
+                    _wait(lambda: not instance.get_runs_count(_running()), "a run does not end")
         finally:
-            stop_parts([daemon])
             stop_service(service.pid)
-        yield _Life(Platform(declaration, instance), application)
+        yield _Life(Platform(world.declaration, instance), application, served)
 
 
+@dataclass
 class _Life:
-    def __init__(self, platform: Platform, application: "_Application") -> None:
-        self.platform, self.application = platform, application
+    platform: Platform
+    application: "_Application"
+    served_before_the_bad_challenger: str
 
 
 def test_no_request_failed_while_models_were_trained_and_exchanged(lived: _Life) -> None:
@@ -67,9 +72,13 @@ def test_no_request_failed_while_models_were_trained_and_exchanged(lived: _Life)
     assert lived.application.answered > 10_000
 
 
-def test_before_the_drift_nothing_was_retrained(lived: _Life, module_home: Home) -> None:
-    # Features of 30 days still fill up in this young world, so some drift is measured; it is too soon to act on it.
-    assert _decisions(module_home)["2018-06-24"][0] == "wait"
+def test_without_drift_nothing_is_retrained_although_nothing_but_the_evidence_forbids_it(
+    lived: _Life, module_home: Home
+) -> None:
+    decisions = _decisions(module_home)
+    quiet = [decisions[day] for day in ("2018-08-05", "2018-08-19")]
+    assert [verdict for verdict, _ in quiet] == ["wait", "wait"]
+    assert all("of the importance drifted" in reason for _, reason in quiet), quiet
 
 
 def test_the_drift_was_reported_and_the_decision_says_why_it_retrained(lived: _Life, module_home: Home) -> None:
@@ -86,8 +95,18 @@ def test_the_drift_was_reported_and_the_decision_says_why_it_retrained(lived: _L
 
 
 def test_a_new_version_was_trained_promoted_and_served(lived: _Life, module_home: Home) -> None:
-    assert json.loads(module_home.deployment("fraud").read_text())["version"] == "2"
-    assert {"1", "2"} <= lived.application.versions
+    assert int(lived.served_before_the_bad_challenger) >= 2
+    assert {"1", lived.served_before_the_bad_challenger} <= lived.application.versions
+
+
+def test_a_bad_challenger_was_trained_refused_and_never_served(lived: _Life, module_home: Home) -> None:
+    assert _decisions(module_home)["2018-10-28"][0] == "retrain"
+    with Lake.at(module_home).read() as con:
+        promoted = con.execute("SELECT promoted FROM fraud.champion WHERE as_of >= '2018-10-28'").fetchall()
+    assert promoted
+    assert not any(each for (each,) in promoted)
+    assert _live(module_home) == lived.served_before_the_bad_challenger
+    assert max(lived.application.versions, key=int) == lived.served_before_the_bad_challenger
 
 
 def test_every_event_is_in_the_log_once(lived: _Life, module_home: Home) -> None:
@@ -101,13 +120,18 @@ def test_every_event_is_in_the_log_once(lived: _Life, module_home: Home) -> None
 
 
 def test_the_metric_recovers_with_the_new_version(lived: _Life, module_home: Home) -> None:
-    lake, uc = Lake.at(module_home), lived.platform.declaration
-    old = [w for w in performance_windows(uc, lake, 1) if w.state == "mature"]
-    new = [w for w in performance_windows(uc, lake, 2) if w.state == "mature"]
-    told = [(str(w.start.date()), w.model_version, round(w.value, 3), round(w.estimate, 3)) for w in [*old, *new]]
+    from mlplatform_tests.e2e.daemon_platform import DRIFT_FROM
+
+    uc, lake, newest = lived.platform.declaration, Lake.at(module_home), int(lived.served_before_the_bad_challenger)
+    windows = [*performance_windows(uc, lake, 1), *performance_windows(uc, lake, newest)]
+    mature = [w for w in windows if w.state == "mature"]
+    told = [(str(w.start.date()), w.model_version, round(w.value, 3), round(w.estimate, 3)) for w in mature]
+    new = [w.value for w in mature if str(w.model_version) == lived.served_before_the_bad_challenger]
+    drifted = [
+        w.value for w in mature if str(w.model_version) == "1" and w.start.date() >= START + timedelta(days=DRIFT_FROM)
+    ]
     assert new, told
-    drifted = [w.value for w in old if w.start.date() >= START + timedelta(days=84)]
-    assert sum(w.value for w in new) / len(new) > sum(drifted) / len(drifted), told
+    assert sum(new) / len(new) > sum(drifted) / len(drifted), told
 
 
 class _Application:
@@ -175,6 +199,30 @@ def _decided(module_home: Home) -> date:
 
     decision = newest_decision(declaration, Lake.at(module_home))
     return decision["as_of"].date() if decision else date.min
+
+
+def _compared(module_home: Home) -> date:
+    with Lake.at(module_home).read() as con:
+        found = con.execute("SELECT max(as_of) FROM fraud.champion").fetchone()
+    assert found
+    return found[0].date()
+
+
+def _live(module_home: Home) -> str:
+    return str(json.loads(module_home.deployment("fraud").read_text())["version"])
+
+
+@contextmanager
+def _daemon(module_home: Home, definitions: str) -> Iterator[None]:
+    command = [sys.executable, "-m", "dagster._daemon", "run", "-m", definitions]
+    environment = {**dbt_environment(module_home), **module_home.environment(), "PYTHONPATH": str(ROOT)}
+    daemon = start_part(
+        "daemon", 0, command, logs=module_home.root / "logs", folder=ROOT, environment=_with(environment)
+    )
+    try:
+        yield
+    finally:
+        stop_parts([daemon])
 
 
 def _running() -> object:

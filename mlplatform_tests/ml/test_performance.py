@@ -5,14 +5,12 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlplatform.ml.performance import PerformanceWindow, Served, judge_window, window_starts
-from mlplatform.ml.succession import Succession, compare_successor
 from mlplatform.ml.tasks import task_for
 from mlplatform.spec.performance import Performance
-from mlplatform.spec.rollback import Rollback
 from mlplatform_tests.ml.data import training
 
 MONDAY = pd.Timestamp("2018-06-04")
