@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -41,7 +42,12 @@ def backtest_use_case(name: str, policies: Sequence[str], windows: int | None, j
     picture = _draw(home, found)
     if as_json:
         chosen = found.recommended()
-        told = {"recommendation": found.recommendation, "recommended": chosen.policy, "policies": found.summary()}
+        told = {
+            "recommendation": found.recommendation,
+            "recommended": chosen.policy,
+            "policies": found.summary(),
+            "estimates": asdict(found.estimates) if found.estimates else None,
+        }
         sys.stdout.write(json.dumps(told) + "\n")
         return
     _print(found)
@@ -63,3 +69,5 @@ def _print(found: "Backtest") -> None:
     for row in rows:
         click.echo("".join(f"{value:>19}" for value in row.values()))
     click.secho(f"\n{found.recommendation}", bold=True)
+    if found.estimates:
+        click.echo(str(found.estimates))

@@ -118,6 +118,7 @@ def _metadata(uc: Declaration, lake: Lake, found: "Backtest") -> dict[str, Any]:
         "course": picture(plot_backtest(found), "metric, retrainings and cost of each policy"),
         "policies": dg.MetadataValue.table([dg.TableRecord(row) for row in found.summary()]),
         "recommended": chosen.policy,
+        "estimates": str(found.estimates or "this task's scores promise nothing of its metric"),
         "windows": len(chosen.windows),
         **table_metadata(describe_table(lake, backtest_table(uc))),
     }

@@ -72,8 +72,10 @@ class Replay:
         if not len(times):
             return ReplayedWindow(start, end, 0, float("nan"), self.model.at, "", "")
         found = yield Performance(self.model, start, end, pd.Timestamp(times.max()))
-        value = float("nan") if found["value"] is None else found["value"]
-        return ReplayedWindow(start, end, found["labelled"], value, self.model.at, "", "")
+        value, estimate = (float("nan") if found[name] is None else found[name] for name in ("value", "estimate"))
+        return ReplayedWindow(
+            start, end, found["labelled"], value, self.model.at, "", "", estimate=estimate, promised=self.expected
+        )
 
     def _decided(self, window: ReplayedWindow) -> Generator[Step, Result, ReplayedWindow]:
         decision = yield from self._decide(window.end)

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-__all__ = ["KEPT", "Backtest", "PolicyRun", "ReplayedWindow"]
+__all__ = ["KEPT", "Backtest", "EstimateCheck", "PolicyRun", "ReplayedWindow"]
 
 KEPT = 0.95
 """Share of the best policy's gain that the recommended one keeps."""
@@ -33,6 +34,32 @@ class ReplayedWindow:
     """Of the training: the verdict of the comparison, or why there was none."""
     seconds: float = 0.0
     """Of the training and the comparison."""
+    estimate: float = float("nan")
+    """Of the metric, from the scores alone, as known before a label is there; NaN where scores promise nothing."""
+    promised: float = float("nan")
+    """What the model that answered reached on its test rows."""
+
+
+@dataclass(frozen=True)
+class EstimateCheck:
+    """Estimates made before labels were there, beside what came true; all in the unit of the metric."""
+
+    metric: str
+    windows: int
+    """Pairs of a window and a model that answered it."""
+    error: float
+    """Mean absolute error of the estimate."""
+    bias: float
+    """Mean of estimate less truth; above 0: too hopeful."""
+    error_of_promise: float
+    """Mean absolute error of expecting what the model reached on its test rows, which needs no scores at all."""
+
+    def __str__(self) -> str:
+        direction = "high" if self.bias > 0 else "low"
+        return (
+            f"{self.metric} estimated before labels: off by {self.error:.3f} on average ({abs(self.bias):.3f} too "
+            f"{direction}); what the model was promoted by, by {self.error_of_promise:.3f}; {self.windows} windows"
+        )
 
 
 @dataclass(frozen=True)
@@ -108,6 +135,19 @@ class Backtest:
         return min(enough, key=lambda run: (run.trainings, run.seconds, -run.metric))
 
     @property
+    def estimates(self) -> "EstimateCheck | None":
+        """How the estimates came out, on every window and every model that answered it, labels as they come."""
+        answered = {(w.start, w.model): w for run in self.of(delayed=True).values() for w in run.windows}
+        known = [w for w in answered.values() if np.isfinite([w.estimate, w.value, w.promised]).all()]
+        if not known:
+            return None
+        off = np.array([w.estimate - w.value for w in known])
+        naive = np.array([w.promised - w.value for w in known])
+        return EstimateCheck(
+            self.metric, len(known), *(float(x) for x in (abs(off).mean(), off.mean(), abs(naive).mean()))
+        )
+
+    @property
     def recommendation(self) -> str:
         """One sentence."""
         chosen, best, windows = self.recommended(), self.best(), len(self.runs[0].windows)
@@ -159,6 +199,8 @@ def _rows(run: PolicyRun, metric: str) -> Sequence[dict[str, Any]]:
             "promoted": window.promoted,
             "outcome": window.outcome,
             "seconds": window.seconds,
+            "estimate": window.estimate,
+            "promised": window.promised,
         }
         for window in run.windows
     ]

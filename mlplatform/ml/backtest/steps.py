@@ -211,6 +211,6 @@ class Performance:
         days = {"window_days": setting.spec.drift.window_days}
         asked = setting.spec.performance.model_copy(update=days)
         found = judge_window(served, training, asked, start=self.start, as_of=self.known, event_time=time)
-        figures = {name: getattr(found, name) for name in ("value", "low", "high")}
+        figures = {name: getattr(found, name) for name in ("value", "low", "high", "estimate")}
         told = {name: value if np.isfinite(value) else None for name, value in figures.items()}
         return {"predictions": found.predictions, "labelled": found.labelled, **told}

@@ -76,6 +76,22 @@ def test_labels_that_are_known_at_once_are_acted_on_earlier(found: Backtest) -> 
     assert found.of(delayed=False)["weekly"].metric > found.of(delayed=True)["weekly"].metric
 
 
+def test_estimates_made_before_labels_are_held_against_what_came_true(found: Backtest) -> None:
+    """The pattern turns and the features do not: calibrated scores cannot see it, and the check says so."""
+    told = found.estimates
+    assert told is not None
+    turn = START + pd.Timedelta(days=TURN)
+    never = found.of(delayed=True)["never"].windows
+    before = [abs(w.estimate - w.value) for w in never if w.end <= turn]
+    after = [w.estimate - w.value for w in never if w.start >= turn]
+    assert max(before) < 0.1
+    assert min(after) > 0.3
+    assert told.bias > 0
+    assert f"{told.error:.3f} on average" in str(told)
+    kept = found.frame()
+    assert {"estimate", "promised"} <= set(kept.columns)
+
+
 def test_a_decision_says_the_numbers_that_it_was_made_on(found: Backtest) -> None:
     trained = next(w for w in found.of(delayed=True)["performance"].windows if w.trained)
     assert trained.verdict == "retrain"
