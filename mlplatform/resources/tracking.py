@@ -8,7 +8,7 @@ it is closed here, whatever happens.
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,14 +117,19 @@ class Tracking(dg.ConfigurableResource[Any]):
     def _versions(self, use_case: str) -> list[Any]:
         return list(self.client().search_model_versions(f"name = '{use_case}'"))
 
-    def promote(self, use_case: str, run_id: str, tags: Mapping[str, str]) -> Registered:
-        """Register the model of a run as a new version and move the champion alias to it."""
+    def register(self, use_case: str, run_id: str, tags: Mapping[str, str]) -> Registered:
+        """Make the model of a run a new version; no alias moves."""
         client = self.client()
         _ensure_registered(client, use_case)
         source = f"{client.get_run(run_id).info.artifact_uri}/{MODEL_FOLDER}"
         made = client.create_model_version(use_case, source, run_id, tags=dict(tags))
-        client.set_registered_model_alias(use_case, CHAMPION, made.version)
         return Registered(use_case, int(made.version), run_id, dict(tags))
+
+    def describe(self, version: Registered, tags: Mapping[str, str]) -> Registered:
+        """Set tags of a version; others stay."""
+        for name, value in tags.items():
+            self.client().set_model_version_tag(version.use_case, str(version.version), name, value)
+        return replace(version, tags={**version.tags, **tags})
 
     def make_champion(self, use_case: str, version: int) -> None:
         """Move the champion alias to a registered version."""

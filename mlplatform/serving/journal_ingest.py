@@ -6,7 +6,7 @@ when its writer has ended and all of it is in the lake.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +123,7 @@ def _commit(lake: Lake, table: str, batch: _Batch) -> bool:
         widen(con, table, batch.rows)
         append_rows(con, table, batch.rows)
         if len(batch.unreadable):
+            widen(con, f"{table}_unreadable", batch.unreadable)
             append_rows(con, f"{table}_unreadable", batch.unreadable)
         return True
 
@@ -133,15 +134,17 @@ def _read(segment: Segment, lines: list[tuple[int, bytes]], keys: Sequence[str],
     import pyarrow as pa
 
     good: list[dict[str, Any]] = []
-    bad: list[dict[str, str]] = []
+    bad: list[dict[str, Any]] = []
+    read_at = datetime.now(UTC).replace(tzinfo=None)
     for place, line in lines:
         identity = f"{segment.name}:{place:010}"
         try:
             good.append(_row(identity, loads(line), keys))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             told = {"line": line.decode(errors="replace"), "problem": f"{type(error).__name__}: {error}"}
-            bad.append({"prediction_id": identity, **told})
-    unreadable = pa.schema([(name, pa.string()) for name in ("prediction_id", "line", "problem")])
+            bad.append({"prediction_id": identity, **told, "read_at": read_at})
+    texts = [(name, pa.string()) for name in ("prediction_id", "line", "problem")]
+    unreadable = pa.schema([*texts, ("read_at", pa.timestamp("us"))])
     return _Batch(
         segment.name,
         start,

@@ -174,8 +174,19 @@ def _promote(
         AS_OF: str(frozen[AS_OF]),
         "verdict": said,
     }
-    registered = tracking.promote(uc.spec.name, winner.run_id, tags)
+    left = _registered_already(uc, tracking, winner.run_id, above=incumbent.version if incumbent else 0)
+    registered = tracking.describe(left, tags) if left else tracking.register(uc.spec.name, winner.run_id, tags)
+    tracking.make_champion(uc.spec.name, registered.version)
     return _Outcome(registered.version, moved=True, verdict=f"v{registered.version}: {said}")
+
+
+def _registered_already(uc: Declaration, tracking: Tracking, run_id: str, above: int) -> Registered | None:
+    """The version of the same model that a promotion left which was killed before it moved the alias."""
+    for number in tracking.versions(uc.spec.name):
+        known = tracking.version(uc.spec.name, number) if number > above else None
+        if known is not None and _same_model(tracking, run_id, known.run_id):
+            return known
+    return None
 
 
 def _same_model(tracking: Tracking, one: str, other: str) -> bool:

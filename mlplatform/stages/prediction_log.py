@@ -41,6 +41,7 @@ def prediction_log_asset(uc: Declaration) -> dg.AssetsDefinition:
         if done.unreadable:
             context.log.warning(f"{done.unreadable} lines of the journal are no entries; see {table}_unreadable")
         forgotten = _forget(uc, opened)
+        _forget_unreadable(uc, opened)
         yield dg.MaterializeResult(metadata={**_metadata(uc, opened, done), "forgotten": forgotten})
 
     return prediction_log
@@ -69,6 +70,21 @@ def _forget(uc: Declaration, lake: Lake) -> int:
         return int((con.execute(f"DELETE FROM {table} WHERE predicted_at < ?", [oldest]).fetchone() or (0,))[0])
 
     return lake.commit(remove, f"forget predictions before {oldest:%Y-%m-%d}").value
+
+
+def _forget_unreadable(uc: Declaration, lake: Lake) -> None:
+    """Lines that are no entries may hold what a prediction holds; they say no time but that of their reading."""
+    table = f"{prediction_table(uc.spec)}_unreadable"
+    if not lake.has_table(table):
+        return
+    old = [(datetime.now(UTC) - timedelta(days=uc.spec.journal.keep_days)).replace(tzinfo=None)]
+    with lake.read() as con:
+        if "read_at" not in {name for name, *_ in con.execute(f"DESCRIBE {table}").fetchall()}:
+            # Of an earlier version: the next such line brings the column.
+            return
+        row = con.execute(f"SELECT count(*) FROM {table} WHERE read_at < ?", old).fetchone()
+    if row and row[0]:
+        lake.commit(lambda con: con.execute(f"DELETE FROM {table} WHERE read_at < ?", old), f"forget lines of {table}")
 
 
 def _metadata(uc: Declaration, lake: Lake, done: "Ingested") -> dict[str, Any]:

@@ -58,8 +58,7 @@ def _register_the_other_candidate(platform: Platform) -> None:
     assert champion is not None
     runs = {platform.metadata(f"candidate_{name}")["mlflow_run_id"] for name in ("lightgbm", "logistic")}
     [other] = runs - {champion.run_id}
-    tracking.promote("fraud", other, {TRAINED_ON: champion.tags[TRAINED_ON]})
-    tracking.make_champion("fraud", champion.version)
+    tracking.register("fraud", other, {TRAINED_ON: champion.tags[TRAINED_ON]})
 
 
 def feature_rows(platform: Platform, first: str, behind: str) -> pd.DataFrame:
