@@ -74,7 +74,7 @@ class Predict:
         began = perf_counter()
         request = self.parsed(live, body)
         lap("parse", began)
-        return await self.reply(live, request, identity)
+        return _told_of_reasons(live, request, await self.reply(live, request, identity))
 
     def limits_of(self, live: Live) -> Limits:
         """What one request may hold: as the bundle says, if nothing else was said."""
@@ -124,6 +124,18 @@ class Predict:
                     Entry(settings, identity, model, said.about, said.features, said.answers, milliseconds, role)
                 )
         lap("journal", began)
+
+
+def _told_of_reasons(live: Live, request: Parsed, reply: Reply) -> Reply:
+    """Say it where reasons were left out that a smaller request would have got."""
+    rows = sum(len(part.answered.answers) for part in reply.parts)
+    if request.explain is not None or live.explains(rows):
+        return reply
+    why = (
+        f"of {rows} rows they may take longer than {live.bundle.limits.explanation_ms} ms; "
+        'ask for them with "explain": true, or send fewer rows'
+    )
+    return reply._replace(content={**reply.content, "reasons_left_out": why})
 
 
 async def _respond(send: Send, status: int, body: bytes, identity: str) -> None:

@@ -29,7 +29,13 @@ _CREDENTIALS = {
 
 
 # No "default" of JSON Schema: generators of TypeScript then take the property for a required one.
-EXPLAIN = f"Name the {REASONS} features that weigh most. True if left out."
+EXPLAIN = (
+    f"Name the {REASONS} features that weigh most. If left out: where that is expected to take no longer than this "
+    "service allows."
+)
+
+
+_LEFT_OUT = {"reasons_left_out": {"type": "string", "description": "Why there are none, where that was not asked for."}}
 
 
 def document(live: Live, newest: str | None = None) -> dict[str, Any]:
@@ -189,7 +195,7 @@ def _events(live: Live, explain: dict[str, Any], answered: dict[str, Any]) -> di
     if listed(live):
         assert lookup is not None
         entries: dict[str, Any] = {lookup.settings.answers: {"type": "array", "items": _ref("Entry")}}
-        return {**schemas, "ByEventAnswer": _object({**entries, **answered}, [*entries, *answered])}
+        return {**schemas, "ByEventAnswer": _object({**entries, **_LEFT_OUT, **answered}, [*entries, *answered])}
     return {**schemas, "Events": {**_object({"rows": rows, **options}, ["rows"]), "additionalProperties": False}}
 
 
@@ -238,7 +244,7 @@ def _schemas(live: Live) -> dict[str, Any]:
             ["status", "model", "problem"],
         ),
         "OneAnswer": _object({**prediction, **answered}, [*answer, *answered]),
-        "ManyAnswer": _object({**many, **answered}, ["predictions", *answered]),
+        "ManyAnswer": _object({**many, **_LEFT_OUT, **answered}, ["predictions", *answered]),
         "Problem": _object(
             {"row": {"type": "integer", "minimum": 0}, "field": text, "problem": text, "allowed": text},
             ["row", "field", "problem", "allowed"],
@@ -265,7 +271,7 @@ def _by_key(lookup: "Lookup | None", answered: dict[str, Any]) -> dict[str, Any]
     request = _object({**keys, **limit, **explain}, list(settings.keys))
     return {
         "ByKey": {**request, "additionalProperties": False},
-        "ByKeyAnswer": _object({**found, **answered}, [*found, *answered]),
+        "ByKeyAnswer": _object({**found, **_LEFT_OUT, **answered}, [*found, *answered]),
     }
 
 

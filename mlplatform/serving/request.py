@@ -3,7 +3,7 @@
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from starlette.types import Receive
@@ -23,6 +23,7 @@ __all__ = [
     "too_many",
 ]
 
+Option = TypeVar("Option", bool, None)
 PROBLEMS_SHOWN = 5
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
@@ -45,10 +46,11 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What was asked. `single`: the body was one object, not a list; `remember`: events have happened, see /score."""
+    """What was asked. `explain` None: not said, so reasons are given where they are cheap. `single`: the body was one
+    object, not a list; `remember`: events have happened, see /score."""
 
     rows: list[Any]
-    explain: bool
+    explain: bool | None
     single: bool
     remember: bool = True
 
@@ -64,8 +66,8 @@ def parse(body: bytes, max_rows: int, max_text: int = Limits.text, *, of_events:
         raise RefusedError(413, f"a text of the body is longer than {max_text} characters")
     if type(content) is not dict:
         raise RefusedError(422, 'send one object of features, or {"rows": [...]}')
-    explain = _option(content, "explain")
-    remember = _option(content, "remember") if of_events else True
+    explain = _option(content, "explain", None)
+    remember = _option(content, "remember", True) if of_events else True
     if "rows" not in content:
         return Parsed([content], explain, single=True, remember=remember)
     return Parsed(_batch(content, max_rows), explain, single=False, remember=remember)
@@ -84,8 +86,10 @@ def require_json(headers: dict[bytes, bytes]) -> None:
         raise RefusedError(415, "send JSON, with the header Content-Type: application/json")
 
 
-def _option(content: dict[str, Any], name: str) -> bool:
-    chosen = content.pop(name, True)
+def _option(content: dict[str, Any], name: str, unsaid: Option) -> bool | Option:
+    if name not in content:
+        return unsaid
+    chosen = content.pop(name)
     if type(chosen) is not bool:
         raise RefusedError(422, f'"{name}" must be true or false')
     return chosen

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -16,10 +16,11 @@ from mlplatform.serving.column import example_value
 from mlplatform.serving.laps import lap
 from mlplatform.serving.rows import RowReader
 
-__all__ = ["REASONS", "RESERVED", "Answered", "Live", "ScoreError", "Slot"]
+__all__ = ["REASONS", "RESERVED", "Answered", "ExplanationCost", "Live", "ScoreError", "Slot"]
 
 REASONS = 3
 """Features named per prediction, by size of their contribution."""
+_SOME = 9
 RESERVED = ("rows", "explain")
 """Keys of a request beside the features."""
 
@@ -46,6 +47,8 @@ class Live:
     bundle: Bundle
     bento: str
     reader: RowReader
+    explanation: "ExplanationCost | None" = None
+    """What reasons cost here; None until it has been measured."""
 
     @classmethod
     def of(cls, bundle: Bundle, bento: str) -> "Live":
@@ -65,7 +68,7 @@ class Live:
         live.predict([live.example()], explain=True)
         if bundle.lookup is not None:
             live.look_up(bundle.lookup.example(), explain=True)
-        return live
+        return replace(live, explanation=ExplanationCost.of(live))
 
     def example(self) -> dict[str, Any]:
         """A request that passes the rules, made from their examples."""
@@ -82,14 +85,19 @@ class Live:
             raise ArtifactError(f"the contract's example breaks its own rule: {problems[0]}; correct the example")
         return self.score(rows, matrix, explain)
 
-    def score(self, rows: list[dict[str, Any]], matrix: npt.NDArray[np.float64], explain: bool) -> list[dict[str, Any]]:
-        """`matrix`: float64[n, f] read from `rows`. One object per row: the task's answer and, if asked, the reasons.
+    def score(
+        self, rows: list[dict[str, Any]], matrix: npt.NDArray[np.float64], explain: bool | None
+    ) -> list[dict[str, Any]]:
+        """`matrix`: float64[n, f] read from `rows`. One object per row: the task's answer and, if asked, the reasons;
+        where nothing was said, if they are cheap.
 
         Raises ScoreError if a number is not finite: as a comparison, NaN would be a quiet "no".
         """
         model, began = self.bundle.model, perf_counter()
         predictions = model.head.describe(self._finite("score", model.predict(matrix)))
         began = lap("model", began)
+        if explain is None:
+            explain = self.explains(len(rows))
         if explain:
             reasons = self._reasons(rows, self._finite("contribution", model.explain(matrix)))
             for prediction, why in zip(predictions, reasons, strict=True):
@@ -97,7 +105,11 @@ class Live:
             lap("explanation", began)
         return predictions
 
-    def look_up(self, request: dict[str, Any], explain: bool) -> Answered | str:
+    def explains(self, rows: int) -> bool:
+        """Whether so many rows get reasons that nobody asked for by name."""
+        return self.explanation is None or self.explanation.milliseconds(rows) <= self.bundle.limits.explanation_ms
+
+    def look_up(self, request: dict[str, Any], explain: bool | None) -> Answered | str:
         """Answer a request by key: the entries of its rows, or what is wrong with it.
 
         Raises ScoreError as `score` does.
@@ -144,6 +156,33 @@ class Live:
             ]
             for row, given, columns in zip(rows, contributions, order, strict=True)
         ]
+
+
+@dataclass(frozen=True)
+class ExplanationCost:
+    """Seconds that reasons take on this machine: a line through one row and some."""
+
+    first: float
+    """Of one row."""
+    further: float
+    """Of each row more."""
+
+    @classmethod
+    def of(cls, live: Live) -> "ExplanationCost":
+        """Measured on the example; the best of three, since other work only adds."""
+        matrix, _ = live.reader.read([live.example()])
+        one, some = (min(_seconds(live, matrix.repeat(n, axis=0)) for _ in range(3)) for n in (1, _SOME))
+        return cls(one, max(0.0, some - one) / (_SOME - 1))
+
+    def milliseconds(self, rows: int) -> float:
+        """Expected of so many rows."""
+        return 1000 * (self.first + (rows - 1) * self.further)
+
+
+def _seconds(live: Live, matrix: npt.NDArray[np.float64]) -> float:
+    began = perf_counter()
+    live.bundle.model.explain(matrix)
+    return perf_counter() - began
 
 
 class Slot:

@@ -14,7 +14,7 @@ _TAKEN = {
 
 
 class RequestLimits(Declared):
-    """What one request to the service may hold; more is refused with 413."""
+    """What one request to the service may hold, and cost; more rows, bytes or text are refused with 413."""
 
     body_bytes: PositiveInt = 4 * 1024 * 1024
     """Bytes of the body."""
@@ -22,6 +22,9 @@ class RequestLimits(Declared):
     """Rows in one request."""
     text: PositiveInt = 4096
     """Characters in one text, such as a key."""
+    explanation_ms: PositiveInt = 50
+    """Milliseconds. A request that does not say `explain` gets reasons where these are expected to take no longer; one
+    that says `true` gets them in any case."""
 
 
 class Serving(Declared):
