@@ -23,3 +23,8 @@ class Documented:
     def predict(self, row: Row) -> dict[str, Any]:  # type: ignore[valid-type]
         frame = pd.DataFrame([row.model_dump()])  # type: ignore[attr-defined]
         return {"score": float(self.model.predict(frame)[0])}
+
+    @bentoml.api
+    def predict_rows(self, rows: list[Row]) -> dict[str, Any]:  # type: ignore[valid-type]
+        frame = pd.DataFrame([row.model_dump() for row in rows])  # type: ignore[attr-defined]
+        return {"scores": self.model.predict(frame).tolist()}

@@ -19,28 +19,32 @@ from mlplatform.home import Home
 from mlplatform.serving.build import build_bento
 from mlplatform.serving.launch import HOST, start_service, stop_service
 
-__all__ = ["Stack", "free_port", "started_stacks"]
+__all__ = ["MANY", "Stack", "free_port", "started_stacks"]
 
 READY_SECONDS = 180
 BENTOML = ["-m", "bentoml", "serve", "benchmarks._serving_bentoml:Documented"]
 MLFLOW = ["-m", "mlflow", "models", "serve", "--env-manager", "local", "--workers", "1"]
+INVOKE = "/invocations"
+MANY = 100
 FASTAPI = ["-m", "uvicorn", "benchmarks._serving_fastapi:app", "--log-level", "warning", "--no-access-log"]
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A server that answers. `body`: a file with the request, as this stack wants it."""
+    """A server that answers. `body`: a file with the request, as this stack wants it; `rows`: how many it asks for."""
 
     name: str
     port: int
     path: str
     body: Path
     pid: int
+    rows: int = 1
 
 
 @contextmanager
 def started_stacks(folder: Path, home: Home, row: dict[str, float]) -> Iterator[list[Stack]]:
-    """All servers up; all down at the end. Ours comes twice, with and without explanation."""
+    """All servers up; all down at the end. Ours comes twice, with and without explanation; each then once more with
+    MANY rows in a request."""
 
     def body(name: str, content: dict[str, Any]) -> Path:
         path = folder / f"{name}.json"
@@ -51,17 +55,26 @@ def started_stacks(folder: Path, home: Home, row: dict[str, float]) -> Iterator[
         port, pid = stack.enter_context(_ours(folder / "bundle", home))
         stacks = [
             Stack("mlplatform", port, "/predict", body("plain", {**row, "explain": False}), pid),
-            Stack("mlplatform explained", port, "/predict", body("explained", row), pid),
+            Stack("mlplatform explained", port, "/predict", body("explained", {**row, "explain": True}), pid),
         ]
-        for name, path, content, command in (
-            ("bentoml", "/predict", {"row": row}, BENTOML),
-            ("mlflow", "/invocations", {"dataframe_records": [row]}, [*MLFLOW, "-m", str(folder / "mlflow")]),
-            ("fastapi", "/predict", row, FASTAPI),
+        rows = [row] * MANY
+        several = [
+            Stack("mlplatform", port, "/predict", body("many", {"rows": rows, "explain": False}), pid, MANY),
+            Stack(
+                "mlplatform explained", port, "/predict", body("reasons", {"rows": rows, "explain": True}), pid, MANY
+            ),
+        ]
+        served = ("-m", str(folder / "mlflow"))
+        for name, path, many_path, content, many, command in (
+            ("bentoml", "/predict", "/predict_rows", {"row": row}, {"rows": rows}, BENTOML),
+            ("mlflow", INVOKE, INVOKE, {"dataframe_records": [row]}, {"dataframe_records": rows}, [*MLFLOW, *served]),
+            ("fastapi", "/predict", "/predict_rows", row, {"rows": rows}, FASTAPI),
         ):
             peer = Stack(name, free_port(), path, body(name, content), pid=0)
             pid = stack.enter_context(_peer(peer, command, folder, home))
             stacks.append(replace(peer, pid=pid))
-        yield stacks
+            several.append(replace(peer, pid=pid, path=many_path, body=body(f"{name}-many", many), rows=MANY))
+        yield stacks + several
 
 
 @contextmanager

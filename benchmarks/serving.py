@@ -36,6 +36,7 @@ class Line:
 
     stack: str
     connections: int
+    rows: int
     measured: Measured
     cpu_ms: float
 
@@ -61,8 +62,9 @@ def run(seconds: float) -> Iterator[Line]:
         stacks = stack.enter_context(started_stacks(Path(folder), home, row))
         for peer in stacks:
             _load(peer, 1, WARM_UP_SECONDS)
-        for connections in CONNECTIONS:
-            rounds = [[measure(peer, connections, seconds / ROUNDS) for peer in stacks] for _ in range(ROUNDS)]
+        single, many = ([peer for peer in stacks if (peer.rows > 1) == several] for several in (False, True))
+        for peers, connections in ((single, 1), (single, 16), (many, 1)):
+            rounds = [[measure(peer, connections, seconds / ROUNDS) for peer in peers] for _ in range(ROUNDS)]
             yield from (median(lines) for lines in zip(*rounds, strict=True))
 
 
@@ -96,7 +98,7 @@ def measure(peer: Stack, connections: int, seconds: float) -> Line:
     with cpu_of(peer.pid) as spent:
         measured = _load(peer, connections, seconds)
     assert measured.failed == 0, f"{peer.name}: {measured.failed} requests failed"
-    return Line(peer.name, connections, measured, spent[0] / measured.requests * 1000)
+    return Line(peer.name, connections, peer.rows, measured, spent[0] / measured.requests * 1000)
 
 
 @contextmanager
@@ -130,22 +132,23 @@ def _load(peer: Stack, connections: int, seconds: float) -> Measured:
 
 
 def table(lines: list[Line]) -> str:
-    head = f"{'stack':34} {'connections':>11} {'req/s':>8} {'p50 ms':>8} {'p99 ms':>8} {'CPU ms':>8}"
+    head = f"{'stack':34} {'connections':>11} {'rows':>5} {'rows/s':>8} {'p50 ms':>8} {'p99 ms':>8} {'CPU ms':>8}"
     return "\n".join([head, "-" * len(head), *map(_text, lines)])
 
 
 def _text(line: Line) -> str:
     at = line.measured
-    numbers = f"{at.per_second:8.0f} {at.p50_ms:8.2f} {at.p99_ms:8.2f} {line.cpu_ms:8.2f}"
+    numbers = f"{line.rows:5} {at.per_second * line.rows:8.0f} {at.p50_ms:8.2f} {at.p99_ms:8.2f} {line.cpu_ms:8.2f}"
     return f"{line.stack:34} {line.connections:11} {numbers}"
 
 
 def figures(lines: list[Line]) -> dict[str, float]:
-    """Ratios of requests per second at 1 connection, ours without explanation (no peer explains); `_16` at 16."""
+    """Ratios of requests per second at 1 connection, ours without explanation (no peer explains); `_16` at 16; `_rows`:
+    of rows per second with MANY rows in a request."""
     found: dict[str, float] = {}
     for connections in CONNECTIONS:
         suffix = "" if connections == 1 else f"_{connections}"
-        at = {line.stack: line.measured for line in lines if line.connections == connections}
+        at = {line.stack: line.measured for line in lines if line.connections == connections and line.rows == 1}
         ours = at[OURS]
         for peer in ("bentoml", "mlflow", "fastapi"):
             found[f"ratio_to_{peer}{suffix}"] = round(ours.per_second / at[peer].per_second, 2)
@@ -153,6 +156,11 @@ def figures(lines: list[Line]) -> dict[str, float]:
             prefix = "" if name == OURS else "explained_"
             found[f"{prefix}p50_ms{suffix}"] = round(measured.p50_ms, 3)
             found[f"{prefix}p99_ms{suffix}"] = round(measured.p99_ms, 3)
+    many = {line.stack: line.measured.per_second * line.rows for line in lines if line.rows > 1}
+    for peer in ("bentoml", "mlflow", "fastapi"):
+        found[f"ratio_to_{peer}_rows"] = round(many[OURS] / many[peer], 2)
+    found["rows_per_second"] = round(many[OURS])
+    found["explained_rows_per_second"] = round(many[f"{OURS} explained"])
     return found
 
 

@@ -1,4 +1,4 @@
-"""Definitions that a real daemon loads: the small fraud use case with a drift, on a timeline of 196 days.
+"""Definitions that a real daemon loads: the small fraud use case with a drift, on a timeline of 182 days.
 
 The first 45 days are left alone: features look back so far, and would drift only because the world is young. Days
 49-111 train the first champion. Four weeks follow as before; from day 140 everybody spends three times as much. Nothing
@@ -12,7 +12,7 @@ from mlplatform.resources import shared_resources
 from mlplatform.spec import Declaration
 from mlplatform_tests.small_fraud import small_fraud
 
-TRAINED_UNTIL, DRIFT_FROM, DAYS = 112, 140, 196
+TRAINED_UNTIL, DRIFT_FROM, DAYS = 112, 140, 182
 DRIFT = {"start_day": DRIFT_FROM, "kind": "amounts", "size": 3.0}
 
 

@@ -100,9 +100,9 @@ def test_a_new_version_was_trained_promoted_and_served(lived: _Life, module_home
 
 
 def test_a_bad_challenger_was_trained_refused_and_never_served(lived: _Life, module_home: Home) -> None:
-    assert _decisions(module_home)["2018-10-28"][0] == "retrain"
+    assert _decisions(module_home)["2018-10-14"][0] == "retrain"
     with Lake.at(module_home).read() as con:
-        promoted = con.execute("SELECT promoted FROM fraud.champion WHERE as_of >= '2018-10-28'").fetchall()
+        promoted = con.execute("SELECT promoted FROM fraud.champion WHERE as_of >= '2018-10-14'").fetchall()
     assert promoted
     assert not any(each for (each,) in promoted)
     assert _live(module_home) == lived.served_before_the_bad_challenger
