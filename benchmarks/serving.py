@@ -1,7 +1,7 @@
 """One row through our service, beside BentoML as documented, MLflow's scoring server and FastAPI; and raw events.
 
 Same LightGBM model, same row, loopback, one worker each; all are started first and then measured in turn.
-`python -m benchmarks.serving [--json] [--seconds 5]`
+`python -m benchmarks.serving [--json] [--seconds 5] [--feast <environment>]`
 """
 
 import argparse
@@ -16,13 +16,14 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
+from benchmarks._serving_feast import feast_server
 from benchmarks._serving_load import Measured
 from benchmarks._serving_model import write_everything
 from benchmarks._serving_score import score_service
 from benchmarks._serving_stacks import Stack, free_port, started_stacks
 from mlplatform.home import Home
 
-OURS = "mlplatform"
+OURS, SCORE = "mlplatform", "mlplatform /score"
 CONNECTIONS = (1, 16)
 SCORE_CONNECTIONS = (1, 16, 64)
 WARM_UP_SECONDS = 1.0
@@ -45,10 +46,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     parser.add_argument("--seconds", type=float, default=5.0, help="per stack and number of connections")
+    parser.add_argument("--feast", type=Path, help="a virtual environment that has Feast, to measure its lookup too")
     given = parser.parse_args()
     lines = list(run(given.seconds))
     print(table(lines))
-    scored, memory = run_score(given.seconds)
+    scored, memory = run_score(given.seconds, given.feast)
     print(table(scored), f"\nmemory of the service for /score: {memory:.2f} GiB")
     if given.json:
         print(json.dumps({**figures(lines), **score_figures(scored), "score_memory_gib": round(memory, 2)}))
@@ -68,21 +70,29 @@ def run(seconds: float) -> Iterator[Line]:
             yield from (median(lines) for lines in zip(*rounds, strict=True))
 
 
-def run_score(seconds: float) -> tuple[list[Line], float]:
-    """POST /score with features computed per request, alone on the machine; its memory in GiB after all of it."""
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-score-") as folder,
-        score_service(Path(folder), free_port()) as service,
-    ):
-        stack = Stack("mlplatform /score", service.port, "/score", service.bodies, service.pid)
-        _load(stack, 16, WARM_UP_SECONDS)
-        return [measure(stack, connections, seconds) for connections in SCORE_CONNECTIONS], service.memory_gib()
+def run_score(seconds: float, feast: Path | None) -> tuple[list[Line], float]:
+    """POST /score with features computed per request, and Feast's lookup of precomputed ones in turn with it; the
+    memory of the service in GiB after all of it."""
+    with tempfile.TemporaryDirectory(prefix="bench-score-") as folder, ExitStack() as stack:
+        service = stack.enter_context(score_service(Path(folder) / "ours", free_port()))
+        peers = [Stack(SCORE, service.port, "/score", service.bodies, service.pid)]
+        if feast is not None:
+            peers.append(stack.enter_context(feast_server(Path(folder) / "feast", feast)))
+        for peer in peers:
+            _load(peer, 16, WARM_UP_SECONDS)
+        lines = [measure(peer, connections, seconds) for connections in SCORE_CONNECTIONS for peer in peers]
+        return lines, service.memory_gib()
 
 
 def score_figures(lines: list[Line]) -> dict[str, float]:
-    """At 16 connections, and the throughput at 64."""
-    at = {line.connections: line.measured for line in lines}
+    """At 16 connections, and the throughput at 64; Feast's beside them where it was measured."""
+    at = {line.connections: line.measured for line in lines if line.stack == SCORE}
+    feast = {line.connections: line.measured for line in lines if line.stack != SCORE}
+    beside = (
+        {} if not feast else {"feast_p50_ms": round(feast[16].p50_ms, 2), "feast_p99_ms": round(feast[16].p99_ms, 2)}
+    )
     return {
+        **beside,
         "score_p50_ms": round(at[16].p50_ms, 2),
         "score_p99_ms": round(at[16].p99_ms, 2),
         "score_per_second_64": round(at[64].per_second, 1),
