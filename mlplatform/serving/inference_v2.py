@@ -22,7 +22,7 @@ from mlplatform.serving.request import Limits, Parsed, RefusedError, read_body, 
 from mlplatform.serving.scoring import Live, ScoreError, Slot
 from mlplatform.serving.tensors import LENGTH_HEADER, Asked, Tensor, read_request, write_answer
 
-__all__ = ["REASONS_OUTPUT", "inference_routes"]
+__all__ = ["REASONS_OUTPUT", "inference_routes", "model_metadata"]
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def inference_routes(slot: Slot, predict: Predict, limits: Limits) -> list[Route
 
     async def model(request: Request) -> Response:
         try:
-            return JSONResponse(_metadata(_named(slot, request.path_params)))
+            return JSONResponse(model_metadata(_named(slot, request.path_params)))
         except RefusedError as refused:
             return JSONResponse({"error": str(refused)}, refused.status)
 
@@ -212,7 +212,8 @@ def _output_type(name: str) -> str:
     return {"decision": "BOOL", REASONS_OUTPUT: "BYTES"}.get(name, "FP64")
 
 
-def _metadata(live: Live) -> dict[str, Any]:
+def model_metadata(live: Live) -> dict[str, Any]:
+    """What a client of the protocol is told of a model: its inputs and outputs."""
     head = live.bundle.model.head
     levels = len(head.levels) if isinstance(head, Quantiles) else 0
     return {

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from mlplatform.serving.answers import answer_facts, answer_schema, in_words
 from mlplatform.serving.column import describe_allowed, example_value, schema_bounds
 from mlplatform.serving.identity import INTEGERS, LONGEST, Identity
+from mlplatform.serving.openapi_v2 import v2_paths, v2_schemas
 from mlplatform.serving.raw.endpoint import listed
 from mlplatform.serving.scoring import REASONS, Live
 
@@ -52,11 +53,12 @@ def document(live: Live, newest: str | None = None) -> dict[str, Any]:
         "paths": {
             "/predict": {"post": _predict(live)},
             **_score(live, newest),
+            **v2_paths(live),
             "/readyz": {"get": _readiness()},
             "/livez": {"get": _probe("alive", "200 while the process answers", "application/json")},
             "/metrics": {"get": _probe("metrics", "Prometheus text", "text/plain")},
         },
-        "components": {"schemas": _schemas(live), "securitySchemes": _CREDENTIALS},
+        "components": {"schemas": {**_schemas(live), **v2_schemas()}, "securitySchemes": _CREDENTIALS},
         # The empty one: a service without keys asks for none.
         "security": [*({name: []} for name in _CREDENTIALS), {}],
     }

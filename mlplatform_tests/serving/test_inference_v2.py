@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
@@ -63,6 +64,21 @@ async def test_tensors_get_the_same_answers_as_rows(client: httpx.AsyncClient) -
     assert outputs["decision"]["data"] == [prediction["decision"] for prediction in expected]
     assert (outputs["score"]["datatype"], outputs["score"]["shape"]) == ("FP64", [3])
     assert (content["model_name"], content["model_version"], content["id"]) == ("fraud", "1", "mine")
+
+
+async def test_the_document_tells_of_the_protocol_and_its_example_is_answered(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    content = document["paths"][INFER]["post"]["requestBody"]["content"]["application/json"]
+    reply = await client.post(INFER, json=content["example"])
+    assert reply.status_code == 200, reply.text
+    for path, item in document["paths"].items():
+        if path.startswith("/v2") and "get" in item:
+            assert (await client.get(path)).status_code == 200, path
+    schemas = document["components"]["schemas"]
+    asked = {**schemas["V2Request"], "components": {"schemas": schemas}}
+    answered = {**schemas["V2Answer"], "components": {"schemas": schemas}}
+    jsonschema.validate(content["example"], asked)
+    jsonschema.validate(reply.json(), answered)
 
 
 async def test_null_and_columns_are_understood(client: httpx.AsyncClient) -> None:

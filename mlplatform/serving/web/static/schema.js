@@ -5,6 +5,8 @@ const SCALARS = new Set(["number", "integer", "boolean", "string"]);
 /** [{path, label, fields, example}]; `fields` is null where a request is no plain object, and is edited as JSON. */
 export function formsOf(doc) {
   return Object.entries(doc.paths ?? {}).flatMap(([path, item]) => {
+    // Tensors of the inference protocol are for programs.
+    if (item.post?.tags?.length) return [];
     const media = resolve(doc, item.post?.requestBody)?.content?.["application/json"];
     if (!media) return [];
     const kinds = alternatives(doc, media.schema);
