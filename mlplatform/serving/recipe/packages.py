@@ -14,7 +14,7 @@ from typing import Any
 
 from packaging.markers import Marker, default_environment
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 import mlplatform
 from mlplatform.errors import ArtifactError
@@ -46,7 +46,8 @@ _PACKAGE = Path(mlplatform.__file__).parent
 _PLACES = (_PACKAGE / "_requirements" / "base.txt", _PACKAGE.parent / "requirements" / "base.txt")
 _LINE = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;\\]+)(?: *; *(?P<marker>[^\\]+?))?(?: *\\)?$")
 # An image is Linux, whatever builds it.
-_LINUX = {**default_environment(), "sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "extra": ""}
+_HERE = {name: str(value) for name, value in default_environment().items()}
+_LINUX = {**_HERE, "sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "extra": ""}
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,12 @@ def closure(roots: Iterable[str]) -> list[str]:
 
     Raises ArtifactError where one is not installed here: its requirements are not known then.
     """
-    pending, found = [canonicalize_name(root) for root in roots], set[str]()
+    pending, found = [canonicalize_name(root) for root in roots], set[NormalizedName]()
     while pending:
         name = pending.pop()
         if name not in found:
             found.add(name)
-            pending += [] if name in WITHOUT_DEPENDENCIES else _required(name)
+            pending += () if name in WITHOUT_DEPENDENCIES else _required(name)
     return sorted(found)
 
 
@@ -112,7 +113,7 @@ def read_pins(path: Path | None = None) -> dict[str, Pin]:
     return pins
 
 
-def _required(name: str) -> Iterator[str]:
+def _required(name: str) -> Iterator[NormalizedName]:
     try:
         listed = requires(name) or []
     except PackageNotFoundError:
