@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from mlplatform.contracts.casting import ColumnType, cast_sql, given_sql, quote
+from mlplatform.contracts.casting import cast_sql, given_sql, quote
+from mlplatform.contracts.types import ColumnType
 
 __all__ = ["Cast", "as_arrow", "as_frame", "cast_table"]
 

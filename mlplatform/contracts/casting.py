@@ -3,26 +3,16 @@
 A value that cannot be turned becomes NULL here and is named by `check_rows`; nothing is rounded or guessed on the way.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 import pyarrow as pa
 
-__all__ = ["EARLIEST", "LATEST", "ColumnType", "Kind", "cast_sql", "given_sql", "quote", "timestamp_sql"]
+from mlplatform.contracts.types import ColumnType
 
-Kind = Literal["float", "integer", "boolean", "string", "timestamp"]
+__all__ = ["EARLIEST", "LATEST", "cast_sql", "given_sql", "quote", "timestamp_sql"]
 
 # Years that Python's datetime can hold; DuckDB reads `infinity` as a time, too.
 EARLIEST, LATEST = datetime(1, 1, 2), datetime(9999, 12, 30)
-
-
-@dataclass(frozen=True)
-class ColumnType:
-    """The type of a contract's column: its kind, and DuckDB's name for the exact width."""
-
-    kind: Kind
-    sql: str
 
 
 def quote(name: str) -> str:

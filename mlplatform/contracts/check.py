@@ -11,9 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlplatform.contracts.arrow import Cast, as_arrow, as_frame, cast_table
-from mlplatform.contracts.casting import Kind
 from mlplatform.contracts.failures import MISSING, Failure, reasons, requirement, summary
-from mlplatform.contracts.types import column_type
+from mlplatform.contracts.types import Kind, column_type
 from mlplatform.errors import ContractError, SpecError
 
 __all__ = ["Checked", "check_rows"]

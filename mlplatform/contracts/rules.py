@@ -5,8 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from mlplatform.contracts.casting import Kind
-from mlplatform.contracts.types import column_type
+from mlplatform.contracts.types import Kind, column_type
 
 __all__ = ["Rule", "describe", "dump_rules", "load_rules"]
 

@@ -1,12 +1,23 @@
 """From pandera's column types to the five kinds that a contract speaks of."""
 
 import re
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from mlplatform.contracts.casting import ColumnType, Kind
 from mlplatform.errors import SpecError
 
-__all__ = ["column_type"]
+__all__ = ["ColumnType", "Kind", "column_type"]
+
+Kind = Literal["float", "integer", "boolean", "string", "timestamp"]
+
+
+@dataclass(frozen=True)
+class ColumnType:
+    """The type of a contract's column: its kind, and DuckDB's name for the exact width."""
+
+    kind: Kind
+    sql: str
+
 
 _EXACT: dict[str, ColumnType] = {
     "int8": ColumnType("integer", "TINYINT"),

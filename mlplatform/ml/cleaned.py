@@ -1,17 +1,20 @@
 """Any trainer behind cleaning policies: they are learned anew from whatever rows it learns from, fold by fold."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlplatform.ml.cleaning import STORED, Cleaning
-from mlplatform.ml.cleaning_fit import learn_cleaning
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.metrics import Floats
 from mlplatform.ml.trainer import Fit, Params, Scorer, Trainer, refitting
-from mlplatform.spec.cleaning import CleaningPolicy
+
+if TYPE_CHECKING:
+    from mlplatform.spec.cleaning import CleaningPolicy
 
 __all__ = ["CleanedScorer", "CleanedTrainer"]
 
@@ -62,7 +65,7 @@ class CleanedTrainer:
 
     def prepare(self, train: Examples, tune: Examples, threads: int) -> Fit:
         """Fit the policies once; nothing is learned from `tune`."""
-        cleaning, own = learn_cleaning(self.policies, self.encoding, train, self.seed)
+        cleaning, own = self._learn(train)
         inner = self.make(cleaning.encoding(self.encoding))
         fit = inner.prepare(own, replace(tune, rows=cleaning(tune.rows)), threads)
         return lambda params: CleanedScorer(cleaning, fit(params))
@@ -70,6 +73,12 @@ class CleanedTrainer:
     def refit(self, params: Params, fitted: Scorer, examples: Examples, threads: int) -> Scorer:
         """Policies and model, both from all of these rows."""
         assert isinstance(fitted, CleanedScorer)
-        cleaning, own = learn_cleaning(self.policies, self.encoding, examples, self.seed)
+        cleaning, own = self._learn(examples)
         inner = refitting(self.make(cleaning.encoding(self.encoding)))
         return CleanedScorer(cleaning, inner.refit(params, fitted.inner, own, threads))
+
+    def _learn(self, examples: Examples) -> tuple[Cleaning, Examples]:
+        # Here: what serves a cleaned model knows no declarations.
+        from mlplatform.ml.cleaning_fit import learn_cleaning
+
+        return learn_cleaning(self.policies, self.encoding, examples, self.seed)

@@ -1,14 +1,19 @@
 """From a frame of features to the float64 matrix every model reads. Missing is NaN; categories are codes."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import pandas as pd
 
 from mlplatform.errors import TrainingError
 from mlplatform.ml.metrics import Floats
+
+if TYPE_CHECKING:
+    # At run time only where frames are read: the service reads JSON.
+    import pandas as pd
 
 __all__ = ["Encoding"]
 
@@ -43,6 +48,8 @@ class Encoding:
     def _column(self, name: str, values: pd.Series) -> Floats:
         if name not in self.categories:
             return values.to_numpy(dtype=np.float64, na_value=np.nan)
+        import pandas as pd
+
         codes = pd.Index(self.categories[name]).get_indexer(pd.Index(values.map(_as_text)))
         return np.where(codes < 0, np.nan, codes)
 
@@ -52,6 +59,8 @@ def _categories(values: pd.Series) -> tuple[str, ...]:
 
 
 def _as_text(value: object) -> str:
+    import pandas as pd
+
     if pd.isna(value):  # type: ignore[call-overload]
         return ""
     # pandas writes whole numbers as floats where a column has gaps.

@@ -1,15 +1,20 @@
 """Labelled rows as the trainers take them."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from mlplatform.errors import TrainingError
 from mlplatform.ml.metrics import Floats, Labels
+
+if TYPE_CHECKING:
+    # At run time only where frames are read: what serves a model needs none.
+    import pandas as pd
 
 __all__ = ["QUERY", "Codes", "Examples", "column_codes", "renumbered", "row_groups", "row_weights"]
 
@@ -34,14 +39,14 @@ class Examples:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def at(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> "Examples":
+    def at(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Examples:
         """The chosen rows, by mask or index."""
         weights = None if self.weights is None else self.weights[chosen]
         groups = None if self.groups is None else renumbered(self.groups[chosen])
         aside = {name: values[chosen] for name, values in self.aside.items()}
         return Examples(self.rows[chosen], self.labels[chosen], weights, groups, aside)
 
-    def thinned(self, negatives_per_positive: int, seed: int) -> "Examples":
+    def thinned(self, negatives_per_positive: int, seed: int) -> Examples:
         """All positives and a sample of the negatives, weighted so that the class shares stay what they were."""
         positive, negative = np.flatnonzero(self.labels == 1), np.flatnonzero(self.labels != 1)
         kept = min(len(negative), negatives_per_positive * len(positive))
@@ -61,6 +66,8 @@ def column_codes(frame: pd.DataFrame, column: str, said: str) -> Codes:
 
     Raises TrainingError when the column is missing, or a row has no value.
     """
+    import pandas as pd
+
     if column not in frame.columns:
         raise TrainingError(f"{said} names {column!r}, which the features lack; have {list(frame.columns)}")
     codes = pd.factorize(frame[column])[0]
@@ -76,7 +83,11 @@ def renumbered(codes: Codes) -> Codes:
 
 def row_groups(frame: pd.DataFrame, column: str | None) -> Codes | None:
     """The number of the group of each row, from 0, int[n]; None where no column says so: rows are independent."""
-    return None if column is None else pd.factorize(frame[column])[0]
+    if column is None:
+        return None
+    import pandas as pd
+
+    return pd.factorize(frame[column])[0]
 
 
 def row_weights(frame: pd.DataFrame, column: str | None) -> Floats | None:

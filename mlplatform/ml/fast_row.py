@@ -1,7 +1,7 @@
 """One row through LightGBM's C interface: 5 microseconds in place of the 180 that `Booster.predict` needs for one.
 
-The way in (`lightgbm.basic._LIB`, `Booster._handle`) is private. So a reader proves on rows of its own that it gives
-what `Booster.predict` gives, bit for bit, before anybody uses it; where it does not, there is none.
+A reader proves on rows of its own that it gives what the way for many rows gives, bit for bit, before anybody uses it;
+where it does not, there is none.
 """
 
 import ctypes
@@ -11,10 +11,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Self
 
-import lightgbm as lgb
 import numpy as np
 
+from mlplatform.errors import ArtifactError
 from mlplatform.ml.metrics import Floats
+from mlplatform.ml.native_booster import CONTRIBUTIONS, FLOAT64, RAW, NativeBooster, library
 
 __all__ = ["MOST_ROWS", "FastRow"]
 
@@ -23,7 +24,6 @@ logger = logging.getLogger(__name__)
 MOST_ROWS = 16
 """Up to so many rows one after the other are faster than all at once."""
 _PROBES = 8
-_FLOAT64, _RAW, _CONTRIBUTIONS = 1, 1, 3  # C_API_DTYPE_FLOAT64, C_API_PREDICT_RAW_SCORE, C_API_PREDICT_CONTRIB
 _PARAMETERS = b"num_threads=1"
 
 
@@ -32,12 +32,12 @@ class _Reader:
     configuration, and what LightGBM prepares in a booster for contributions, are not made to be shared."""
 
     def __init__(self, text: str) -> None:
-        self._library = lgb.basic._LIB
-        self._booster = lgb.Booster(model_str=text)
-        self._features = self._booster.num_feature()
+        self._library = library()
+        self._booster = NativeBooster(text)
+        self._features = self._booster.features
         self._configs: list[ctypes.c_void_p] = []
         self._row = np.empty(self._features)
-        self._calls = {_RAW: self._call(_RAW, 1), _CONTRIBUTIONS: self._call(_CONTRIBUTIONS, self._features + 1)}
+        self._calls = {RAW: self._call(RAW, 1), CONTRIBUTIONS: self._call(CONTRIBUTIONS, self._features + 1)}
 
     def __del__(self) -> None:
         for config in self._configs:
@@ -58,11 +58,11 @@ class _Reader:
         """What predicts `_row`, and where the result will be."""
         config, result, length = ctypes.c_void_p(), np.empty(width), ctypes.c_int64()
         code = self._library.LGBM_BoosterPredictForMatSingleRowFastInit(
-            self._booster._handle,
+            self._booster.handle,
             ctypes.c_int(kind),
             ctypes.c_int(0),
             ctypes.c_int(-1),
-            ctypes.c_int(_FLOAT64),
+            ctypes.c_int(FLOAT64),
             ctypes.c_int32(self._features),
             ctypes.c_char_p(_PARAMETERS),
             ctypes.byref(config),
@@ -87,19 +87,17 @@ class FastRow:
         self._idle = deque([_Reader(text)])
 
     @classmethod
-    def of(cls, text: str, predict: Callable[..., Floats], features: int) -> Self | None:
-        """None where it is not to be had, or says anything else than `predict(rows, raw_score | pred_contrib)`.
-
-        `text`: the model as LightGBM writes it.
-        """
-        rows = np.random.default_rng(0).normal(scale=100, size=(_PROBES, features))
+    def of(cls, text: str, booster: NativeBooster) -> Self | None:
+        """None where it is not to be had, or says anything else than `booster`, which was read from the same `text`."""
+        # Spread over what features take; numpy.random would be one more import of a cold start.
+        rows = 100 * np.sin(np.arange(1.0, _PROBES * booster.features + 1)).reshape(_PROBES, booster.features)
         rows[::3, ::2] = np.nan
         try:
             made = cls(text)
-            same = np.array_equal(made.raw(rows), predict(rows, raw_score=True)) and np.array_equal(
-                made.contributions(rows), predict(rows, pred_contrib=True)
+            same = np.array_equal(made.raw(rows), booster.predict(rows, RAW, threads=1)) and np.array_equal(
+                made.contributions(rows), booster.predict(rows, CONTRIBUTIONS, threads=1)
             )
-        except (AttributeError, OSError, ctypes.ArgumentError) as error:
+        except (AttributeError, OSError, ctypes.ArgumentError, ArtifactError) as error:
             logger.warning(
                 "LightGBM's fast way for single rows is not to be had here (%s); the slower one serves", error
             )
@@ -110,11 +108,11 @@ class FastRow:
 
     def raw(self, rows: Floats) -> Floats:
         """Sum of the leaves, [n], of rows float64[n, f]."""
-        return self._each(_RAW, rows)[:, 0]
+        return self._each(RAW, rows)[:, 0]
 
     def contributions(self, rows: Floats) -> Floats:
         """TreeSHAP values and, last, the average: float64[n, f + 1]."""
-        return self._each(_CONTRIBUTIONS, rows)
+        return self._each(CONTRIBUTIONS, rows)
 
     def _each(self, kind: int, rows: Floats) -> Floats:
         try:

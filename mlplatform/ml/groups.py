@@ -1,13 +1,18 @@
 """Groups of rows, such as all rows of one person, dealt into shares by a hash that is the same on every machine."""
 
+from __future__ import annotations
+
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from mlplatform.errors import TrainingError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Groups", "positions"]
 
@@ -37,6 +42,8 @@ def positions(keys: pd.Series, seed: int) -> npt.NDArray[np.float64]:
     It knows nothing of the other rows, so a group stays where it is whatever comes or goes. Raises TrainingError when
     a row has no key.
     """
+    import pandas as pd
+
     codes, groups = pd.factorize(keys)
     if (codes < 0).any():
         raise TrainingError(f"{int((codes < 0).sum())} rows have no {keys.name}, by which the rows are split; fill it")

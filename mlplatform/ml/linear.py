@@ -1,9 +1,11 @@
 """Logistic regression (scikit-learn) stored as ONNX, explained exactly. scikit-learn is imported only to fit."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import onnxruntime
@@ -15,8 +17,10 @@ from mlplatform.ml.linear_form import LinearForm, to_onnx
 from mlplatform.ml.metrics import Floats
 from mlplatform.ml.onnx_scorer import FILE, UNREADABLE, open_session, run_session
 from mlplatform.ml.space import free, require_known
-from mlplatform.ml.trainer import Fit, Params, Scorer
-from mlplatform.spec.candidate import SklearnCandidate
+
+if TYPE_CHECKING:
+    from mlplatform.ml.trainer import Fit, Params, Scorer
+    from mlplatform.spec.candidate import SklearnCandidate
 
 __all__ = ["LinearScorer", "LinearTrainer", "standardised"]
 

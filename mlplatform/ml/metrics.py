@@ -4,14 +4,17 @@ The ranking metrics take weights, so that one sort of the scores serves every bo
 (`mlplatform.ml.bootstrap`); the tests hold them equal to scikit-learn's.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from mlplatform.spec.task import Costs
+if TYPE_CHECKING:
+    from mlplatform.spec.task import Costs
 
 __all__ = [
     "Ranking",
@@ -181,6 +184,9 @@ def card_precision_at_k(
     compromised when any of its transactions of the day is fraud, and customers found on an earlier day are
     left out (their card is blocked). A day with fewer than k customers still divides by k.
     """
+    # Here: what serves a model needs the types of this module, and no pandas.
+    import pandas as pd
+
     rows = pd.DataFrame({"day": days, "customer": customers, "fraud": labels, "score": scores})
     found: set[object] = set()
     precisions = []

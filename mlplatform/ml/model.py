@@ -1,14 +1,16 @@
 """The model as it is stored, shipped and served: a folder of text and ONNX, read without unpickling anything."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from mlplatform.errors import ArtifactError
 from mlplatform.ml.cleaning import STORED, Cleaning
@@ -16,7 +18,12 @@ from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.groups import Groups
 from mlplatform.ml.heads import Head, head_from_json
 from mlplatform.ml.metrics import Floats
-from mlplatform.ml.trainer import Scorer
+
+if TYPE_CHECKING:
+    # What serves a model reads JSON: pandas alone would be half of a start.
+    import pandas as pd
+
+    from mlplatform.ml.trainer import Scorer
 
 __all__ = ["Model"]
 
@@ -34,7 +41,7 @@ class Model:
     scorer: Scorer
     head: Head
     """Calibration, and what else turns a raw score into the task's answer."""
-    learned_until: pd.Timestamp
+    learned_until: datetime
     """Event time from which on no row was used to train, tune or calibrate."""
     held_out: Groups | None = None
     """Groups none of whose rows were used, at whatever time."""
@@ -114,7 +121,7 @@ class Model:
                 ),
                 scorer=_scorer(folder, stored),
                 head=head_from_json(stored),
-                learned_until=pd.Timestamp(stored["learned_until"]),
+                learned_until=datetime.fromisoformat(stored["learned_until"]),
                 held_out=Groups(**stored["held_out"]) if "held_out" in stored else None,
             )
         except KeyError as error:
@@ -147,9 +154,9 @@ def _scorer(folder: Path, stored: Mapping[str, Any]) -> Scorer:
 
 def _loader(kind: str) -> Callable[[Path, Mapping[str, Any]], Scorer]:
     if kind == "lightgbm":
-        from mlplatform.ml.trees import TreesScorer
+        from mlplatform.ml.stored_trees import StoredTrees
 
-        return TreesScorer.load
+        return StoredTrees.load
     if kind == "per_level":
         from mlplatform.ml.per_level import PerLevelScorer
 

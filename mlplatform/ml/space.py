@@ -1,11 +1,15 @@
 """The search space of a trainer, less what the declaration fixes."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlplatform.errors import TrainingError
-from mlplatform.ml.trainer import Params
-from mlplatform.spec.candidate import SearchedCandidate
+
+if TYPE_CHECKING:
+    from mlplatform.ml.trainer import Params
+    from mlplatform.spec.candidate import SearchedCandidate
 
 __all__ = ["Bounds", "Space", "draw", "free", "require_known"]
 

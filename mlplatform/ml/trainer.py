@@ -1,23 +1,23 @@
 """What every kind of model offers: a search space, a fit, and a scorer that is stored without pickle."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.extras import require_extra
 from mlplatform.ml.metrics import Floats
-from mlplatform.spec.candidate import (
-    LightGBMCandidate,
-    SearchedCandidate,
-    SklearnCandidate,
-    TorchCandidate,
-)
-from mlplatform.spec.cleaning import CleaningPolicy
-from mlplatform.spec.task import ForecastTask, RankingTask, Task
+
+if TYPE_CHECKING:
+    # At run time only where a trainer is chosen: what serves a model knows no declarations.
+    from mlplatform.spec.candidate import SearchedCandidate, SklearnCandidate
+    from mlplatform.spec.cleaning import CleaningPolicy
+    from mlplatform.spec.task import ForecastTask, Task
 
 __all__ = ["Fit", "Goal", "Params", "Refitting", "Scorer", "Trainer", "refitting", "trainer_for"]
 
@@ -123,6 +123,8 @@ def _seeing(candidate: SearchedCandidate, encoding: Encoding, metric: str, task:
 
 
 def _of_task(candidate: SearchedCandidate, encoding: Encoding, metric: str, task: Task) -> Trainer:
+    from mlplatform.spec.task import ForecastTask, RankingTask
+
     if isinstance(task, ForecastTask):
         return _forecaster(candidate, encoding, metric, task)
     # An order is learned row by row by most: what is watched while they learn is a metric of classes.
@@ -131,6 +133,8 @@ def _of_task(candidate: SearchedCandidate, encoding: Encoding, metric: str, task
 
 
 def _forecaster(candidate: SearchedCandidate, encoding: Encoding, metric: str, task: ForecastTask) -> Trainer:
+    from mlplatform.spec.candidate import SklearnCandidate
+
     anchor = None if task.anchor is None else encoding.features.index(task.anchor)
     if isinstance(candidate, SklearnCandidate) and candidate.model == "ridge":
         from mlplatform.ml.ridge import RidgeTrainer
@@ -143,6 +147,8 @@ def _forecaster(candidate: SearchedCandidate, encoding: Encoding, metric: str, t
 
 
 def _trainer(candidate: SearchedCandidate, encoding: Encoding, goal: Goal) -> Trainer:
+    from mlplatform.spec.candidate import LightGBMCandidate, SklearnCandidate, TorchCandidate
+
     if isinstance(candidate, LightGBMCandidate):
         from mlplatform.ml.trees import TreesTrainer
 

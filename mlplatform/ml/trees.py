@@ -1,28 +1,27 @@
-"""Gradient-boosted trees (LightGBM), stored as LightGBM's text. Imported only where trees are used."""
+"""Gradient-boosted trees (LightGBM), stored as LightGBM's text. Imported only where trees are trained; what is stored
+is read by `stored_trees.py`."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from __future__ import annotations
+
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import lightgbm as lgb
 import numpy as np
 
-from mlplatform.errors import ArtifactError
-from mlplatform.ml.cores import spare_threads
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import QUERY, Examples
-from mlplatform.ml.fast_row import MOST_ROWS, FastRow
 from mlplatform.ml.metrics import Floats
 from mlplatform.ml.space import Space, draw, free
-from mlplatform.ml.trainer import Fit, Goal, Params, Scorer
-from mlplatform.spec.candidate import LightGBMCandidate
+from mlplatform.ml.stored_trees import FILE, threads_for
+
+if TYPE_CHECKING:
+    from mlplatform.ml.trainer import Fit, Goal, Params, Scorer
+    from mlplatform.spec.candidate import LightGBMCandidate
 
 __all__ = ["TreesScorer", "TreesTrainer"]
 
-FILE = "model.txt"
-FEW_ROWS = 1000
 SPACE: Space = {
     "learning_rate": (0.03, 0.12, True),
     "num_leaves": (4, 32, True),
@@ -53,31 +52,14 @@ class TreesScorer:
     """A booster read from text, so that a stored model scores bit for bit like the one in memory."""
 
     booster: lgb.Booster
-    fast: FastRow | None = field(default=None, compare=False)
-    """For few rows; None where there is no fast way, or nobody serves."""
     kind: ClassVar[str] = "lightgbm"
-
-    @classmethod
-    def load(cls, folder: Path, stored: Mapping[str, Any]) -> Self:
-        """Read `model.txt`; `stored` is unused, the text says it all."""
-        del stored
-        try:
-            text = (folder / FILE).read_text(encoding="utf-8")
-            booster = lgb.Booster(model_str=text)
-            return cls(booster, FastRow.of(text, partial(_predict, booster), booster.num_feature()))
-        except (OSError, lgb.basic.LightGBMError) as error:
-            raise ArtifactError(f"cannot read {folder / FILE}: {error}; package the model again") from error
 
     def raw(self, rows: Floats) -> Floats:
         """Sum of the leaves, [n]."""
-        if self.fast and len(rows) <= MOST_ROWS:
-            return self.fast.raw(rows)
         return _predict(self.booster, rows, raw_score=True)
 
     def contributions(self, rows: Floats) -> Floats:
         """TreeSHAP values (Lundberg et al., 2020) without the average, float64[n, f]."""
-        if self.fast and len(rows) <= MOST_ROWS:
-            return self.fast.contributions(rows)[:, :-1]
         return _predict(self.booster, rows, pred_contrib=True)[:, :-1]
 
     def save(self, folder: Path) -> dict[str, Any]:
@@ -88,9 +70,7 @@ class TreesScorer:
 
 def _predict(booster: lgb.Booster, rows: Floats, **what: bool) -> Floats:
     """What LightGBM's `predict` gives for rows float64[n, f]."""
-    # Waking a thread pool costs more than it saves on few rows: 0.1 ms with one thread, several ms with all.
-    threads = 1 if len(rows) < FEW_ROWS else spare_threads()
-    return np.asarray(booster.predict(rows, num_threads=threads, **what))
+    return np.asarray(booster.predict(rows, num_threads=threads_for(rows), **what))
 
 
 def _directions(candidate: LightGBMCandidate, encoding: Encoding) -> dict[str, list[int]]:

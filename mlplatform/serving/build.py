@@ -19,6 +19,8 @@ from mlplatform.serving.web import web_files
 __all__ = ["BuiltBento", "build_bento"]
 
 SERVICE_MODULE = "mlplatform.serving.service"
+ENTRIES = (SERVICE_MODULE, "mlplatform.serving.slim", "mlplatform.serving.ready", "mlplatform.serving.aws_lambda")
+"""What a bento can be started by."""
 CONTENT_LABEL = "content"
 DIGITS_IN_TAG = 8
 
@@ -90,7 +92,7 @@ def _fill(context: Path, bundle_folder: Path) -> None:
     """The build context: `bundle/`, the part of the platform's source that the service imports, and its page."""
     shutil.copytree(bundle_folder, context / "bundle")
     web = {path.relative_to(ROOT).as_posix(): path for path in web_files()}
-    for name, source in {**source_closure(SERVICE_MODULE), **web}.items():
+    for name, source in {**source_closure(*ENTRIES), **web}.items():
         target = context / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)

@@ -13,13 +13,13 @@ ROOT = Path(mlplatform.__file__).resolve().parents[1]
 """Of the source: the folder that holds the package."""
 
 
-def source_closure(module: str) -> dict[str, Path]:
-    """Modules of the platform that `module` imports, itself and the packages around them included.
+def source_closure(*modules: str) -> dict[str, Path]:
+    """Modules of the platform that `modules` import, themselves and the packages around them included.
 
     Returns path inside the bento (e.g. "mlplatform/errors.py") -> file. Imports inside functions count; imports that
     only type checkers follow do not.
     """
-    pending: list[str] = [module]
+    pending: list[str] = [*modules]
     found: dict[str, Path] = {}
     while pending:
         name = pending.pop()

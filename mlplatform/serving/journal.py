@@ -84,10 +84,14 @@ class Entry:
 class Journal:
     """Takes entries and writes them to segments of `folder` until it is closed."""
 
-    def __init__(self, folder: Path, hash_key: bytes | None = None) -> None:
-        """`hash_key`: for the columns that are kept as a hash; without one they are left out."""
+    def __init__(self, folder: Path, hash_key: bytes | None = None, *, threaded: bool = True) -> None:
+        """`hash_key`: for the columns that are kept as a hash; without one they are left out.
+
+        `threaded`: False where the process is stopped between requests; then only `flush` writes.
+        """
         self._writer = SegmentWriter(folder)
         self._key = hash_key
+        self._threaded = threaded
         self._queue: deque[tuple[float, Entry]] = deque()
         # Each is counted up by one thread only: the event loop, and the writer.
         self._came = self._went = 0
@@ -111,8 +115,13 @@ class Journal:
         self._came += rows
         self._flush_seconds = entry.settings.flush_seconds
         self._queue.append((time.time(), entry))
-        if self._thread is None:
+        if self._threaded and self._thread is None:
             self._start()
+
+    def flush(self) -> None:
+        """Write what waits, and wait for the disk. Only of a journal without a thread, by whoever puts."""
+        assert not self._threaded, "the thread of this journal writes; two would mix their lines"
+        self._write_all()
 
     def close(self) -> None:
         """Write what waits and end the thread; what comes now is dropped and counted."""
@@ -224,6 +233,6 @@ def keyed_hash(key: bytes, value: Any) -> str:
     return hmac.new(key, str(value).encode(), hashlib.sha256).hexdigest()
 
 
-def journal_of(folder: str | None, hash_key: str | None) -> Journal | None:
+def journal_of(folder: str | None, hash_key: str | None, *, threaded: bool = True) -> Journal | None:
     """The journal of a service's environment; None where it names no folder."""
-    return Journal(Path(folder), hash_key.encode() if hash_key else None) if folder else None
+    return Journal(Path(folder), hash_key.encode() if hash_key else None, threaded=threaded) if folder else None

@@ -59,7 +59,7 @@ def rescored_id(prediction_id: str, version: int) -> str:
 
 def rescore(live: Live, logged: Sequence[Mapping[str, Any]], hashed: Sequence[str]) -> Rescored:
     """`logged`: rows of the prediction log with `features` as JSON text; `hashed`: columns that it keeps as a hash."""
-    needed, learned_until = live.bundle.model.features, live.bundle.model.learned_until.to_pydatetime()
+    needed, learned_until = live.bundle.model.features, live.bundle.model.learned_until
     later = [row for row in logged if row["event_time"] >= learned_until]
     features = [loads((row["features"] or "{}").encode()) for row in later]
     kept = [(row, have) for row, have in zip(later, features, strict=True) if all(name in have for name in needed)]

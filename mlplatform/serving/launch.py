@@ -8,17 +8,15 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
-from mlplatform.errors import PlatformError, SecurityError
+from mlplatform.errors import PlatformError
 from mlplatform.home import Home
-from mlplatform.serving.exposure import is_loopback
 from mlplatform.serving.journal_key import journal_key
-from mlplatform.serving.security import KEYS_VARIABLE, UPSTREAM_VARIABLE, authenticates
+from mlplatform.serving.security import KEYS_VARIABLE, require_protected
 
 __all__ = [
     "HOST",
@@ -123,7 +121,7 @@ def start_service(
     if anybody could ask a service that knows no keys.
     """
     listen, environment = listen or Listen(), serve_environment(home, pointer)
-    _require_protected(listen, environment)
+    require_protected(listen.host, environment)
     _require_free(listen.host, port)
     log = home.root / "logs" / f"serve-{bento.replace(':', '-')}-{port}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -162,14 +160,6 @@ def stop_service(pid: int, timeout_seconds: float = 20) -> None:
     if pid != os.getpgrp():
         # Workers outlive a leader that was killed; they would keep the port.
         _signal_group(pid)
-
-
-def _require_protected(listen: Listen, environment: Mapping[str, str]) -> None:
-    if not is_loopback(listen.host) and not authenticates(environment):
-        raise SecurityError(
-            f"--host {listen.host} lets others ask this service, and it knows no keys: make one with `mlplatform keys "
-            f"create`, set MLPLATFORM_JWKS, or set {UPSTREAM_VARIABLE}=true if a proxy in front of it asks who they are"
-        )
 
 
 def _require_free(host: str, port: int) -> None:

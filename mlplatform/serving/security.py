@@ -8,9 +8,18 @@ from typing import Any, TypeVar
 
 from mlplatform.errors import SecurityError
 from mlplatform.serving.authentication import Authentication, Following, KeyFile
+from mlplatform.serving.exposure import is_loopback
 from mlplatform.serving.jwks import DEFAULT_ALGORITHMS, Tokens, TokenSettings
 
-__all__ = ["KEYS_VARIABLE", "PREFIX", "UPSTREAM_VARIABLE", "Protection", "Security", "authenticates"]
+__all__ = [
+    "KEYS_VARIABLE",
+    "PREFIX",
+    "UPSTREAM_VARIABLE",
+    "Protection",
+    "Security",
+    "authenticates",
+    "require_protected",
+]
 
 PREFIX = "MLPLATFORM_"
 KEYS_VARIABLE = "MLPLATFORM_API_KEYS"
@@ -86,6 +95,16 @@ def authenticates(environment: Mapping[str, str]) -> bool:
     """Whether a service with this environment may listen beyond loopback."""
     asked = environment.get(KEYS_VARIABLE) or environment.get(JWKS_VARIABLE)
     return bool(asked) or _switch(environment, UPSTREAM_VARIABLE.removeprefix(PREFIX))
+
+
+def require_protected(host: str, environment: Mapping[str, str]) -> None:
+    """Raises SecurityError if a service would listen beyond loopback and know nobody."""
+    if not is_loopback(host) and not authenticates(environment):
+        raise SecurityError(
+            f"--host {host} lets others ask this service, and it knows no keys: make one with `mlplatform keys "
+            f"create` and name the file in {KEYS_VARIABLE}, set {JWKS_VARIABLE}, or set {UPSTREAM_VARIABLE}=true if "
+            "what is in front of it asks who they are"
+        )
 
 
 def _token_settings(jwks: str, environment: Mapping[str, str]) -> TokenSettings:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pytest
 
 from mlplatform.contracts.arrow import cast_table
-from mlplatform.contracts.casting import ColumnType
+from mlplatform.contracts.types import ColumnType
 from mlplatform.errors import SourceError
 from mlplatform.ingest.open import open_reader, open_source, open_table
 from mlplatform.ingest.sql import SqlReader, SqlTable

@@ -1,7 +1,6 @@
 """One row by the short way is what LightGBM says by the long one, bit for bit; where it is not, the long one serves."""
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from mlplatform.errors import ArtifactError
+from mlplatform.ml import fast_row
 from mlplatform.ml.fast_row import MOST_ROWS, FastRow
+from mlplatform.ml.native_booster import CONTRIBUTIONS, RAW, NativeBooster, library
+from mlplatform.ml.stored_trees import StoredTrees
 from mlplatform.ml.trees import TreesScorer
 
 FEATURES = 4
@@ -35,9 +38,15 @@ def slow(booster: lgb.Booster, rows: Any, **what: bool) -> Any:
 
 @pytest.fixture(scope="module")
 def fast(booster: lgb.Booster) -> FastRow:
-    made = FastRow.of(booster.model_to_string(), partial(slow, booster), FEATURES)
+    text = booster.model_to_string()
+    made = FastRow.of(text, NativeBooster(text))
     assert made is not None
     return made
+
+
+@pytest.fixture(scope="module")
+def native(booster: lgb.Booster) -> NativeBooster:
+    return NativeBooster(booster.model_to_string())
 
 
 numbers = st.floats(allow_nan=True, allow_infinity=True)
@@ -65,10 +74,12 @@ def test_many_threads_do_not_see_each_others_rows(booster: lgb.Booster, fast: Fa
 def test_where_it_says_anything_else_the_long_way_serves(
     booster: lgb.Booster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def other(rows: Any, **what: bool) -> Any:
-        return np.nextafter(slow(booster, rows, **what), np.inf)
+    class Other(NativeBooster):
+        def predict(self, rows: Any, kind: int, threads: int) -> Any:
+            return np.nextafter(super().predict(rows, kind, threads), np.inf)
 
-    assert FastRow.of(booster.model_to_string(), other, FEATURES) is None
+    text = booster.model_to_string()
+    assert FastRow.of(text, Other(text)) is None
     assert "gives other numbers" in caplog.text
 
 
@@ -87,15 +98,50 @@ class _Without:
 def test_where_lightgbm_has_no_such_function_the_long_way_serves(
     booster: lgb.Booster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(lgb.basic, "_LIB", _Without(lgb.basic._LIB))
-    assert FastRow.of(booster.model_to_string(), partial(slow, booster), FEATURES) is None
+    without = _Without(library())
+    monkeypatch.setattr(fast_row, "library", lambda: without)
+    text = booster.model_to_string()
+    assert FastRow.of(text, NativeBooster(text)) is None
     assert "not to be had here" in caplog.text
 
 
 def test_a_loaded_model_scores_few_rows_as_it_scores_many(booster: lgb.Booster, tmp_path: Path) -> None:
     TreesScorer(booster).save(tmp_path)
-    scorer = TreesScorer.load(tmp_path, {})
+    scorer = StoredTrees.load(tmp_path, {})
     assert scorer.fast is not None
     rows = np.random.default_rng(1).normal(size=(MOST_ROWS + 1, FEATURES))
     assert np.array_equal(scorer.raw(rows)[:-1], scorer.raw(rows[:-1]))
     assert np.array_equal(scorer.contributions(rows)[:-1], scorer.contributions(rows[:-1]))
+
+
+@given(st.lists(st.tuples(numbers, numbers, numbers, st.integers(-1, 7)), min_size=1, max_size=40))
+@hypothesis_settings(deadline=None)
+def test_the_library_alone_gives_the_bits_of_lightgbm_s_package(
+    booster: lgb.Booster, native: NativeBooster, rows: list[tuple[float, ...]]
+) -> None:
+    matrix = np.array(rows, dtype=np.float64)
+    assert np.array_equal(native.predict(matrix, RAW, threads=1), slow(booster, matrix, raw_score=True))
+    contributions = native.predict(matrix, CONTRIBUTIONS, threads=1)
+    assert np.array_equal(contributions, slow(booster, matrix, pred_contrib=True), equal_nan=True)
+
+
+def test_rows_of_another_width_and_texts_that_are_no_model_are_refused(native: NativeBooster) -> None:
+    with pytest.raises(ArtifactError, match="number of features"):
+        native.predict(np.zeros((1, FEATURES + 1)), RAW, threads=1)
+    with pytest.raises(ArtifactError, match="number of classes"):
+        NativeBooster("tampered")
+
+
+def test_a_model_of_many_classes_is_refused() -> None:
+    rows = np.random.default_rng(0).normal(size=(300, 2))
+    data = lgb.Dataset(rows, np.arange(300) % 3)
+    many = lgb.train({"objective": "multiclass", "num_class": 3, "verbosity": -1, "num_threads": 1}, data, 2)
+    with pytest.raises(ArtifactError, match="a model of 3 classes"):
+        NativeBooster(many.model_to_string())
+
+
+def test_what_is_loaded_is_saved_as_it_was(booster: lgb.Booster, tmp_path: Path) -> None:
+    TreesScorer(booster).save(tmp_path)
+    text = (tmp_path / "model.txt").read_bytes()
+    StoredTrees.load(tmp_path, {}).save(tmp_path)
+    assert (tmp_path / "model.txt").read_bytes() == text
