@@ -159,8 +159,18 @@ def evidently(page: Page, port: int) -> None:
     page.wait_for_timeout(5000)
 
 
-def service(page: Page, port: int) -> None:
-    page.goto(find_service("fraud", range(port + 3, port + 10)), timeout=60_000)
+def service(width: int, height: int) -> Shot:
+    """A service's page with an answered request."""
+
+    def shot(page: Page, port: int) -> None:
+        page.set_viewport_size({"width": width, "height": height})
+        page.goto(find_service("fraud", range(port + 3, port + 10)), timeout=60_000)
+        page.get_by_role("button", name="Send").first.click()
+        page.locator("#result .reasons").first.wait_for()
+        page.locator("#result").scroll_into_view_if_needed()
+        page.wait_for_timeout(500)
+
+    return shot
 
 
 SHOTS: dict[str, Shot] = {
@@ -185,7 +195,8 @@ SHOTS: dict[str, Shot] = {
     "sensor": skip_reason,
     "mlflow": mlflow,
     "evidently": evidently,
-    "service": service,
+    "service": service(1280, 900),
+    "service-phone": service(390, 844),
 }
 
 if __name__ == "__main__":
