@@ -10,6 +10,7 @@ import lightgbm as lgb
 import numpy as np
 
 from mlplatform.errors import ArtifactError
+from mlplatform.ml.booster_form import BoosterForm
 from mlplatform.ml.cores import spare_threads
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import QUERY, Examples
@@ -79,6 +80,10 @@ class TreesScorer:
         if self.fast and len(rows) <= MOST_ROWS:
             return self.fast.contributions(rows)[:, :-1]
         return _predict(self.booster, rows, pred_contrib=True)[:, :-1]
+
+    def form(self) -> BoosterForm:
+        """Its trees as plain columns."""
+        return BoosterForm.read(self.booster.model_to_string())
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write LightGBM's text."""
