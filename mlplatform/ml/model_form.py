@@ -42,7 +42,10 @@ class Column:
         """The text that stands for a missing one, which is no category; None: NaN does."""
         if not self.is_text:
             return None
-        return "" if "" not in (self.codes or {}) else "\0"
+        text = ""
+        while text in (self.codes or {}):
+            text += "?"
+        return text
 
 
 def model_to_onnx(model: Model, columns: Sequence[Column]) -> bytes:

@@ -169,7 +169,7 @@ def test_a_network_with_embedded_categories() -> None:
 def test_categories_may_be_numbers_and_an_empty_text_may_be_one() -> None:
     assert not Column("a", {3.0: 0.0}).is_text
     assert Column("a", {"x": 0.0}).missing == ""
-    assert Column("a", {"": 0.0, "x": 1.0}).missing == "\0"
+    assert Column("a", {"": 0.0, "?": 1.0}).missing == "??"
     assert Column("a").missing is None
 
 
