@@ -1,18 +1,11 @@
-"""One export for every test that only reads it, and a Python that has nothing but what a device needs."""
+"""One export for every test that only reads it."""
 
-import subprocess
-import sys
-import venv
-from collections.abc import Callable, Sequence
-from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 
 from mlplatform.serving.edge.pack import EdgeBundle, pack_edge
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-NEEDED = ("numpy", "onnxruntime")
+from mlplatform_tests.serving.edge.bare import make_bare_python
 
 
 @pytest.fixture(scope="session")
@@ -23,24 +16,3 @@ def exported(sealed: Path, tmp_path_factory: pytest.TempPathFactory) -> EdgeBund
 @pytest.fixture(scope="session")
 def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bare_python(tmp_path_factory.mktemp("bare"))
-
-
-def make_bare_python(folder: Path) -> Path:
-    """A virtual environment whose packages are the two of NEEDED, those installed here."""
-    venv.create(folder, symlinks=True, with_pip=False)
-    [packages] = folder.glob("lib/python*/site-packages")
-    for name in NEEDED:
-        for root in {Path(str(file)).parts[0] for file in distribution(name).files or []}:
-            source = Path(str(distribution(name).locate_file(root)))
-            if source.is_dir() and not root.startswith(".."):
-                (packages / root).symlink_to(source)
-    return folder / "bin" / "python"
-
-
-def run_runner(
-    python: Path, folder: Path, rows: str, arguments: Sequence[str] = ()
-) -> "subprocess.CompletedProcess[str]":
-    """Isolated: no variable of this process, no folder but the bundle's."""
-    assert str(python) != sys.executable
-    command = [str(python), "-I", str(folder / "runner.py"), *arguments]
-    return subprocess.run(command, input=rows, capture_output=True, text=True, check=False, cwd="/")
