@@ -167,7 +167,7 @@ def test_the_exported_model_answers_like_the_service_where_there_is_only_numpy_a
     for feature in trained.declaration.spec.training.features:
         assert f"## `{feature}`" in notes
     assert "Share of fraud among the terminal's labels that became known in the last 7 days" in notes
-    assert "CAST(ISODOW(a.event_time) >= 6 AS TINYINT)" in notes
+    assert "a.amount / NULLIF(s.mean_30d, 0)" in notes
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def pack_edge(bundle: Path, bento: str, out: Path, described: Mapping[str, str] 
     with _beside(out) as folder:
         (folder / GRAPH).write_bytes(model_to_onnx(live.bundle.model, inputs))
         _write_json(folder / CONTRACT, _contract(live, inputs))
-        (folder / NOTES).write_text(feature_notes(live, bundle, described or {}), encoding="utf-8")
+        (folder / NOTES).write_text(feature_notes(live, bundle, inputs, described or {}), encoding="utf-8")
         shutil.copyfile(Path(__file__).with_name(RUNNER), folder / RUNNER)
         if live.bundle.card:
             (folder / CARD).write_text(live.bundle.card, encoding="utf-8")
