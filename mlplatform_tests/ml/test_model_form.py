@@ -226,6 +226,17 @@ def test_probabilities_are_right_to_the_last_digits_also_where_they_are_tiny(raw
         assert headed(head, raw, calibrated=True) == pytest.approx(head.calibrated(raw), rel=1e-12)
 
 
+def test_a_score_on_the_threshold_is_decided_positive() -> None:
+    from onnx import TensorProto
+
+    graph, head = OnnxGraph(), Probability(ISOTONIC, 0.4)
+    outputs = add_answers(graph, head, INPUT)
+    session = open_session(graph.build_between("head", [Port(INPUT, TensorProto.DOUBLE, ["n"])], outputs))
+    score, decision = session.run(None, {INPUT: np.array([-0.5, -0.51, -0.49])})
+    assert score[0] == 0.4
+    assert decision.tolist() == [answer["decision"] for answer in head.describe(score)] == [True, False, True]
+
+
 levels = st.lists(st.tuples(*[st.floats(-1e4, 1e4)] * 3), min_size=1, max_size=6).map(np.array)
 
 

@@ -25,7 +25,8 @@ from mlplatform.serving.scoring import Live
 __all__ = ["EdgeBundle", "pack_edge"]
 
 KIND = "mlplatform edge bundle"
-NOTES, PARITY, RUNNER, CARD = "FEATURES.md", "parity.json", "runner.py", "card.md"
+NOTES, PARITY, CARD = "FEATURES.md", "parity.json", "card.md"
+RUNNERS = ("runner.py", "runner.mjs")
 REFERENCE = "reference.parquet"
 SAMPLE = 1000
 """Rows of the reference sample that are compared."""
@@ -66,7 +67,8 @@ def pack_edge(bundle: Path, bento: str, out: Path, described: Mapping[str, str] 
         (folder / GRAPH).write_bytes(model_to_onnx(live.bundle.model, inputs))
         _write_json(folder / CONTRACT, _contract(live, inputs))
         (folder / NOTES).write_text(feature_notes(live, bundle, inputs, described or {}), encoding="utf-8")
-        shutil.copyfile(Path(__file__).with_name(RUNNER), folder / RUNNER)
+        for runner in RUNNERS:
+            shutil.copyfile(Path(__file__).with_name(runner), folder / runner)
         if live.bundle.card:
             (folder / CARD).write_text(live.bundle.card, encoding="utf-8")
         _seal(folder, live)

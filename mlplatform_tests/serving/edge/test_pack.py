@@ -18,7 +18,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_bundle_holds_what_a_device_needs_and_no_more(exported: EdgeBundle) -> None:
-    expected = {"model.onnx", "contract.json", "FEATURES.md", "parity.json", "runner.py", "manifest.json"}
+    expected = {"model.onnx", "contract.json", "FEATURES.md", "parity.json", "runner.py", "runner.mjs", "manifest.json"}
     assert set(contents(exported.folder)) == set(exported.files) == expected
     assert sum(exported.files.values()) < 60_000
 

@@ -23,6 +23,7 @@ from mlplatform.spec.candidate import EnsembleCandidate, SearchedCandidate, Tuni
 from mlplatform.spec.training import Training
 from mlplatform_tests.ml import data, task_data
 
+Case = tuple[Path, EdgeBundle]
 NO_SEARCH = Tuning(trials=0)
 
 
@@ -101,7 +102,7 @@ CASES: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module", params=CASES)
-def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, EdgeBundle]:
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     make, frame, rules = CASES[request.param]
     rows = frame()
     folder = tmp_path_factory.mktemp(request.param)
@@ -109,7 +110,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return bundle, pack_edge(bundle, "example:v1", folder / "edge")
 
 
-def test_the_copy_answers_like_the_platform_on_the_sample_and_on_hard_rows(case: tuple[Path, EdgeBundle]) -> None:
+def test_the_copy_answers_like_the_platform_on_the_sample_and_on_hard_rows(case: Case) -> None:
     bundle, made = case
     assert made.sampled == 401
     assert made.parity.rows > made.sampled + 500
@@ -121,7 +122,7 @@ def test_the_copy_answers_like_the_platform_on_the_sample_and_on_hard_rows(case:
         assert list(ours["quantiles"]) == list(theirs["quantiles"]) == ["0.1", "0.5", "0.9"]
 
 
-def test_a_row_may_name_its_key_and_its_time_and_neither_changes_the_answer(case: tuple[Path, EdgeBundle]) -> None:
+def test_a_row_may_name_its_key_and_its_time_and_neither_changes_the_answer(case: Case) -> None:
     bundle, made = case
     live, edge = Live.of(load_bundle(bundle), "example:v1"), Runner(made.folder)
     plain = live.example()
@@ -132,7 +133,7 @@ def test_a_row_may_name_its_key_and_its_time_and_neither_changes_the_answer(case
             edge.predict([{**plain, **wrong}])
 
 
-def test_hard_rows_lie_beside_thresholds_and_keep_the_contract(case: tuple[Path, EdgeBundle]) -> None:
+def test_hard_rows_lie_beside_thresholds_and_keep_the_contract(case: Case) -> None:
     bundle, _ = case
     live = Live.of(load_bundle(bundle), "example:v1")
     columns = live.reader.columns
@@ -147,7 +148,7 @@ def test_hard_rows_lie_beside_thresholds_and_keep_the_contract(case: tuple[Path,
             assert any(row[column.name] == "never seen" for row in rows)
 
 
-def test_most_wrong_rows_are_wrong(case: tuple[Path, EdgeBundle]) -> None:
+def test_most_wrong_rows_are_wrong(case: Case) -> None:
     bundle, _ = case
     live = Live.of(load_bundle(bundle), "example:v1")
     rows = wrong_rows(live.reader.columns, live.example(), live.bundle.journal.identity)
