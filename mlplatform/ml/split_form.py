@@ -1,6 +1,6 @@
 """Trees of splits as one ONNX operator that adds their leaves up in float64.
 
-`TreeEnsemble` of ai.onnx.ml 5 (ONNX Runtime from 1.20 on) gives float64 where the older `TreeEnsembleRegressor`, in
+`TreeEnsemble` of ai.onnx.ml 5 (ONNX Runtime from 1.21 on) gives float64 where the older `TreeEnsembleRegressor`, in
 which scikit-learn's trees are stored, gives float32; so what a LightGBM says is not rounded on the way.
 """
 

@@ -1,4 +1,4 @@
-// Scores rows with the model beside this file, in a browser or in Node, with onnxruntime-web 1.20 or newer.
+// Scores rows with the model beside this file, in a browser or in Node, with onnxruntime-web 1.21 or newer.
 //
 //   import * as ort from "onnxruntime-web";
 //   import { fetched, openModel } from "./runner.mjs";

@@ -1,4 +1,4 @@
-"""Scores rows with the model beside this file. It needs Python 3.11, numpy and onnxruntime 1.20 or newer, nothing else.
+"""Scores rows with the model beside this file. It needs Python 3.11, numpy and onnxruntime 1.21 or newer, nothing else.
 
     python runner.py < rows.jsonl > answers.jsonl
 
@@ -25,11 +25,13 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf
+from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as Unsupported
 
 __all__ = ["BundleError", "Model", "RefusedError"]
 
 FORMAT = 1
-OLDEST = (1, 20)  # the first onnxruntime with the operator that adds up trees in float64
+OLDEST = (1, 21)  # 1.20 adds trees up in float32 only
 MANIFEST, CONTRACT, GRAPH = "manifest.json", "contract.json", "model.onnx"
 MAX_PROBLEMS, NAME_SHOWN, LONGEST_KEY = 100, 64, 256
 LARGEST = sys.float_info.max
@@ -264,7 +266,12 @@ def _session(content: bytes) -> Any:
         raise BundleError(f"onnxruntime {version} is too old; install {OLDEST[0]}.{OLDEST[1]} or newer")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, Unsupported) as error:
+        raise BundleError(
+            f"onnxruntime {version} cannot open {GRAPH}: {error}; export again, or use another"
+        ) from error
 
 
 def _refuse(constant: str) -> float:

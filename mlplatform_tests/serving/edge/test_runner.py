@@ -92,13 +92,25 @@ def test_what_is_no_manifest_is_refused(text: str, copy: Path) -> None:
         Model(copy)
 
 
+def seal_anew(folder: Path, name: str, content: bytes) -> None:
+    (folder / name).write_bytes(content)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name] = hashlib.sha256(content).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("content", [b"", b"no graph", b"\x08\x08"])
+def test_a_graph_that_cannot_be_opened_is_told_and_no_traceback(content: bytes, copy: Path, bare_python: Path) -> None:
+    seal_anew(copy, "model.onnx", content)
+    done = run_runner(bare_python, copy, json.dumps(GOOD))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "cannot open model.onnx" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_bundle_that_was_sealed_anew_is_not_the_expected_one(exported: EdgeBundle, copy: Path) -> None:
     Model(copy, expect=exported.digest.upper())
-    contract = (copy / "contract.json").read_bytes().replace(b"10000.0", b"90000.0")
-    (copy / "contract.json").write_bytes(contract)
-    manifest = json.loads((copy / "manifest.json").read_text())
-    manifest["files"]["contract.json"] = hashlib.sha256(contract).hexdigest()
-    (copy / "manifest.json").write_text(json.dumps(manifest))
+    seal_anew(copy, "contract.json", (copy / "contract.json").read_bytes().replace(b"10000.0", b"90000.0"))
     Model(copy)
     with pytest.raises(BundleError, match="is not the one that is expected"):
         Model(copy, expect=exported.digest)
@@ -110,8 +122,8 @@ def test_the_expected_manifest_can_be_named_on_the_command_line(exported: EdgeBu
 
 
 def test_an_old_onnxruntime_is_told(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner.onnxruntime, "__version__", "1.19.2")
-    with pytest.raises(BundleError, match=r"onnxruntime 1.19.2 is too old; install 1.20 or newer"):
+    monkeypatch.setattr(runner.onnxruntime, "__version__", "1.20.1")
+    with pytest.raises(BundleError, match=r"onnxruntime 1\.20\.1 is too old; install 1\.21 or newer"):
         Model(copy)
 
 
