@@ -179,15 +179,18 @@ def _require_ours(out: Path, use_case: str) -> None:
 
 @contextmanager
 def _beside(out: Path) -> Iterator[Path]:
-    """A new folder on the same disk; removed, unless it was put in its place."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    folder = made / "new"
-    folder.mkdir()
+    """A new folder on the same disk; removed, unless it was put in its place. Raises ArtifactError if it is refused."""
+    made: Path | None = None
     try:
-        yield folder
+        out.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        (made / "new").mkdir()
+        yield made / "new"
+    except OSError as error:
+        raise ArtifactError(f"cannot write {out}: {error}; name another folder (--out)") from error
     finally:
-        shutil.rmtree(made)
+        if made is not None:
+            shutil.rmtree(made)
 
 
 def _put(folder: Path, out: Path) -> None:

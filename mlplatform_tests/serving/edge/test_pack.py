@@ -82,6 +82,30 @@ def test_a_file_in_the_place_of_the_folder_is_not_replaced(sealed: Path, tmp_pat
         pack_edge(sealed, "fraud:v1", tmp_path / "out")
 
 
+def test_a_place_that_cannot_be_written_is_told(sealed: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ArtifactError, match=r"cannot write .*/file/out: .*; name another folder"):
+        pack_edge(sealed, "fraud:v1", tmp_path / "file" / "out")
+
+
+def test_an_export_that_cannot_take_its_place_leaves_the_older_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    pack_edge(write_bundle(tmp_path / "one", "1"), "fraud:v1", out)
+    before, rename = contents(out), Path.rename
+
+    def refused(self: Path, target: Path) -> Path:
+        if self.name == "new":
+            raise OSError("the disk is away")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(ArtifactError, match="the disk is away"):
+        pack_edge(write_bundle(tmp_path / "two", "2"), "fraud:v2", out)
+    assert contents(out) == before
+
+
 def test_a_model_that_answers_otherwise_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     pack_edge(write_bundle(tmp_path / "one", "1"), "fraud:v1", out)
