@@ -275,6 +275,25 @@ def rollback(use_case: str, to: int | None, reason: str, pause: str) -> int:
 
 @main.command()
 @click.argument("use_case")
+@click.option("--format", "form", type=click.Choice(["onnx"]), default="onnx", show_default=True)
+@click.option(
+    "--out",
+    default=None,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder; default: <use case>-v<version>-edge here.",
+)
+@click.option("--version", type=click.IntRange(min=1), default=None, help="Default: the one that is live.")
+@_reported
+def export(use_case: str, form: str, out: Path | None, version: int | None) -> None:
+    """Write a model as a folder for devices without the platform: ONNX, contract, notes, a runner of one file."""
+    from mlplatform.cli.export import export_model
+
+    del form  # there is one
+    export_model(use_case, out, version)
+
+
+@main.command()
+@click.argument("use_case")
 @click.option("--table", default="", help="schema.table of the lake; default: the features of the use case.")
 @click.option("--start", default="", metavar="YYYY-MM-DD", help="First day; default: from the beginning.")
 @click.option("--end", default="", metavar="YYYY-MM-DD", help="The day behind the last; default: to the end.")

@@ -62,6 +62,11 @@ class TreesScorer:
         """TreeSHAP values (Lundberg et al., 2020) without the average, float64[n, f]."""
         return _predict(self.booster, rows, pred_contrib=True)[:, :-1]
 
+    @property
+    def text(self) -> str:
+        """As LightGBM writes it."""
+        return str(self.booster.model_to_string())
+
     def save(self, folder: Path) -> dict[str, Any]:
         """Write LightGBM's text."""
         self.booster.save_model(folder / FILE)

@@ -14,7 +14,9 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from mlplatform.cli import main
 from mlplatform.cli.challenge import challenge, end_challenge
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
@@ -111,6 +113,16 @@ def roles(module_home: Home) -> dict[tuple[int, str], int]:
     with Lake.at(module_home).read() as con:
         found = con.execute("SELECT model_version, role, count(*) FROM fraud.prediction_log GROUP BY ALL").fetchall()
     return {(version, role): count for version, role, count in found}
+
+
+def test_a_version_that_is_not_live_can_be_exported(platform: Platform, tmp_path: Path) -> None:
+    told = CliRunner().invoke(main, ["export", "fraud", "--version", "2", "--out", str(tmp_path / "edge")])
+    assert told.exit_code == 0, told.output
+    manifest = json.loads((tmp_path / "edge" / "manifest.json").read_text())
+    assert (manifest["version"], manifest["of"]["bento"][:8]) == ("2", "fraud:v2")
+    told = CliRunner().invoke(main, ["export", "fraud", "--version", "9"])
+    assert told.exit_code == 1
+    assert "fraud has no version 9; registered: 1, 2" in told.output
 
 
 def test_a_week_that_only_the_champion_answered_is_scored_from_the_journal(

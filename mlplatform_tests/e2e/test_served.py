@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from mlplatform.cli import main
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.serving.app import create_app
@@ -24,6 +26,7 @@ from mlplatform.serving.scoring import Slot
 from mlplatform.stages.batch_scores import batch_scores_job
 from mlplatform.stages.jobs import use_case_tags
 from mlplatform.stages.performance_report import performance_windows
+from mlplatform_tests.serving.edge.bare import make_bare_python, run_runner
 from mlplatform_tests.small_fraud import Platform, dagster_home, failed_checks, small_fraud
 
 pytestmark = pytest.mark.slow
@@ -46,10 +49,16 @@ def trained(platform: Platform) -> Platform:
 
 def score(module_home: Home, rows: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows through the app of the live bundle, with its journal."""
-    pointer = read_pointer(module_home.deployment("fraud"))
     from mlplatform.serving.journal_key import journal_key
 
     journal = Journal(module_home.journal("fraud"), journal_key(module_home).encode())
+    answers = answers_to(module_home, rows, journal)
+    journal.close()
+    return answers
+
+
+def answers_to(module_home: Home, rows: pd.DataFrame, journal: Journal | None) -> list[dict[str, Any]]:
+    pointer = read_pointer(module_home.deployment("fraud"))
     app = create_app(Slot(load_live(Path(pointer.path), pointer.bento)), journal=journal)
 
     async def ask() -> list[dict[str, Any]]:
@@ -62,9 +71,7 @@ def score(module_home: Home, rows: pd.DataFrame) -> list[dict[str, Any]]:
                 answers += reply.json()["predictions"]
             return answers
 
-    answers = asyncio.run(ask())
-    journal.close()
-    return answers
+    return asyncio.run(ask())
 
 
 def feature_rows(platform: Platform, first: str, behind: str) -> pd.DataFrame:
@@ -140,6 +147,27 @@ def test_a_batch_gets_the_scores_that_the_service_gives_and_again_the_same_rows_
         served = con.execute("SELECT score, decision FROM fraud.prediction_log ORDER BY ALL").fetchall()
     assert batch == served
     assert trained.metadata("batch_scores")["scored_rows"] == len(served)
+
+
+def test_the_exported_model_answers_like_the_service_where_there_is_only_numpy_and_onnxruntime(
+    trained: Platform, module_home: Home, tmp_path: Path
+) -> None:
+    told = CliRunner().invoke(main, ["export", "fraud", "--out", str(tmp_path / "edge")])
+    assert told.exit_code == 0, told.output
+    assert "same answers as the service" in told.output
+    rows = feature_rows(trained, "2018-06-10", "2018-06-12")
+    lines = rows.to_json(orient="records", lines=True, date_format="iso")
+    done = run_runner(make_bare_python(tmp_path / "python"), tmp_path / "edge", lines)
+    assert (done.returncode, done.stderr) == (0, "")
+    found, served = [json.loads(line) for line in done.stdout.splitlines()], answers_to(module_home, rows, None)
+    assert [answer["decision"] for answer in found] == [answer["decision"] for answer in served]
+    assert [answer["score"] for answer in found] == pytest.approx([answer["score"] for answer in served], rel=1e-12)
+    assert len(found) == len(rows) > 100
+    notes = (tmp_path / "edge" / "FEATURES.md").read_text()
+    for feature in trained.declaration.spec.training.features:
+        assert f"## `{feature}`" in notes
+    assert "Share of fraud among the terminal's labels that became known in the last 7 days" in notes
+    assert "a.amount / NULLIF(s.mean_30d, 0)" in notes
 
 
 @pytest.mark.parametrize(

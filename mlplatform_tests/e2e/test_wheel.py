@@ -26,6 +26,7 @@ def test_the_wheel_carries_the_dbt_project_and_the_declarations(wheel: Path) -> 
     assert "mlplatform/_dbt_project/models/fraud/fraud_features.sql" in names
     assert "mlplatform/use_cases/fraud/defs.yaml" in names
     assert {"mlplatform/serving/web/page.html", "mlplatform/serving/web/static/page.js"} <= names
+    assert {"mlplatform/serving/edge/runner.py", "mlplatform/serving/edge/runner.mjs"} <= names
     assert not any("target/" in name or name.startswith("mlplatform_tests") for name in names)
 
 
