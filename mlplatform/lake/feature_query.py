@@ -5,17 +5,20 @@ unchanged, over rows they hold themselves: an in-memory DuckDB is attached under
 be computed in the spine's table and what is known of the past in the tables the text reads.
 """
 
+from __future__ import annotations
+
 import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-import duckdb
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from mlplatform.errors import LakeError
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
 
 __all__ = ["AskedBy", "FeatureQuery", "HistoryTable"]
 
@@ -70,7 +73,7 @@ class FeatureQuery:
     """None: the features are those of rows in the lake only."""
 
     @classmethod
-    def from_manifest(cls, manifest: Path | Mapping[str, Any], use_case: str) -> "FeatureQuery":
+    def from_manifest(cls, manifest: Path | Mapping[str, Any], use_case: str) -> FeatureQuery:
         """Read the model `<use case>_features` from the manifest.json that `dbt build` or `dbt compile` wrote.
 
         The names come from the model's `meta.feature_query`. Raises LakeError if the model is not there or has no
@@ -101,7 +104,7 @@ class FeatureQuery:
         )
 
     @classmethod
-    def load(cls, path: Path) -> "FeatureQuery":
+    def load(cls, path: Path) -> FeatureQuery:
         """Read what `save` wrote."""
         content = json.loads(path.read_text())
         history = tuple(_history(entry["table"], entry) for entry in content.pop("history"))
@@ -132,6 +135,9 @@ class FeatureQuery:
         Raises:
             LakeError: a history table is missing, or the text cannot run on these columns.
         """
+        # Here: a service that is asked by features alone reads the text, and runs none.
+        import duckdb
+
         missing = [wanted.table for wanted in self.history if wanted.table not in history]
         if missing:
             raise LakeError(f"the features of {self.use_case} need the history of {', '.join(missing)}; pass its rows")

@@ -19,7 +19,7 @@ from mlplatform.serving.web import web_files
 __all__ = ["BuiltBento", "build_bento"]
 
 SERVICE_MODULE = "mlplatform.serving.service"
-ENTRIES = (SERVICE_MODULE, "mlplatform.serving.slim", "mlplatform.serving.ready")
+ENTRIES = (SERVICE_MODULE, "mlplatform.serving.slim", "mlplatform.serving.ready", "mlplatform.serving.aws_lambda")
 """What a bento can be started by."""
 CONTENT_LABEL = "content"
 DIGITS_IN_TAG = 8

@@ -64,6 +64,8 @@ def serve(host: str, port: int, grace: int, bento: Path | None, environment: Map
         log_config=None,
         access_log=False,
         lifespan="off",
+        # Nothing here speaks it, and its library would be imported.
+        ws="none",
         # Whom a header names is not to be believed; nothing here asks it.
         proxy_headers=False,
         server_header=False,

@@ -89,6 +89,10 @@ class Tracing:
         span = self._tracer.start_span(name, extract(sent), SpanKind.SERVER, attributes)
         return RequestSpan(self._tracer, span, self._describe)
 
+    def flush(self) -> None:
+        """Send what waits, before the process is stopped. Blocking, as `close`."""
+        self._provider.force_flush()
+
     def close(self) -> None:
         """Send what waits. Blocking, for as long as OTEL_BSP_EXPORT_TIMEOUT allows."""
         self._provider.shutdown()

@@ -45,7 +45,6 @@ class RawSettings:
         path = folder / SETTINGS_FILE
         if not path.exists():
             return None
-        # Here, not above: only a service that is asked by events pays for DuckDB.
         from mlplatform.contracts.rules import Rule
         from mlplatform.lake.feature_query import FeatureQuery
 
