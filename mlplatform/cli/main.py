@@ -148,6 +148,27 @@ def serve(use_case: str, port: int, host: str, ssl_certfile: Path | None, ssl_ke
     return serve_use_case(use_case, port, Listen(host, ssl_certfile, ssl_keyfile))
 
 
+@main.command()
+@click.argument("use_case")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="A folder that is not there yet: the build context."
+)
+@click.option("--image", default=None, help="Its name in your registry, for the manifests.")
+@click.option(
+    "--with",
+    "extras",
+    multiple=True,
+    type=click.Choice(["aws", "score", "traces"]),
+    help="aws: AWS Lambda; score: raw events on a mounted lake; traces: OpenTelemetry. May be given again.",
+)
+@_reported
+def image(use_case: str, out: Path, image: str | None, extras: tuple[str, ...]) -> None:
+    """Write what the image of the deployed bento is built from: slim, not root, read-only; and its manifests."""
+    from mlplatform.cli.image import write_image
+
+    write_image(use_case, out, image, extras)
+
+
 @main.group()
 def keys() -> None:
     """API keys of a use case's services; several are valid at once, so that one can be exchanged for another."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from mlplatform.errors import ArtifactError
 from mlplatform.home import Home
 from mlplatform.serving.answering import refuse_rows
 from mlplatform.serving.raw.batcher import Batcher, Item, QueueFullError
@@ -64,11 +65,17 @@ class RawFeatures:
 
         Raises:
             LakeError: the text of the bundle cannot run on what the lake holds.
+            ArtifactError: a lake is named, and what reads it is not installed.
         """
         settings = live.bundle.raw
         if settings is None or self._home is None or live.bento in self._computing:
             return
-        from mlplatform.lake.lake import Lake
+        try:
+            from mlplatform.lake.lake import Lake
+        except ImportError as error:
+            raise ArtifactError(
+                f"this image cannot compute features of raw events ({error}); write it --with score"
+            ) from error
 
         computing = self._made(settings, Lake.at(self._home))
         computing.keeper.refresh()
