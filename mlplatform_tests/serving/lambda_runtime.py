@@ -4,6 +4,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html, version 2018-06-
 invocation, and posts the answer or an error for it.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from queue import Empty, Queue
+from queue import Queue
 from typing import Any
 
 HANDLER = "mlplatform.serving.aws_lambda.handler"
@@ -97,6 +98,10 @@ def runtime_api() -> Iterator[RuntimeApi]:
                 self.rfile.readline()
             self.rfile.readline()
             return b"".join(parts)
+
+        def handle(self) -> None:
+            with contextlib.suppress(ConnectionResetError):  # the client was ended while it waited
+                super().handle()
 
         def log_message(self, *_: Any) -> None:
             """Not to the tests' output."""
@@ -183,6 +188,3 @@ def http_event(
         **({"body": body} if body is not None else {}),
         **more,
     }
-
-
-__all__ = ["HANDLER", "Empty", "RuntimeApi", "function", "http_event", "runtime_api"]

@@ -278,8 +278,10 @@ def test_it_runs_as_nobody_on_a_read_only_file_system(tree: ImageTree, tmp_path:
         process.send_signal(signal.SIGTERM)
         code = process.wait(timeout=20)
     finally:
-        process.kill()
-        process.wait()
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+        process.stderr.close()  # type: ignore[union-attr]
 
     assert reply.status_code == 200
     assert re.search(r"^Uid:\t65532\t65532\t65532\t65532$", status, re.MULTILINE)
