@@ -16,7 +16,7 @@ from mlplatform.serving.recipe.packages import image_requirements
 __all__ = ["CONCURRENCY", "TEMPLATES", "Recipe", "render", "write_recipe"]
 
 TEMPLATES = Path(__file__).parent / "templates"
-FILES = ("Containerfile", "knative.yaml", "kubernetes.yaml")
+FILES = ("Containerfile", "cloudrun.yaml", "knative.yaml", "kubernetes.yaml")
 LAMBDA_FILES = ("Containerfile.lambda",)
 CONCURRENCY = 64
 """Requests that one container takes at once: what is in front of it and the service itself agree on it. A row takes
