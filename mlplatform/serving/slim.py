@@ -19,7 +19,7 @@ from mlplatform.serving.own_bundle import BUNDLE, bundle_of
 from mlplatform.serving.security import require_protected
 
 if TYPE_CHECKING:
-    from uvicorn.config import Config
+    from uvicorn.server import Server
 
     from mlplatform.serving.runtime import Runtime
 
@@ -49,6 +49,7 @@ def serve(host: str, port: int, grace: int, bento: Path | None, environment: Map
     """
     require_protected(host, environment)
     from uvicorn.config import Config
+    from uvicorn.server import Server
 
     from mlplatform.serving.runtime import Runtime
     from mlplatform.serving.slow_clients import limit_headers
@@ -71,19 +72,23 @@ def serve(host: str, port: int, grace: int, bento: Path | None, environment: Map
         server_header=False,
         timeout_graceful_shutdown=grace,
     )
-    # uvicorn raises the signal again after it has ended in order; that must not end the process before the journal.
+    server = Server(config)
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    # Before uvicorn's own, and again after: it raises the signal anew when it has ended in order, which must not end
+    # the process before the journal is written.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, end)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_run(runtime, config))
+        runner.run(_run(runtime, server))
 
 
-async def _run(runtime: "Runtime", config: "Config") -> None:
-    from uvicorn.server import Server
-
+async def _run(runtime: "Runtime", server: "Server") -> None:
     following = runtime.follow()
     try:
-        await Server(config).serve()
+        await server.serve()
     finally:
         await runtime.close(following)
 

@@ -1,5 +1,6 @@
 """An image without an engine: a folder with exactly the files that its Containerfile would copy, and nothing else."""
 
+import json
 import os
 import shutil
 import socket
@@ -11,10 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 import httpx
 
+from mlplatform.home import Home
+from mlplatform.serving.build import BuiltBento, build_bento
+from mlplatform.serving.bundle import write_manifest
+from mlplatform.serving.journal import JournalSettings
 from mlplatform.serving.recipe.write import write_recipe
+from mlplatform.serving.segments import segments
+from mlplatform_tests.serving.conftest import FEATURES, write_bundle
 
 # Without site-packages: what is not in PYTHONPATH is not there.
 PYTHON = (sys._base_executable, "-S")  # type: ignore[attr-defined]
@@ -39,6 +47,19 @@ class ImageTree:
     def environment(self) -> dict[str, str]:
         """The image's own, nothing of this process's."""
         return {"PATH": os.defpath, "PYTHONPATH": str(self.packages), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def journalling_bento(home: Home) -> BuiltBento:
+    """The small model, with a journal where the service names a folder."""
+    folder = write_bundle(home.root / "v1", "1")
+    JournalSettings(enabled=True, columns=FEATURES).save(folder)
+    write_manifest(folder, "fraud", "1")
+    return build_bento(folder, "fraud", 1, home=home)
+
+
+def journalled(folder: Path) -> list[dict[str, Any]]:
+    """All lines of a journal."""
+    return [json.loads(line) for segment in segments(folder) for _, line in segment.lines(0, 1 << 20)[0]]
 
 
 def write_image_tree(bento: Path, folder: Path, extras: Sequence[str] = ()) -> ImageTree:

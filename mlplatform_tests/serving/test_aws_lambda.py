@@ -10,13 +10,11 @@ import pytest
 
 from mlplatform.home import Home
 from mlplatform.serving.api_keys import create_key
-from mlplatform.serving.build import BuiltBento, build_bento
-from mlplatform.serving.bundle import load_bundle, write_manifest
-from mlplatform.serving.journal import JournalSettings
+from mlplatform.serving.build import BuiltBento
+from mlplatform.serving.bundle import load_bundle
 from mlplatform.serving.scoring import Live
-from mlplatform.serving.segments import segments
-from mlplatform_tests.serving.conftest import FEATURES, GOOD, write_bundle
-from mlplatform_tests.serving.image_tree import PYTHON, ImageTree, write_image_tree
+from mlplatform_tests.serving.conftest import GOOD
+from mlplatform_tests.serving.image_tree import PYTHON, ImageTree, journalled, journalling_bento, write_image_tree
 from mlplatform_tests.serving.lambda_runtime import RuntimeApi, function, http_event, runtime_api
 
 pytest.importorskip("awslambdaric", reason="AWS's runtime client is for Linux")
@@ -32,11 +30,7 @@ JSON = {"content-type": "application/json"}
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> BuiltBento:
-    home = Home(tmp_path_factory.mktemp("home"))
-    folder = write_bundle(home.root / "v1", "1")
-    JournalSettings(enabled=True, columns=FEATURES).save(folder)
-    write_manifest(folder, "fraud", "1")
-    return build_bento(folder, "fraud", 1, home=home)
+    return journalling_bento(Home(tmp_path_factory.mktemp("home")))
 
 
 @pytest.fixture(scope="module")
@@ -136,10 +130,6 @@ def test_the_prediction_is_in_the_journal_before_the_answer_is_out(
         lines = journalled(journal)
         assert [line["request_id"] for line in lines[before:]] == [f"journalled-{number}"]
         assert lines[-1]["features"]["amount"] == GOOD["amount"]
-
-
-def journalled(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for segment in segments(folder) for _, line in segment.lines(0, 1 << 20)[0]]
 
 
 def test_without_keys_it_answers_nobody_from_outside(tree: ImageTree) -> None:

@@ -8,23 +8,26 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from mlplatform.home import Home
 from mlplatform.serving.api_keys import create_key
-from mlplatform.serving.build import BuiltBento, build_bento
-from mlplatform.serving.bundle import write_manifest
-from mlplatform.serving.journal import JournalSettings
+from mlplatform.serving.build import BuiltBento
 from mlplatform.serving.launch import start_service, stop_service
-from mlplatform.serving.segments import segments
-from mlplatform_tests.serving.conftest import FEATURES, GOOD, write_bundle
-from mlplatform_tests.serving.image_tree import PYTHON, ImageTree, free_port, slim, wait_until_ready, write_image_tree
+from mlplatform_tests.serving.conftest import GOOD
+from mlplatform_tests.serving.image_tree import (
+    PYTHON,
+    ImageTree,
+    free_port,
+    journalled,
+    journalling_bento,
+    slim,
+    write_image_tree,
+)
 
 # bentoml 1.4.40 is older than these deprecations of pydantic (at its import) and of importlib (at a build).
 pytestmark = [
@@ -72,10 +75,7 @@ def module_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture(scope="module")
 def built(module_home: Home) -> BuiltBento:
-    folder = write_bundle(module_home.root / "v1", "1")
-    JournalSettings(enabled=True, columns=FEATURES).save(folder)
-    write_manifest(folder, "fraud", "1")
-    return build_bento(folder, "fraud", 1, home=module_home)
+    return journalling_bento(module_home)
 
 
 @pytest.fixture(scope="module")
@@ -197,10 +197,6 @@ def accepts(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def journalled(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for segment in segments(folder) for _, line in segment.lines(0, 1 << 20)[0]]
-
-
 def test_a_request_that_does_not_end_is_cut_off_at_the_end_of_the_grace(tree: ImageTree) -> None:
     port = free_port()
     with (
@@ -239,59 +235,3 @@ def test_another_bento_is_served_by_its_folder(built: BuiltBento, tree: ImageTre
         ready = httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).json()
     shutil.copytree(built.bundle, tree.source / "bundle")
     assert ready["model"]["bento"] == built.tag
-
-
-# Everything is read-only but one folder in memory, and whoever serves owns nothing: as the manifests say.
-CONTAINED = """
-mount --bind "$1" /mnt
-mount -t tmpfs -o mode=1777,size=16m tmpfs /media
-mount -o remount,bind,ro /mnt
-mount -o remount,bind,ro /
-exec setpriv --reuid 65532 --regid 65532 --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all \
-    -- env -C /mnt/image/context/app/src PYTHONPATH=/mnt/image/packages LD_LIBRARY_PATH=/mnt/python/lib \
-    /mnt/python/bin/python3 -S -m mlplatform.serving.slim
-"""
-
-
-@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="mounts need root, and util-linux")
-def test_it_runs_as_nobody_on_a_read_only_file_system(tree: ImageTree, tmp_path: Path) -> None:
-    mounted = tmp_path / "mnt"
-    for folder in ("image", "python"):
-        (mounted / folder).mkdir(parents=True)
-    for folder in (mounted, tree.folder):
-        # Pytest's folders are for their owner alone.
-        folder.chmod(0o755)
-    port = free_port()
-    binds = f'mount --bind "{tree.folder}" "{mounted}/image"\nmount --bind "{sys.base_prefix}" "{mounted}/python"\n'
-    script = binds + CONTAINED.replace("mount --bind", "mount --rbind")
-    process = subprocess.Popen(
-        ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", str(mounted)],
-        env={**tree.environment, "PORT": str(port), "MLPLATFORM_JOURNAL": "/media/journal", "PATH": os.environ["PATH"]},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        wait_until_ready(process, port)
-        reply = httpx.post(f"http://127.0.0.1:{port}/predict", json=GOOD, trust_env=False)
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        kept = journalled_in_time(Path(f"/proc/{process.pid}/root/media/journal"))
-        process.send_signal(signal.SIGTERM)
-        code = process.wait(timeout=20)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
-        process.stderr.close()  # type: ignore[union-attr]
-
-    assert reply.status_code == 200
-    assert re.search(r"^Uid:\t65532\t65532\t65532\t65532$", status, re.MULTILINE)
-    assert re.search(r"^CapEff:\t0+$", status, re.MULTILINE)
-    assert (kept, code) == (1, 0)
-
-
-def journalled_in_time(folder: Path) -> int:
-    """The folder is in memory and ends with the process, so it is read before."""
-    end = time.monotonic() + 20
-    while not (found := len(journalled(folder))) and time.monotonic() < end:
-        time.sleep(0.05)
-    return found
