@@ -116,7 +116,8 @@ def slim(
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        process.stderr.close()  # type: ignore[union-attr]
 
 
 def wait_until_ready(process: "subprocess.Popen[str]", port: int) -> None:
