@@ -49,6 +49,18 @@ class Dialect:
         """A relation in DuckDB: the rows that the database answers a statement of its own SQL with."""
         return f"({statement})"
 
+    def quoted(self, name: str) -> str:
+        """A column or table in the database's SQL."""
+        return quote(name)
+
+    def text(self, value: str) -> str:
+        """SQL: a value as text that `behind` takes back."""
+        return f"CAST({value} AS VARCHAR)"
+
+    def behind(self, column: str, value: str) -> str:
+        """Condition: a column (quoted) is greater than a value that `text` gave."""
+        return f"{column} > {text_sql(value)}"
+
     def values(self, columns: pa.Schema) -> str:
         """The select list, in the database, of columns (as they arrive if nothing is done) without a loss."""
         return ", ".join(map(quote, columns.names))
@@ -100,6 +112,9 @@ class _Postgres(Dialect):
     def asked(self, statement: str) -> str:
         return f"postgres_query('{ATTACHED}', {text_sql(statement)})"
 
+    def text(self, value: str) -> str:
+        return f"({value})::text"
+
     def values(self, columns: pa.Schema) -> str:
         # A numeric that is NaN or infinite would arrive as 0 (at 1.5.5), one of undeclared digits as a float: which
         # floats are numerics cannot be seen.
@@ -132,6 +147,13 @@ class _SQLite(Dialect):
 
     def asked(self, statement: str) -> str:
         return f"sqlite_query('{ATTACHED}', {text_sql(statement)})"
+
+    def text(self, value: str) -> str:
+        # `quote` writes numbers bare and texts as literals: any column may hold values of any type.
+        return f"quote({value})"
+
+    def behind(self, column: str, value: str) -> str:
+        return f"{column} > {value if value.startswith(chr(39)) or _is_number(value) else text_sql(value)}"
 
     def values(self, columns: pa.Schema) -> str:
         return ", ".join(f"{_exact_text(quote(name))} AS {quote(name)}" for name in columns.names)
@@ -177,3 +199,11 @@ def _exact_text(column: str) -> str:
         f"CASE typeof({column}) WHEN 'real' THEN printf('%!.17g', {column}) WHEN 'blob' THEN hex({column}) "
         f"ELSE CAST({column} AS TEXT) END"
     )
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True

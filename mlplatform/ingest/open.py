@@ -6,12 +6,15 @@ from typing import Any
 
 from mlplatform.errors import SpecError
 from mlplatform.ingest.base import Reader, Table
+from mlplatform.ingest.batch import Feed
 from mlplatform.ingest.files import FilesReader, TableFiles
+from mlplatform.ingest.python_feed import PythonFeed
 from mlplatform.ingest.sql import SqlReader, SqlTable
+from mlplatform.ingest.sql_feed import SqlFeed
 from mlplatform.spec import FilesSource, PythonSource, Source, SqlSource
 from mlplatform.spec.module import load_module
 
-__all__ = ["open_reader", "open_source", "open_table"]
+__all__ = ["open_feed", "open_reader", "open_source", "open_table"]
 
 _TIMED = ("available", "read", "fingerprint")
 _TIMELESS = ("read_all", "fingerprint")
@@ -37,6 +40,18 @@ def open_table(source: Source, folder: Path) -> Table:
         return SqlTable(source)
     table: Table = TableFiles(source) if isinstance(source, FilesSource) else _from_python(source, folder, _TIMELESS)
     return table
+
+
+def open_feed(source: Source, folder: Path) -> Feed:
+    """The feed of a source that goes on where it stopped.
+
+    Raises SpecError for one that does not.
+    """
+    if isinstance(source, PythonSource) and source.function:
+        return PythonFeed(source, folder)
+    if isinstance(source, SqlSource) and source.cursor:
+        return SqlFeed(source)
+    raise SpecError(f"source `{source.name}` has no cursor: it is read by days, or whole.")
 
 
 def open_source(source: Source, folder: Path) -> Reader | Table:
