@@ -1,6 +1,6 @@
-"""A use case of one source of readings of sensors, ingested through the real stage, here or in a process that is killed.
+"""A use case of one source, readings of sensors, ingested by the real stage, here or in a process that is killed.
 
-    python -m mlplatform_tests.feeding <file that holds the folder and the source as JSON>
+python -m mlplatform_tests.feeding <file that holds the folder and the source as JSON>
 """
 
 import json
@@ -25,7 +25,7 @@ from mlplatform.spec import UseCase as UseCaseSpec
 from mlplatform.stages.raw import raw_asset
 
 TABLE = "raw_fraud.readings"
-CONTRACT = '''
+CONTRACT = """
 import pandas as pd
 import pandera.pandas as pa
 
@@ -35,7 +35,7 @@ class Readings(pa.DataFrameModel):
     event_time: pd.Timestamp
     sensor: str = pa.Field(nullable=True)
     value: float = pa.Field(ge=-100, le=1e7)
-'''
+"""
 
 
 @dataclass(frozen=True)

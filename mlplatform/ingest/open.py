@@ -8,6 +8,7 @@ from mlplatform.errors import SpecError
 from mlplatform.ingest.base import Reader, Table
 from mlplatform.ingest.batch import Feed
 from mlplatform.ingest.files import FilesReader, TableFiles
+from mlplatform.ingest.files_feed import FilesFeed
 from mlplatform.ingest.python_feed import PythonFeed
 from mlplatform.ingest.sql import SqlReader, SqlTable
 from mlplatform.ingest.sql_feed import SqlFeed
@@ -49,6 +50,8 @@ def open_feed(source: Source, folder: Path) -> Feed:
     """
     if isinstance(source, PythonSource) and source.function:
         return PythonFeed(source, folder)
+    if isinstance(source, FilesSource) and source.new_files:
+        return FilesFeed(source)
     if isinstance(source, SqlSource) and source.cursor:
         return SqlFeed(source)
     raise SpecError(f"source `{source.name}` has no cursor: it is read by days, or whole.")

@@ -6,20 +6,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, model_validator
 
 from mlplatform.spec._base import Declared
+from mlplatform.spec.variable import variable
 
 __all__ = ["Database", "Query", "TableName"]
 
 _LITERAL_OR_COMMENT = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/""", re.DOTALL)
-
-
-def _variable(name: str) -> str:
-    # No pattern of pydantic's: its JSON schema would show what was written, and that may be a whole connection string.
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise ValueError(
-            "must be the name of an environment variable, such as SHOP_DATABASE; the connection string itself stands "
-            "in the variable, never here"
-        )
-    return name
 
 
 def _table(name: str) -> str:
@@ -52,7 +43,7 @@ class Database(Declared):
     """A Postgres server, or the file of a SQLite or a DuckDB database."""
     path: str | None = None
     """The file of a SQLite or DuckDB database; relative paths start at the working folder."""
-    dsn_variable: Annotated[str, AfterValidator(_variable)] | None = None
+    dsn_variable: Annotated[str, AfterValidator(variable)] | None = None
     """Postgres: the environment variable that holds the connection string, `postgresql://user:password@host/database`
     or `host=... dbname=... user=... password=...`."""
 

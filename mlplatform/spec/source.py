@@ -8,8 +8,16 @@ from mlplatform.spec._base import Declared
 from mlplatform.spec.any_source import AnySource
 from mlplatform.spec.by_kind import ByKind
 from mlplatform.spec.database import Database, Query, TableName
+from mlplatform.spec.remote import Access
 
-__all__ = ["FilesSource", "PythonSource", "Source", "SqlCursor", "SqlSource"]
+__all__ = ["FilesSource", "PythonSource", "Source", "SqlCursor", "SqlSource", "place_of"]
+
+
+def place_of(path: str) -> Literal["local", "s3", "http"]:
+    """Where a path leads."""
+    if path.startswith("s3://"):
+        return "s3"
+    return "http" if path.startswith(("http://", "https://")) else "local"
 
 
 class PythonSource(AnySource):
@@ -29,16 +37,40 @@ class PythonSource(AnySource):
 
 
 class FilesSource(AnySource):
-    """CSV or Parquet files, read by DuckDB."""
+    """CSV, JSON lines or Parquet files, read by DuckDB: here, on a web server or in object storage."""
+
+    goes_on_if: ClassVar[tuple[str, ...]] = ("new_files",)
 
     kind: Literal["files"]
     """Rows come from files."""
-    path: str
-    """A path or glob; relative paths start at the working folder."""
-    format: Literal["csv", "parquet", "auto"] = "auto"
-    """`auto` goes by the ending of the path."""
+    path: str | Annotated[list[str], Field(min_length=1)]
+    """A path or glob, or a list of them: of this machine (relative ones start at the working folder), `s3://bucket/key`,
+    or `http://` and `https://`, which know no globs. Text may be compressed (`.gz`, `.zst`)."""
+    format: Literal["csv", "json", "parquet", "auto"] = "auto"
+    """`json` is one object a line. `auto` goes by the ending: `.parquet` and `.pq`; `.jsonl`, `.ndjson` and `.json`;
+    else CSV."""
+    access: Access | None = None
+    """How files on other machines are reached."""
+    new_files: bool = False
+    """Read each file once, and again when it changed, instead of days or everything."""
     columns: dict[str, str] = {}
     """Rename: name in the contract -> name in the file. Columns not named keep their name."""
+
+    @model_validator(mode="after")
+    def _all_paths_are_of_one_place(self) -> "FilesSource":
+        places = {place_of(path) for path in self.paths}
+        if len(places) > 1:
+            raise ValueError(f"source `{self.name}` mixes {' and '.join(sorted(places))} paths; make it two sources")
+        if self.access is not None and places != {self.access.kind}:
+            raise ValueError(
+                f"source `{self.name}`: `access` is of kind {self.access.kind}, its path is {places.pop()}"
+            )
+        return self
+
+    @property
+    def paths(self) -> list[str]:
+        """Its paths, one or many."""
+        return [self.path] if isinstance(self.path, str) else self.path
 
 
 class SqlCursor(Declared):

@@ -10,7 +10,7 @@ from mlplatform.home import Home
 from mlplatform_tests.feeding import CONTRACT, Feeding
 
 # Ten parts of ten readings, each part with the cursor behind it.
-PARTS = '''
+PARTS = """
 import pyarrow as pa
 
 
@@ -25,7 +25,7 @@ def readings(params, cursor):
             "sensor": ["a"] * 10,
             "value": [params.get("value", 1.5)] * 10,
         }), str(part + 1)
-'''
+"""
 
 
 def feeding(folder: Path, code: str = PARTS, **fields: Any) -> Feeding:
@@ -76,10 +76,7 @@ def test_a_batch_with_too_many_bad_rows_leaves_the_cursor_and_the_rows_as_they_w
 
 
 def changes(rows: list[dict[str, Any]], cursor: str = "x") -> str:
-    return (
-        "import pandas as pd\n\n\ndef readings(params, cursor):\n"
-        f"    yield pd.DataFrame({rows!r}), {cursor!r}\n"
-    )
+    return f"import pandas as pd\n\n\ndef readings(params, cursor):\n    yield pd.DataFrame({rows!r}), {cursor!r}\n"
 
 
 def row(number: int, value: Any = 1.0, **more: Any) -> dict[str, Any]:
@@ -155,7 +152,10 @@ def test_a_function_that_yields_no_cursor_is_read_whole_in_every_run(tmp_path: P
     ("code", "says"),
     [
         ("x = 1", "must hold `def readings(params, cursor)`"),
-        ("def readings(params, cursor):\n    yield [1]\n", "yielded rows of type list; it must yield a pyarrow.Table or"),
+        (
+            "def readings(params, cursor):\n    yield [1]\n",
+            "yielded rows of type list; it must yield a pyarrow.Table or",
+        ),
         (changes([row(1)]).replace("'x'", "7"), "yielded a cursor of type int"),
         ("def readings(params, cursor):\n    yield from ()\n", "holds no row"),
     ],
