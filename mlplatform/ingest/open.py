@@ -10,9 +10,10 @@ from mlplatform.ingest.batch import Feed
 from mlplatform.ingest.files import FilesReader, TableFiles
 from mlplatform.ingest.files_feed import FilesFeed
 from mlplatform.ingest.python_feed import PythonFeed
+from mlplatform.ingest.rest import RestFeed, RestReader
 from mlplatform.ingest.sql import SqlReader, SqlTable
 from mlplatform.ingest.sql_feed import SqlFeed
-from mlplatform.spec import FilesSource, PythonSource, Source, SqlSource
+from mlplatform.spec import FilesSource, PythonSource, RestSource, Source, SqlSource
 from mlplatform.spec.module import load_module
 
 __all__ = ["open_feed", "open_reader", "open_source", "open_table"]
@@ -31,7 +32,11 @@ def open_reader(source: Source, folder: Path) -> Reader:
         raise SpecError(f"source `{source.name}` has no time_column: it is read whole, with `open_table`.")
     if isinstance(source, SqlSource):
         return SqlReader(source)
-    reader: Reader = FilesReader(source) if isinstance(source, FilesSource) else _from_python(source, folder, _TIMED)
+    if isinstance(source, RestSource):
+        return RestReader(source)
+    if isinstance(source, FilesSource):
+        return FilesReader(source)
+    reader: Reader = _from_python(source, folder, _TIMED)
     return reader
 
 
@@ -39,22 +44,22 @@ def open_table(source: Source, folder: Path) -> Table:
     """The same for a source without a time."""
     if isinstance(source, SqlSource):
         return SqlTable(source)
-    table: Table = TableFiles(source) if isinstance(source, FilesSource) else _from_python(source, folder, _TIMELESS)
+    if isinstance(source, FilesSource):
+        return TableFiles(source)
+    assert isinstance(source, PythonSource), "the other kinds go on where they stopped, or have days"
+    table: Table = _from_python(source, folder, _TIMELESS)
     return table
 
 
 def open_feed(source: Source, folder: Path) -> Feed:
-    """The feed of a source that goes on where it stopped.
-
-    Raises SpecError for one that does not.
-    """
-    if isinstance(source, PythonSource) and source.function:
+    """The feed of a source that goes on where it stopped. Raises SpecError for one that does not."""
+    if not source.goes_on:
+        raise SpecError(f"source `{source.name}` has no cursor: it is read by days, or whole.")
+    if isinstance(source, PythonSource):
         return PythonFeed(source, folder)
-    if isinstance(source, FilesSource) and source.new_files:
+    if isinstance(source, FilesSource):
         return FilesFeed(source)
-    if isinstance(source, SqlSource) and source.cursor:
-        return SqlFeed(source)
-    raise SpecError(f"source `{source.name}` has no cursor: it is read by days, or whole.")
+    return SqlFeed(source) if isinstance(source, SqlSource) else RestFeed(source)
 
 
 def open_source(source: Source, folder: Path) -> Reader | Table:

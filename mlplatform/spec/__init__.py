@@ -29,6 +29,7 @@ from mlplatform.spec.policy import (
     Policy,
     SchedulePolicy,
 )
+from mlplatform.spec.rest import RestSource
 from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.serving import Serving
 from mlplatform.spec.source import FilesSource, PythonSource, Source, SqlSource
@@ -74,6 +75,7 @@ __all__ = [
     "PythonSource",
     "RankingTask",
     "Remedy",
+    "RestSource",
     "Rollback",
     "Rule",
     "SchedulePolicy",

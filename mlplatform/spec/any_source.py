@@ -1,5 +1,6 @@
 """What a declaration says of a source whatever its kind: its key, its time, its partitions, its changes."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, model_validator
@@ -51,7 +52,7 @@ class AnySource(Declared):
         if not isinstance(given, dict):
             return given
         timeless = "time_column" in given and given["time_column"] is None
-        return {"partition": "none", **given} if timeless or any(map(given.get, cls.goes_on_if)) else given
+        return {"partition": "none", **given} if timeless or cls.reads_on(given) else given
 
     @model_validator(mode="after")
     def _partitions_have_a_time_and_a_start(self) -> "AnySource":
@@ -71,12 +72,17 @@ class AnySource(Declared):
     def _where_it_stopped_is_no_partition(self) -> "AnySource":
         if self.goes_on and (self.partition != "none" or self.start or self.end):
             raise ValueError(
-                f"source `{self.name}` goes on where the run before it stopped ({' or '.join(self.goes_on_if)}), so "
-                "it has no `partition` but none, no `start` and no `end`; a run's `first_day` reads days again"
+                f"source `{self.name}` goes on where the run before it stopped, so it has no "
+                "`partition` but none, no `start` and no `end`; a run's `first_day` reads days again"
             )
         return self
 
     @property
     def goes_on(self) -> bool:
         """Whether a run reads on from the cursor that the one before it stored with its rows."""
-        return any(getattr(self, field) for field in self.goes_on_if)
+        return self.reads_on({name: getattr(self, name) for name in type(self).model_fields})
+
+    @classmethod
+    def reads_on(cls, given: Mapping[str, Any]) -> bool:
+        """Whether fields of these values make it one that goes on."""
+        return any(map(given.get, cls.goes_on_if))

@@ -9,6 +9,7 @@ from mlplatform.spec.any_source import AnySource
 from mlplatform.spec.by_kind import ByKind
 from mlplatform.spec.database import Database, Query, TableName
 from mlplatform.spec.remote import Access
+from mlplatform.spec.rest import RestSource
 
 __all__ = ["FilesSource", "PythonSource", "Source", "SqlCursor", "SqlSource", "place_of"]
 
@@ -110,4 +111,4 @@ class SqlSource(AnySource):
         return self
 
 
-Source = Annotated[PythonSource | FilesSource | SqlSource, Field(discriminator="kind"), ByKind()]
+Source = Annotated[PythonSource | FilesSource | SqlSource | RestSource, Field(discriminator="kind"), ByKind()]
