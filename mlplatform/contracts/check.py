@@ -94,6 +94,7 @@ def check_rows(
     repeats: Literal["refuse", "replace"] = "refuse",
     schema_change: SchemaChange = "ignore",
     unread: pa.Table | None = None,
+    absent: Literal["refuse", "missing"] = "refuse",
 ) -> Checked:
     """Check a batch against a pandera `DataFrameModel`.
 
@@ -109,6 +110,8 @@ def check_rows(
         repeats: of good rows with one key the first stays and the others are bad (`refuse`: a batch is a set of rows);
             or the last stays and the others are no more (`replace`: a batch is a sequence of changes).
         schema_change: what is done with columns that the model does not name, see `spec.any_source`.
+        absent: what a column of the model is that no row has: the whole batch is refused; or it is a missing value of
+            each row (`missing`: JSON leaves out what is empty, and a batch may be a single message).
         unread: what the source could not even read as a row (`payload`, `_reason`): bad, too.
 
     Raises:
@@ -122,8 +125,8 @@ def check_rows(
     unknown = unknown_columns(contract, table)
     if schema_change == "freeze":
         frozen(contract, unknown)
-    if schema_change == "evolve":
-        table = with_gone_columns(contract, table, needed)
+    if schema_change == "evolve" or absent == "missing":
+        table = with_gone_columns(contract, table, all_of_them=absent == "missing")
     _require_columns(contract, table, needed)
     types = {name: column_type(name, column.dtype) for name, column in contract.columns.items()}
     cast = cast_table(table, types)

@@ -31,10 +31,10 @@ def frozen(contract: Any, unknown: Sequence[str]) -> None:
         )
 
 
-def with_gone_columns(contract: Any, table: pa.Table, needed: Sequence[str]) -> pa.Table:
-    """`table` with an empty column for each that the contract lets be missing and that is not there."""
+def with_gone_columns(contract: Any, table: pa.Table, *, all_of_them: bool) -> pa.Table:
+    """`table` with an empty column for each of the contract's that is not there; else those that may be missing."""
     for name, column in contract.columns.items():
-        if name not in table.column_names and column.nullable and name not in needed:
+        if name not in table.column_names and (column.nullable or all_of_them):
             table = table.append_column(name, pa.nulls(len(table), pa.string()))
     return table
 

@@ -13,8 +13,9 @@ from mlplatform.ingest.python_feed import PythonFeed
 from mlplatform.ingest.rest import RestFeed, RestReader
 from mlplatform.ingest.sql import SqlReader, SqlTable
 from mlplatform.ingest.sql_feed import SqlFeed
-from mlplatform.spec import FilesSource, PythonSource, RestSource, Source, SqlSource
+from mlplatform.spec import FilesSource, PythonSource, RestSource, Source, SqlSource, StreamSource
 from mlplatform.spec.module import load_module
+from mlplatform.spec.stream import Nats
 
 __all__ = ["open_feed", "open_reader", "open_source", "open_table"]
 
@@ -36,6 +37,7 @@ def open_reader(source: Source, folder: Path) -> Reader:
         return RestReader(source)
     if isinstance(source, FilesSource):
         return FilesReader(source)
+    assert isinstance(source, PythonSource), "a stream goes on where it stopped"
     reader: Reader = _from_python(source, folder, _TIMED)
     return reader
 
@@ -59,7 +61,20 @@ def open_feed(source: Source, folder: Path) -> Feed:
         return PythonFeed(source, folder)
     if isinstance(source, FilesSource):
         return FilesFeed(source)
-    return SqlFeed(source) if isinstance(source, SqlSource) else RestFeed(source)
+    if isinstance(source, SqlSource):
+        return SqlFeed(source)
+    return RestFeed(source) if isinstance(source, RestSource) else _open_stream(source)
+
+
+def _open_stream(source: StreamSource) -> Feed:
+    # The brokers' libraries are loaded by those who have one: a second of CPU for both.
+    if isinstance(source.broker, Nats):
+        from mlplatform.ingest.nats_stream import NatsFeed
+
+        return NatsFeed(source)
+    from mlplatform.ingest.mqtt import MqttFeed
+
+    return MqttFeed(source)
 
 
 def open_source(source: Source, folder: Path) -> Reader | Table:

@@ -34,6 +34,7 @@ from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.serving import Serving
 from mlplatform.spec.source import FilesSource, PythonSource, Source, SqlSource
 from mlplatform.spec.split import Split, SplitByGroup, SplitByTime
+from mlplatform.spec.stream import StreamSource
 from mlplatform.spec.task import BinaryTask, Costs, ForecastTask, RankingTask, Task
 from mlplatform.spec.training import Gates, Training
 from mlplatform.spec.use_case import Contract, Leakage, Outcomes, UseCase
@@ -88,6 +89,7 @@ __all__ = [
     "SplitByGroup",
     "SplitByTime",
     "SqlSource",
+    "StreamSource",
     "Task",
     "TorchCandidate",
     "Training",

@@ -16,6 +16,8 @@ class AnySource(Declared):
 
     goes_on_if: ClassVar[tuple[str, ...]] = ()
     """Fields of the kind that, once set, make a run go on where the one before it stopped."""
+    absent_is_missing: ClassVar[bool] = False
+    """Whether a column that no row of a batch has is a missing value of each, as in JSON, or a broken batch."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     """Lower-case name; the rows land in the table `raw_<use case>.<name>`."""

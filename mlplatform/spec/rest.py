@@ -1,7 +1,7 @@
 """A JSON API as a source: what is asked, how it is paged, who asks. Secrets stand in environment variables."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -148,6 +148,8 @@ Pages = Annotated[
 
 class RestSource(AnySource):
     """Rows of a JSON API: one list of objects, or pages of it."""
+
+    absent_is_missing: ClassVar[bool] = True
 
     kind: Literal["rest"]
     """Rows come from an HTTP API."""

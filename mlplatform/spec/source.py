@@ -10,6 +10,7 @@ from mlplatform.spec.by_kind import ByKind
 from mlplatform.spec.database import Database, Query, TableName
 from mlplatform.spec.remote import Access
 from mlplatform.spec.rest import RestSource
+from mlplatform.spec.stream import StreamSource
 
 __all__ = ["FilesSource", "PythonSource", "Source", "SqlCursor", "SqlSource", "place_of"]
 
@@ -111,4 +112,6 @@ class SqlSource(AnySource):
         return self
 
 
-Source = Annotated[PythonSource | FilesSource | SqlSource | RestSource, Field(discriminator="kind"), ByKind()]
+Source = Annotated[
+    PythonSource | FilesSource | SqlSource | RestSource | StreamSource, Field(discriminator="kind"), ByKind()
+]

@@ -15,7 +15,7 @@ from mlplatform.lake.cursors import read_cursor, store_cursor
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import describe_table, merge_rows, stored_on_another_day
 from mlplatform.resources.lake import LakeResource, table_metadata
-from mlplatform.spec import Declaration, PythonSource, Source
+from mlplatform.spec import Declaration, PythonSource, Source, StreamSource
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.contract import CONTRACT_CHECK, Tally, contract_file, contract_result, quarantine, tolerance
 from mlplatform.stages.naming import asset_attributes, asset_key, check_result, check_spec
@@ -181,13 +181,14 @@ def _checked(
         # What goes on is a sequence of changes; a range of days, or a table, is a set of rows.
         repeats="replace" if source.goes_on else "refuse",
         schema_change=source.schema_change,
+        absent="missing" if source.absent_is_missing else "refuse",
         unread=batch.refused,
     )
 
 
 def _allowed(source: Source, checked: "Checked", allowed: float) -> float:
     """The share of bad rows that this batch may have: of a few messages, one that is bad is too large a share."""
-    few = getattr(source, "tolerated_messages", 0)
+    few = source.tolerated_messages if isinstance(source, StreamSource) else 0
     return 1.0 if checked.bad_rows <= few else allowed
 
 
