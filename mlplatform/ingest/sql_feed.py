@@ -35,26 +35,26 @@ class SqlFeed(SqlTable):
             # A connection for each batch: between two of them the lake is written, and the server may restart.
             with open_database(self.spec) as database:
                 columns = self._columns(database)
-                own = self._own(database)
-                newest = self._newest(database, own, behind)
+                own, kind = database.dialect.quoted(self._cursor.column), columns.field(self._cursor.column).type
+                newest = self._newest(database, own, kind, behind)
                 latest = (database.clock() + timedelta(days=1)).replace(microsecond=0)
                 parts = [
                     *([f"{own} IS NULL"] if first else []),
-                    *([self._range(database, own, behind, newest)] if newest is not None else []),
+                    *([self._range(database, own, kind, behind, newest)] if newest is not None else []),
                 ]
                 rows = self._rows(database, columns, " OR ".join(parts)) if parts else None
             if rows is not None and (len(rows) or newest is not None):
                 yield Batch(f"to {self._cursor.column} {newest}", rows, cursor=newest, latest=latest)
-            if newest is None:
+            if newest is None or newest == behind:
                 return
             first, behind = False, newest
 
     def pending(self, after: str | None) -> str | None:
         """The newest value of the column, and how many rows it is behind."""
         with open_database(self.spec) as database:
-            self._columns(database)
-            own = self._own(database)
-            where = f"WHERE {database.dialect.behind(own, after)}" if after is not None else ""
+            kind = self._columns(database).field(self._cursor.column).type
+            own = database.dialect.quoted(self._cursor.column)
+            where = f"WHERE {database.dialect.behind(own, after, kind)}" if after is not None else ""
             text = database.dialect.text(f"max({own})")
             asked = f"SELECT count(*) AS n, {text} AS newest FROM {database.relation} {where}"
             found = database.ask(asked).to_pylist()[0]
@@ -73,17 +73,16 @@ class SqlFeed(SqlTable):
         require_columns({"cursor": self._cursor.column}, columns.names, source=self.spec.name, where=where)
         return columns
 
-    def _own(self, database: OpenDatabase) -> str:
-        return database.dialect.quoted(self._cursor.column)
-
-    def _range(self, database: OpenDatabase, own: str, behind: str | None, newest: str) -> str:
+    def _range(self, database: OpenDatabase, own: str, kind: pa.DataType, behind: str | None, newest: str) -> str:
         dialect = database.dialect
-        lower = [dialect.behind(own, behind)] if behind is not None else []
-        return f"({' AND '.join([*lower, f'NOT ({dialect.behind(own, newest)})'])} AND {own} IS NOT NULL)"
+        lower = [dialect.behind(own, behind, kind)] if behind is not None else []
+        return f"({' AND '.join([*lower, f'NOT ({dialect.behind(own, newest, kind)})'])} AND {own} IS NOT NULL)"
 
-    def _newest(self, database: OpenDatabase, own: str, behind: str | None) -> str | None:
+    def _newest(self, database: OpenDatabase, own: str, kind: pa.DataType, behind: str | None) -> str | None:
         """The value that ends the next batch; None if nothing is behind."""
-        where = f"{own} IS NOT NULL" + (f" AND {database.dialect.behind(own, behind)}" if behind is not None else "")
+        where = f"{own} IS NOT NULL" + (
+            f" AND {database.dialect.behind(own, behind, kind)}" if behind is not None else ""
+        )
         inner = f"SELECT {own} AS c FROM {database.relation} WHERE {where} ORDER BY {own} LIMIT {self._cursor.rows}"
         found = database.ask(f"SELECT {database.dialect.text('max(c)')} AS c FROM ({inner}) AS t").to_pylist()[0]["c"]
         return None if found is None else str(found)

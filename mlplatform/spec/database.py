@@ -39,21 +39,21 @@ Query = Annotated[str, AfterValidator(_select)]
 class Database(Declared):
     """A database that is only read. What is secret of it stands in an environment variable, never in defs.yaml."""
 
-    engine: Literal["postgres", "sqlite", "duckdb"]
-    """A Postgres server, or the file of a SQLite or a DuckDB database."""
+    engine: Literal["postgres", "mysql", "sqlite", "duckdb"]
+    """A Postgres server, a MySQL or MariaDB server (`mysql`), or the file of a SQLite or a DuckDB database."""
     path: str | None = None
     """The file of a SQLite or DuckDB database; relative paths start at the working folder."""
     dsn_variable: Annotated[str, AfterValidator(variable)] | None = None
-    """Postgres: the environment variable that holds the connection string, `postgresql://user:password@host/database`
-    or `host=... dbname=... user=... password=...`."""
+    """Servers: the environment variable that holds the connection string, `postgresql://user:password@host/database`,
+    `host=... dbname=... user=... password=...` or `mysql://user:password@host:3306/database`."""
 
     @model_validator(mode="after")
     def _is_found_by_what_its_engine_has(self) -> "Database":
-        server = self.engine == "postgres"
+        server = self.engine in {"postgres", "mysql"}
         if server and (self.path is not None or self.dsn_variable is None):
             raise ValueError(
-                "a postgres database has no `path`, but `dsn_variable`: the name of the environment variable that "
-                "holds its connection string"
+                f"a {self.engine} database has no `path`, but `dsn_variable`: the name of the environment variable "
+                "that holds its connection string"
             )
         if not server and (self.path is None or self.dsn_variable is not None):
             raise ValueError(f"a {self.engine} database is a file: name it with `path`, and leave out `dsn_variable`")
