@@ -58,7 +58,8 @@ class SqlFeed(SqlTable):
             text = database.dialect.text(f"max({own})")
             asked = f"SELECT count(*) AS n, {text} AS newest FROM {database.relation} {where}"
             found = database.ask(asked).to_pylist()[0]
-            return f"{found['n']} to {found['newest']}" if found["n"] else None
+            # SQLite's numbers arrive as text.
+            return f"{found['n']} to {found['newest']}" if int(found["n"]) else None
 
     def between(self, start: date, end: date) -> Batches:
         """The rows of these days, by the time column."""
