@@ -5,7 +5,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,7 @@ import pyarrow as pa
 
 from mlplatform.ingest.dialect import DIALECTS, text_sql
 from mlplatform.lake.engine import engine
+from mlplatform_tests.processes import free_port, running
 
 PASSWORD = "corr3ct-h0rse"
 USER = "shop_reader"
@@ -52,6 +52,8 @@ class UserDatabase:
         with self._open() as con:
             if self.kind == "postgres":
                 con.execute(f"CALL postgres_execute('shop', {text_sql(statement)}, use_transaction := false)")
+            elif self.kind == "mysql":
+                con.execute(f"CALL mysql_execute('shop', {text_sql(statement)})")
             else:
                 con.execute("USE shop")
                 con.execute(statement)
@@ -74,6 +76,42 @@ class PostgresServer:
         return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
 
 
+@dataclass(frozen=True)
+class MariaDbServer:
+    """A running server."""
+
+    port: int
+
+    def dsn(self, database: str = "mysql", user: str = USER, password: str = PASSWORD) -> str:
+        return f"mysql://{user}:{password}@127.0.0.1:{self.port}/{database}"
+
+
+def mariadb_program() -> str | None:
+    """Where the server is, which is not on everybody's PATH."""
+    return shutil.which("mariadbd", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+
+
+@contextmanager
+def mariadb_server(program: str) -> Iterator[MariaDbServer]:
+    """A server of its own on loopback, as the user that Postgres runs as, too."""
+    folder = Path(tempfile.mkdtemp(prefix="mlplatform-mariadb-", dir="/tmp"))
+    account = _account()
+    shutil.chown(folder, account["user"])
+    install = ["mariadb-install-db", "--no-defaults", f"--datadir={folder}/data", "--skip-test-db"]
+    subprocess.run([*install, "--auth-root-authentication-method=normal"], check=True, capture_output=True, **account)
+    first = folder / "first.sql"
+    first.write_text(f"CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO {USER}@'%';")
+    port, log = free_port(), folder / "log"
+    command = [program, "--no-defaults", f"--datadir={folder}/data", f"--port={port}", "--bind-address=127.0.0.1"]
+    command += [f"--socket={folder}/socket", f"--pid-file={folder}/pid", f"--init-file={first}"]
+    command += ["--character-set-server=utf8mb4", "--innodb-flush-log-at-trx-commit=0"]
+    try:
+        with running(command, lambda: b"ready for connections" in log.read_bytes(), log, **account):
+            yield MariaDbServer(port)
+    finally:
+        shutil.rmtree(folder)
+
+
 def postgres_programs() -> Path | None:
     """Where Debian keeps the newest server's programs, which are not on the PATH."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
@@ -90,9 +128,7 @@ def postgres_server(programs: Path) -> Iterator[PostgresServer]:
     secret = folder / "password"
     secret.write_text(PASSWORD)
     shutil.chown(secret, account["user"])
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     made = [
         programs / "initdb",
         "-D",

@@ -1,9 +1,9 @@
 """Splits a batch into the rows that keep a contract and those that do not, with the reasons. No row is lost."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,17 @@ import pyarrow.compute as pc
 from mlplatform.contracts.arrow import Cast, as_arrow, as_frame, cast_table
 from mlplatform.contracts.failures import MISSING, Failure, reasons, requirement, summary
 from mlplatform.contracts.types import Kind, column_type
+from mlplatform.contracts.unknown import (
+    SchemaChange,
+    as_text,
+    frozen,
+    unknown_columns,
+    unknown_values,
+    with_gone_columns,
+)
 from mlplatform.errors import ContractError, SpecError
 
-__all__ = ["Checked", "check_rows"]
+__all__ = ["Checked", "check_rows", "nothing_checked"]
 
 _IS_NO: dict[Kind, str] = {
     "integer": "is not a whole number",
@@ -28,20 +36,36 @@ _IS_NO: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class Checked:
-    """A checked batch; `len(good) + len(bad)` is the number of rows that came."""
+    """A checked batch; `len(good) + bad_rows + replaced` is the number of rows that came."""
 
     good: pa.Table
-    """Rows that keep the contract: its columns, in its types and order; an absent optional column is all NULL."""
+    """Rows that keep the contract: its columns, in its types and order; an absent optional column is all NULL. Behind
+    them, where the source may evolve, the columns that it does not name, as text."""
     bad: pa.Table
     """The other rows as they arrived, all columns, and `_reason`: everything that is wrong with the row."""
     cases: pd.DataFrame
     """One line per broken rule: column, check, rows, example."""
+    replaced: int = 0
+    """Good rows that a later one of the same key replaces."""
+    left_out: tuple[str, ...] = ()
+    """Columns that came and that the contract does not name."""
+    unread: pa.Table | None = None
+    """What could not even be read as a row: `payload` and `_reason`."""
+
+    @property
+    def bad_rows(self) -> int:
+        """Rows that go to quarantine, those that could not be read among them."""
+        return len(self.bad) + (len(self.unread) if self.unread is not None else 0)
+
+    @property
+    def rows(self) -> int:
+        """Rows that came."""
+        return len(self.good) + self.bad_rows + self.replaced
 
     @property
     def bad_share(self) -> float:
         """Share of bad rows, 0 for an empty batch."""
-        rows = len(self.good) + len(self.bad)
-        return len(self.bad) / rows if rows else 0.0
+        return self.bad_rows / self.rows if self.rows else 0.0
 
     def require(self, max_bad_share: float, batch: str) -> None:
         """Raises ContractError when a larger share than `max_bad_share` is bad; the message lists the broken rules."""
@@ -52,7 +76,7 @@ class Checked:
             for case in self.cases[:5].itertuples()
         )
         raise ContractError(
-            f"{batch}: {len(self.bad)} of {len(self.bad) + len(self.good)} rows ({self.bad_share:.1%}) break the "
+            f"{batch}: {self.bad_rows} of {self.rows} rows ({self.bad_share:.1%}) break the "
             f"contract, more than the allowed {max_bad_share:.1%}. {worst}. Look at the quarantine table, correct the "
             "source (or the contract), and ingest the batch again."
         )
@@ -66,26 +90,42 @@ def check_rows(
     time_column: str | None = None,
     before: datetime | None = None,
     taken: Callable[[pa.Table], pa.Table] | None = None,
+    repeats: Literal["refuse", "replace"] = "refuse",
+    schema_change: SchemaChange = "ignore",
+    unread: pa.Table | None = None,
+    absent: Literal["refuse", "missing"] = "refuse",
 ) -> Checked:
     """Check a batch against a pandera `DataFrameModel`.
 
     Args:
         schema: the model; its types are cast to, its checks and nullability hold per row.
         rows: the batch as it arrived; text is fine for every type.
-        key: columns that identify a row. Of rows with one key the first good one stays, the others are bad.
+        key: columns that identify a row.
         time_column: when the row happened; with `key` never missing, whatever the model says.
         before: a row of this time (UTC, no zone) or later is bad: the end of the batch's last day.
         taken: told the batch in the contract's types, gives those rows that are another row of a stored name, by their
             `key` (and time). Such a row is bad: which of two rows of one key stays must not depend on where batches
             end.
+        repeats: of good rows with one key the first stays and the others are bad (`refuse`: a batch is a set of rows);
+            or the last stays and the others are no more (`replace`: a batch is a sequence of changes).
+        schema_change: what is done with columns that the model does not name, see `spec.any_source`.
+        absent: what a column of the model is that no row has: the whole batch is refused; or it is a missing value of
+            each row (`missing`: JSON leaves out what is empty, and a batch may be a single message).
+        unread: what the source could not even read as a row (`payload`, `_reason`): bad, too.
 
     Raises:
-        ContractError: a column is missing, or a check judges the batch as a whole and fails.
+        ContractError: a column is missing, one is new and the schema is frozen, or a check judges the batch as a whole
+            and fails.
         SpecError: the model lacks a key column, or has a type that rows cannot have.
     """
     contract = schema.to_schema()
     table = as_arrow(rows)
     needed = [*key, *([time_column] if time_column else [])]
+    unknown = unknown_columns(contract, table)
+    if schema_change == "freeze":
+        frozen(contract, unknown)
+    if schema_change == "evolve" or absent == "missing":
+        table = with_gone_columns(contract, table, all_of_them=absent == "missing")
     _require_columns(contract, table, needed)
     types = {name: column_type(name, column.dtype) for name, column in contract.columns.items()}
     cast = cast_table(table, types)
@@ -97,8 +137,33 @@ def check_rows(
         failures.append(_too_late(cast.values, time_column, before))
     if taken is not None and len(others := taken(cast.values)):
         failures.append(_stored_before(cast.values, key, others))
-    failures += _repeated(cast.values, failures, [key, *_unique(contract)])
-    return _split(table, cast.values, failures)
+    if schema_change == "quarantine":
+        failures += unknown_values(table, unknown)
+    failures += _repeated(cast.values, failures, [*([key] if repeats == "refuse" else []), *_unique(contract)])
+    values = cast.values
+    if schema_change == "evolve" and unknown:
+        text = as_text(table, unknown)
+        values = pa.table([*values.columns, *text.columns], names=[*values.column_names, *unknown])
+    checked = _with_unread(replace(_split(table, values, failures), left_out=tuple(unknown)), unread)
+    return _latest_of_each(checked, key) if repeats == "replace" and len(key) else checked
+
+
+def nothing_checked(unread: pa.Table | None) -> Checked:
+    """A batch without a row that could be checked."""
+    return _with_unread(Checked(pa.table({}), pa.table({}), summary([], pa.table({}))), unread)
+
+
+def _with_unread(checked: Checked, unread: pa.Table | None) -> Checked:
+    if unread is None or not len(unread):
+        return checked
+    case = {"column": "", "check": "could not be read", "rows": len(unread), "example": unread["payload"][0].as_py()}
+    return replace(checked, unread=unread, cases=pd.DataFrame([*checked.cases.to_dict("records"), case]))
+
+
+def _latest_of_each(checked: Checked, key: Sequence[str]) -> Checked:
+    """Of good rows with one key the last."""
+    older = as_frame(checked.good.select(list(key))).duplicated(keep="last").to_numpy(dtype=bool)
+    return replace(checked, good=checked.good.filter(pa.array(~older)), replaced=int(older.sum()))
 
 
 def _require_columns(contract: Any, table: pa.Table, needed: Sequence[str]) -> None:

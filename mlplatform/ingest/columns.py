@@ -5,12 +5,12 @@ from difflib import get_close_matches
 
 from mlplatform.contracts.casting import quote
 from mlplatform.errors import SourceError
-from mlplatform.spec import FilesSource, SqlSource
+from mlplatform.spec import FilesSource, RestSource, SqlSource, StreamSource
 
 __all__ = ["given_names", "renamed", "require_columns"]
 
 
-def given_names(spec: FilesSource | SqlSource) -> dict[str, str]:
+def given_names(spec: FilesSource | SqlSource | RestSource | StreamSource) -> dict[str, str]:
     """Contract name -> name in the source, for every column that the declaration speaks of."""
     clock = [spec.time_column] if spec.time_column else []
     return {name: name for name in (*spec.key, *clock)} | spec.columns

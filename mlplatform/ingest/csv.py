@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
+
 from mlplatform.errors import SourceError
+from mlplatform.ingest.dialect import text_sql
 
 __all__ = ["CsvLayout", "csv_layout"]
 
@@ -25,33 +28,47 @@ class CsvLayout:
     columns: tuple[str, ...]
 
 
-def csv_layout(path: Path, wanted: Sequence[str]) -> CsvLayout:
-    """The layout that shows the most `wanted` columns in the first line.
+def csv_layout(con: duckdb.DuckDBPyConnection, name: str, wanted: Sequence[str]) -> CsvLayout:
+    """The layout that shows the most `wanted` columns in the first line of the file that `con` reads by `name`.
 
     Raises SourceError for an empty file, text that is not UTF-8, or two columns of one name.
     """
-    header = _first_line(path)
+    header = _first_line(con, name)
     layouts = [CsvLayout(mark, _names(header, mark)) for mark in _DELIMITERS]
     best = max(layouts, key=lambda layout: (len(set(layout.columns) & set(wanted)), len(layout.columns)))
     names = [name.lower() for name in best.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise SourceError(f"{path}, line 1: the column {', '.join(twice)} is there twice. Rename one of them.")
+        raise SourceError(f"{name}, line 1: the column {', '.join(twice)} is there twice. Rename one of them.")
     return best
 
 
-def _first_line(path: Path) -> str:
+def _first_line(con: duckdb.DuckDBPyConnection, name: str) -> str:
+    remote = "://" in name or name.endswith(".zst")
+    line = _line_by_duckdb(con, name) if remote else _line_of_file(Path(name))
+    if not line.strip():
+        raise SourceError(f"{name} is empty: not even a header line. Export it again, or take it out of the folder.")
+    return line.rstrip("\r\n")
+
+
+def _line_by_duckdb(con: duckdb.DuckDBPyConnection, name: str) -> str:
+    """The first line as one field: neither a delimiter nor a quote that a text has."""
+    found = con.execute(
+        f"SELECT line FROM read_csv({text_sql(name)}, auto_detect = false, header = false, strict_mode = false, "
+        "columns = {'line': 'VARCHAR'}, delim = '\x01', quote = '', escape = '') LIMIT 1"
+    ).fetchone()
+    return str(found[0] or "").removeprefix("\ufeff") if found else ""
+
+
+def _line_of_file(path: Path) -> str:
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rb") as file:
-            line = file.readline().decode("utf-8-sig")  # the line alone: a text file decodes ahead of what it returns
+            return file.readline().decode("utf-8-sig")  # the line alone: a text file decodes ahead of what it returns
     except UnicodeDecodeError as error:
         raise SourceError(f"{path}, line 1, is not UTF-8 ({error.reason}). Save the file as UTF-8.") from error
     except (EOFError, gzip.BadGzipFile) as error:
         raise SourceError(f"{path} is not a whole gzip file: {error}. Copy or export it again.") from error
-    if not line.strip():
-        raise SourceError(f"{path} is empty: not even a header line. Export it again, or take it out of the folder.")
-    return line.rstrip("\r\n")
 
 
 def _names(header: str, delimiter: str) -> tuple[str, ...]:

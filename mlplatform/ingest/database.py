@@ -10,7 +10,6 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from mlplatform.contracts.casting import quote
 from mlplatform.errors import SourceError
 from mlplatform.ingest.database_errors import database_errors
 from mlplatform.ingest.dialect import DIALECTS, Dialect
@@ -21,6 +20,10 @@ __all__ = ["OpenDatabase", "open_database", "place_of"]
 
 # Else a host that does not answer is waited for more than two minutes.
 _CONNECT_SECONDS = 10
+_EXAMPLES = {
+    "postgres": "postgresql://user:password@host:5432/database",
+    "mysql": "mysql://user:password@host:3306/database, the special characters of the password percent-encoded",
+}
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,14 @@ def open_database(source: SqlSource) -> Iterator[OpenDatabase]:
         con.execute("SET TimeZone = 'UTC'")
         for statement in dialect.attach(place):
             con.execute(statement)
-        yield OpenDatabase(con, dialect, _relation(source))
+        yield OpenDatabase(con, dialect, _relation(source, dialect))
 
 
 def place_of(source: SqlSource) -> str:
     """The path or the connection string. Raises SourceError when there is none."""
     if source.database.dsn_variable:
-        return _with_patience(_connection_string(source.name, source.database.dsn_variable))
+        given = _connection_string(source.name, source.database.dsn_variable, source.database.engine)
+        return _with_patience(given) if source.database.engine == "postgres" else given
     assert source.database.path is not None, "the declaration has one of the two"
     path = Path(source.database.path).expanduser()
     if not path.is_file():
@@ -77,13 +81,15 @@ def place_of(source: SqlSource) -> str:
     return str(path.resolve())
 
 
-def _connection_string(source: str, variable: str) -> str:
+def _connection_string(source: str, variable: str, engine: str) -> str:
     given = os.environ.get(variable, "").strip()
     if not given:
         raise SourceError(
             f"source `{source}`: the environment variable {variable} is not set. Set it, where mlplatform runs, to the "
-            "connection string of the database: postgresql://user:password@host:5432/database."
+            f"connection string of the database: {_EXAMPLES[engine]}."
         )
+    if engine == "mysql" and not given.startswith("mysql://"):
+        raise SourceError(f"source `{source}`: {variable} holds no connection string. Write {_EXAMPLES[engine]}.")
     return given
 
 
@@ -95,8 +101,8 @@ def _with_patience(dsn: str) -> str:
     return f"{dsn}{'&' if '?' in dsn else '?'}connect_timeout={_CONNECT_SECONDS}"
 
 
-def _relation(source: SqlSource) -> str:
+def _relation(source: SqlSource, dialect: Dialect) -> str:
     if source.table is not None:
-        return ".".join(map(quote, source.table.split(".")))
+        return ".".join(map(dialect.quoted, source.table.split(".")))
     # On lines of its own: the query may end in a comment.
     return f"(\n{source.query}\n) AS q"

@@ -39,20 +39,23 @@ def _where(source: SqlSource) -> str:
 
 
 def _explain(source: SqlSource, con: duckdb.DuckDBPyConnection, message: str) -> str:
-    connecting = re.search(r"[Uu]nable to connect to Postgres", message)
+    connecting = re.search(r"[Uu]nable to connect to Postgres|Failed to connect to MySQL", message)
     for pattern, what in _CONNECTING if connecting else _READING:
         if re.search(pattern, message):
             return what.format(variable=source.database.dsn_variable, table=source.table or "in `query`")
     if connecting:
-        return f'the connection failed; `psql "${source.database.dsn_variable}"` says why.'
-    if source.table and re.search(r"does not exist|[Nn]o such table", message):
+        client = {"postgres": "psql", "mysql": "mariadb or mysql"}[source.database.engine]
+        return f"the connection failed; {client}, told what ${source.database.dsn_variable} holds, says why."
+    if source.table and re.search(r"does not exist|[Nn]o such table|Table .* doesn't exist", message):
         return f"there is no table {source.table}.{_nearest(source, con)} Correct `table`."
     return f"{_detail(message)} Correct {'`table`' if source.table else '`query`'} of the source, or the database."
 
 
 def _detail(message: str) -> str:
     """The database's own sentence, without the statement that DuckDB and this platform wrapped around it."""
-    told = re.search(r"ERROR:\s+(.+)", message) or re.search(r'^Failed to \w+ query ".*": (.+)', message, re.DOTALL)
+    told = re.search(r"ERROR:\s+(.+)", message) or re.search(
+        r'^(?:IO Error: )?Failed to \w+ (?:MySQL )?query ".*": (.+)', message, re.DOTALL
+    )
     sentence = (told[1] if told else message).strip().splitlines()[0].rstrip(".!")
     hint = re.search(r"HINT:\s+(.+)", message)
     return f"{sentence}. {hint[1].strip()}" if hint else f"{sentence}."
@@ -78,18 +81,24 @@ def _nearest(source: SqlSource, con: duckdb.DuckDBPyConnection) -> str:
 
 _CONNECTING = (
     (
-        r"authentication|no password supplied|role \".*\" does not exist",
+        r"authentication|no password supplied|Access denied|role \".*\" does not exist",
         "the server refuses this user or password. Correct them in {variable}.",
     ),
-    (r"database \".*\" does not exist", "the server has no such database. Correct its name in {variable}."),
-    (r"could not translate host name", "its host is not known. Correct the host in {variable}."),
     (
-        r"refused|timeout expired|timed out|unreachable|No route|No such file or directory",
+        r"database \".*\" does not exist|Unknown database",
+        "the server has no such database. Correct its name in {variable}.",
+    ),
+    (
+        r"could not translate host name|Unknown (MySQL )?server host",
+        "its host is not known. Correct the host in {variable}.",
+    ),
+    (
+        r"refused|Can't connect|timeout expired|timed out|unreachable|No route|No such file or directory",
         "no server answers at this host and port. Start it, or correct {variable}.",
     ),
     (r"pg_hba\.conf", "the server does not let this user in from here; its pg_hba.conf says who may."),
     (
-        r"too many (clients|connections)|remaining connection slots",
+        r"[Tt]oo many (clients|connections)|remaining connection slots",
         "the server has no connection left. Try again later.",
     ),
     (r"starting up|shutting down|in recovery", "the server is starting or stopping. Try again in a moment."),
@@ -102,9 +111,13 @@ _CONNECTING = (
 )
 
 _READING = (
-    (r"permission denied", "this user may not read {table}. Let the database's owner run `GRANT SELECT`."),
     (
-        r"closed the connection|could not receive data|terminating connection|connection (not open|to server)",
+        r"permission denied|command denied",
+        "this user may not read {table}. Let the database's owner run `GRANT SELECT`.",
+    ),
+    (
+        r"closed the connection|Lost connection|server has gone away|"
+        r"could not receive data|terminating connection|connection (not open|to server)",
         "the connection broke while rows were read. Nothing of this batch was loaded; run it again.",
     ),
     (
@@ -121,5 +134,8 @@ _READING = (
         r"codec can't decode|[Ii]nvalid (unicode|UTF-?8)",
         "a text in it is not UTF-8. Correct it, or leave its column out.",
     ),
-    (r"only be read-only|WITH clause containing a data-modifying|read-?only", "a source is only read. Write a SELECT."),
+    (
+        r"only be read-only|Failed to fetch return types|WITH clause containing a data-modifying|read-?only",
+        "a source is only read. Write a SELECT.",
+    ),
 )

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 
 from mlplatform.contracts.casting import quote, timestamp_sql
-from mlplatform.lake.extensions import POSTGRES, SQLITE
+from mlplatform.lake.extensions import MYSQL, POSTGRES, SQLITE
 
 __all__ = ["ATTACHED", "DIALECTS", "Dialect", "text_sql"]
 
@@ -48,6 +48,18 @@ class Dialect:
     def asked(self, statement: str) -> str:
         """A relation in DuckDB: the rows that the database answers a statement of its own SQL with."""
         return f"({statement})"
+
+    def quoted(self, name: str) -> str:
+        """A column or table in the database's SQL."""
+        return quote(name)
+
+    def text(self, value: str) -> str:
+        """SQL: a value as text that `behind` takes back."""
+        return f"CAST({value} AS VARCHAR)"
+
+    def behind(self, column: str, value: str, arrives_as: pa.DataType) -> str:
+        """Condition: a column (quoted) is greater than a value that `text` gave."""
+        return f"{column} > {value if _is_numeric(arrives_as) else text_sql(value)}"
 
     def values(self, columns: pa.Schema) -> str:
         """The select list, in the database, of columns (as they arrive if nothing is done) without a loss."""
@@ -100,6 +112,9 @@ class _Postgres(Dialect):
     def asked(self, statement: str) -> str:
         return f"postgres_query('{ATTACHED}', {text_sql(statement)})"
 
+    def text(self, value: str) -> str:
+        return f"({value})::text"
+
     def values(self, columns: pa.Schema) -> str:
         # A numeric that is NaN or infinite would arrive as 0 (at 1.5.5), one of undeclared digits as a float: which
         # floats are numerics cannot be seen.
@@ -133,6 +148,13 @@ class _SQLite(Dialect):
     def asked(self, statement: str) -> str:
         return f"sqlite_query('{ATTACHED}', {text_sql(statement)})"
 
+    def text(self, value: str) -> str:
+        # `quote` writes numbers bare and texts as literals: any column may hold values of any type.
+        return f"CASE WHEN {value} IS NOT NULL THEN quote({value}) END"
+
+    def behind(self, column: str, value: str, arrives_as: pa.DataType) -> str:  # noqa: ARG002
+        return f"{column} > {value if value.startswith(chr(39)) or _is_number(value) else text_sql(value)}"
+
     def values(self, columns: pa.Schema) -> str:
         return ", ".join(f"{_exact_text(quote(name))} AS {quote(name)}" for name in columns.names)
 
@@ -155,11 +177,63 @@ class _SQLite(Dialect):
         return f"({wide} AND {super().within(column, arrives_as, start, end)})"
 
 
-DIALECTS: dict[str, Dialect] = {"postgres": _Postgres(), "sqlite": _SQLite(), "duckdb": Dialect()}
+@dataclass(frozen=True)
+class _MySQL(Dialect):
+    """MySQL or MariaDB. A time is compared as it is stored, so that an index on it is used."""
+
+    title: str = "MySQL"
+    extensions: tuple[str, ...] = (MYSQL,)
+    clock: str = "SELECT utc_timestamp() AS clock"
+    tables: str = (
+        "SELECT table_schema AS schema_name, table_name AS table_name FROM information_schema.tables "
+        "WHERE table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')"
+    )
+    as_time: str = "from_unixtime(...)"
+
+    def attach(self, place: str) -> list[str]:
+        # A `timestamp` is told in the session's time zone; a query over 5 minutes is no reason to give up here.
+        return [
+            "SET mysql_session_time_zone = '+00:00'",
+            "SET mysql_query_timeout_enabled = false",
+            f"ATTACH {text_sql(place)} AS {ATTACHED} (TYPE mysql, READ_ONLY)",
+        ]
+
+    def asked(self, statement: str) -> str:
+        return f"mysql_query('{ATTACHED}', {text_sql(statement)})"
+
+    def quoted(self, name: str) -> str:
+        escaped = name.replace("`", "``")
+        return f"`{escaped}`"
+
+    def text(self, value: str) -> str:
+        return f"CAST({value} AS CHAR)"
+
+    def values(self, columns: pa.Schema) -> str:
+        # JSON arrives as bytes.
+        return ", ".join(
+            f"CONVERT({self.quoted(c.name)} USING utf8mb4) AS {self.quoted(c.name)}"
+            if pa.types.is_binary(c.type)
+            else self.quoted(c.name)
+            for c in columns
+        )
+
+    def is_time(self, arrives_as: pa.DataType) -> bool:
+        return _is_timestamp(arrives_as)
+
+    def moment(self, column: str, arrives_as: pa.DataType) -> str:  # noqa: ARG002
+        return self.quoted(column)
+
+
+DIALECTS: dict[str, Dialect] = {"postgres": _Postgres(), "mysql": _MySQL(), "sqlite": _SQLite(), "duckdb": Dialect()}
 
 
 def _is_timestamp(arrives_as: pa.DataType) -> bool:
     return bool(pa.types.is_timestamp(arrives_as) or pa.types.is_date(arrives_as))
+
+
+def _is_numeric(arrives_as: pa.DataType) -> bool:
+    kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    return any(is_one(arrives_as) for is_one in kinds)
 
 
 def _may_be_numeric(arrives_as: pa.DataType) -> bool:
@@ -177,3 +251,11 @@ def _exact_text(column: str) -> str:
         f"CASE typeof({column}) WHEN 'real' THEN printf('%!.17g', {column}) WHEN 'blob' THEN hex({column}) "
         f"ELSE CAST({column} AS TEXT) END"
     )
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True

@@ -1,13 +1,11 @@
-"""CSV and Parquet files as a source."""
+"""CSV, JSON lines and Parquet files as a source."""
 
-import glob
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -17,13 +15,17 @@ import pyarrow.compute as pc
 from mlplatform.contracts.casting import EARLIEST, quote, timestamp_sql
 from mlplatform.errors import SourceError
 from mlplatform.ingest.columns import given_names, renamed, require_columns
+from mlplatform.ingest.place import File, found_files, opened
 from mlplatform.ingest.scan import scan_sql, source_errors
 from mlplatform.spec import FilesSource
 
-__all__ = ["FilesReader", "TableFiles"]
+__all__ = ["FilesReader", "TableFiles", "latest_of"]
 
 # Local times run up to 14 hours ahead of UTC, in which a file's own time is known.
 _CLOCK_SLACK = timedelta(days=1)
+
+
+_FORMATS = {".parquet": "parquet", ".pq": "parquet", ".jsonl": "json", ".ndjson": "json", ".json": "json"}
 
 
 @dataclass(frozen=True)
@@ -39,23 +41,18 @@ class _Extent:
 class _Files:
     """The files of a source as one relation. Whoever holds one looks at them once; open another to see changes."""
 
-    def __init__(self, spec: FilesSource) -> None:
+    def __init__(self, spec: FilesSource, files: Sequence[File] | None = None) -> None:
         self.spec = spec
+        self._given = files
 
     def fingerprint(self) -> str:
         """Hash of the files' names, sizes and times of change."""
-        states = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in self._files]
+        states = [(file.name, file.state) for file in self._files]
         return hashlib.sha256(repr(states).encode()).hexdigest()[:16]
 
     @cached_property
-    def _files(self) -> list[Path]:
-        found = glob.glob(str(Path(self.spec.path).expanduser()), recursive=True)  # noqa: PTH207 (Path.glob refuses absolute patterns)
-        files = sorted(Path(path).resolve() for path in found if Path(path).is_file())
-        if not files:
-            raise SourceError(
-                f"source `{self.spec.name}`: no file matches {self.spec.path} (looked in {Path.cwd()}). Correct `path`."
-            )
-        return files
+    def _files(self) -> Sequence[File]:
+        return found_files(self.spec) if self._given is None else self._given
 
     @cached_property
     def _in_file(self) -> dict[str, str]:
@@ -65,14 +62,11 @@ class _Files:
     @contextmanager
     def _rows(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection with the views `rows` (contract names, `_time`: NULL if unreadable) and `numbered`."""
-        with (
-            duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as con,
-            source_errors(self._files),
-        ):
+        with source_errors(self._files), opened(self.spec) as con:
             con.execute("SET TimeZone = 'UTC'")
-            scan = scan_sql(self._files, self._format, list(self._in_file.values()))
+            scan = scan_sql(con, self._files, self._format, list(self._in_file.values()))
             schema = con.execute(f"SELECT * FROM ({scan}) LIMIT 0").to_arrow_table().schema
-            require_columns(self._in_file, schema.names, source=self.spec.name, where=str(self._files[0]))
+            require_columns(self._in_file, schema.names, source=self.spec.name, where=self._files[0].name)
             selected = renamed(self._in_file, schema.names)
             con.execute(f"CREATE TEMP VIEW rows AS SELECT {selected}, {self._moment(schema)} AS _time FROM ({scan})")
             con.execute("CREATE TEMP VIEW numbered AS SELECT *, row_number() OVER () AS _position FROM rows")
@@ -82,13 +76,18 @@ class _Files:
     def _format(self) -> str:
         if self.spec.format != "auto":
             return self.spec.format
-        return "parquet" if self._files[0].suffix.lower() in {".parquet", ".pq"} else "csv"
+        return _FORMATS.get(self._files[0].suffix, "csv")
 
     def _moment(self, schema: pa.Schema) -> str:
         if self.spec.time_column is None:
             return "CAST(NULL AS TIMESTAMP)"
         clock = self._in_file[self.spec.time_column]
         return timestamp_sql(quote(clock), schema.field(clock).type)
+
+
+def latest_of(files: Sequence[File]) -> datetime:
+    """No row can be later than the newest file."""
+    return max(file.changed for file in files) + _CLOCK_SLACK
 
 
 class TableFiles(_Files):
@@ -135,8 +134,7 @@ class FilesReader(_Files):
     @cached_property
     def _latest(self) -> datetime:
         """No row can be later than the newest file."""
-        newest = max(file.stat().st_mtime for file in self._files)
-        return datetime.fromtimestamp(newest, UTC).replace(tzinfo=None) + _CLOCK_SLACK
+        return latest_of(self._files)
 
     @cached_property
     def _extent(self) -> _Extent | None:
@@ -160,7 +158,7 @@ class FilesReader(_Files):
 
     def _no_time(self, example: str) -> str:
         return (
-            f"source `{self.spec.name}`: no value of `{self._in_file[self._clock]}` in {self._files[0]} is a "
+            f"source `{self.spec.name}`: no value of `{self._in_file[self._clock]}` in {self._files[0].name} is a "
             f"usable time, e.g. '{example}'. Write times as YYYY-MM-DD hh:mm:ss (UTC, or with an offset), none of them "
             f"later than the file itself ({self._latest:%Y-%m-%d})."
         )

@@ -6,12 +6,18 @@ from typing import Any
 
 from mlplatform.errors import SpecError
 from mlplatform.ingest.base import Reader, Table
+from mlplatform.ingest.batch import Feed
 from mlplatform.ingest.files import FilesReader, TableFiles
+from mlplatform.ingest.files_feed import FilesFeed
+from mlplatform.ingest.python_feed import PythonFeed
+from mlplatform.ingest.rest import RestFeed, RestReader
 from mlplatform.ingest.sql import SqlReader, SqlTable
-from mlplatform.spec import FilesSource, PythonSource, Source, SqlSource
+from mlplatform.ingest.sql_feed import SqlFeed
+from mlplatform.spec import FilesSource, PythonSource, RestSource, Source, SqlSource, StreamSource
 from mlplatform.spec.module import load_module
+from mlplatform.spec.stream import Nats
 
-__all__ = ["open_reader", "open_source", "open_table"]
+__all__ = ["open_feed", "open_reader", "open_source", "open_table"]
 
 _TIMED = ("available", "read", "fingerprint")
 _TIMELESS = ("read_all", "fingerprint")
@@ -27,7 +33,12 @@ def open_reader(source: Source, folder: Path) -> Reader:
         raise SpecError(f"source `{source.name}` has no time_column: it is read whole, with `open_table`.")
     if isinstance(source, SqlSource):
         return SqlReader(source)
-    reader: Reader = FilesReader(source) if isinstance(source, FilesSource) else _from_python(source, folder, _TIMED)
+    if isinstance(source, RestSource):
+        return RestReader(source)
+    if isinstance(source, FilesSource):
+        return FilesReader(source)
+    assert isinstance(source, PythonSource), "a stream goes on where it stopped"
+    reader: Reader = _from_python(source, folder, _TIMED)
     return reader
 
 
@@ -35,8 +46,35 @@ def open_table(source: Source, folder: Path) -> Table:
     """The same for a source without a time."""
     if isinstance(source, SqlSource):
         return SqlTable(source)
-    table: Table = TableFiles(source) if isinstance(source, FilesSource) else _from_python(source, folder, _TIMELESS)
+    if isinstance(source, FilesSource):
+        return TableFiles(source)
+    assert isinstance(source, PythonSource), "the other kinds go on where they stopped, or have days"
+    table: Table = _from_python(source, folder, _TIMELESS)
     return table
+
+
+def open_feed(source: Source, folder: Path) -> Feed:
+    """The feed of a source that goes on where it stopped. Raises SpecError for one that does not."""
+    if not source.goes_on:
+        raise SpecError(f"source `{source.name}` has no cursor: it is read by days, or whole.")
+    if isinstance(source, PythonSource):
+        return PythonFeed(source, folder)
+    if isinstance(source, FilesSource):
+        return FilesFeed(source)
+    if isinstance(source, SqlSource):
+        return SqlFeed(source)
+    return RestFeed(source) if isinstance(source, RestSource) else _open_stream(source)
+
+
+def _open_stream(source: StreamSource) -> Feed:
+    # The brokers' libraries are loaded by those who have one: a second of CPU for both.
+    if isinstance(source.broker, Nats):
+        from mlplatform.ingest.nats_stream import NatsFeed
+
+        return NatsFeed(source)
+    from mlplatform.ingest.mqtt import MqttFeed
+
+    return MqttFeed(source)
 
 
 def open_source(source: Source, folder: Path) -> Reader | Table:

@@ -3,27 +3,30 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import duckdb
 
 from mlplatform.errors import SourceError
 from mlplatform.ingest.csv import CsvLayout, csv_layout
+from mlplatform.ingest.dialect import text_sql as _text
+from mlplatform.ingest.place import File
 
 __all__ = ["scan_sql", "source_errors"]
 
 
-def scan_sql(files: Sequence[Path], kind: str, wanted: Sequence[str]) -> str:
+def scan_sql(con: duckdb.DuckDBPyConnection, files: Sequence[File], kind: str, wanted: Sequence[str]) -> str:
     """SQL of a relation over all files, in their order; columns that one of them lacks are NULL in its rows."""
     if kind == "parquet":
         for file in files:
             _refuse_empty(file)
         return f"SELECT * FROM read_parquet({_list(files)}, union_by_name = true)"
-    return " UNION ALL BY NAME ".join(_csv_sql(group, layout) for layout, group in _runs(files, wanted))
+    if kind == "json":
+        return _json_sql(files)
+    return " UNION ALL BY NAME ".join(_csv_sql(group, layout) for layout, group in _runs(con, files, wanted))
 
 
 @contextmanager
-def source_errors(files: Sequence[Path]) -> Iterator[None]:
+def source_errors(files: Sequence[File]) -> Iterator[None]:
     """Says DuckDB's errors about a file in terms of the file: its name, the line, what to do."""
     try:
         yield
@@ -33,17 +36,19 @@ def source_errors(files: Sequence[Path]) -> Iterator[None]:
         raise SourceError(_explain(str(error), files)) from error
 
 
-def _refuse_empty(file: Path) -> None:
-    if file.stat().st_size == 0:
-        raise SourceError(f"{file} is empty (0 bytes). Export it again, or take it out of the folder.")
+def _refuse_empty(file: File) -> None:
+    if file.size == 0:
+        raise SourceError(f"{file.name} is empty (0 bytes). Export it again, or take it out of the folder.")
 
 
-def _runs(files: Sequence[Path], wanted: Sequence[str]) -> Iterator[tuple[CsvLayout, list[Path]]]:
+def _runs(
+    con: duckdb.DuckDBPyConnection, files: Sequence[File], wanted: Sequence[str]
+) -> Iterator[tuple[CsvLayout, list[File]]]:
     """Neighbouring files of one layout together, so that a thousand daily files are one scan."""
-    run: list[Path] = []
-    layout = csv_layout(files[0], wanted)
+    run: list[File] = []
+    layout = csv_layout(con, files[0].name, wanted)
     for file in files:
-        own = csv_layout(file, wanted)
+        own = csv_layout(con, file.name, wanted)
         if own != layout:
             yield layout, run
             layout, run = own, []
@@ -51,7 +56,18 @@ def _runs(files: Sequence[Path], wanted: Sequence[str]) -> Iterator[tuple[CsvLay
     yield layout, run
 
 
-def _csv_sql(files: Sequence[Path], layout: CsvLayout) -> str:
+def _json_sql(files: Sequence[File]) -> str:
+    """Each member of the objects as text; what is a list or an object in it stays JSON.
+
+    All lines are looked at for their members (`sample_size`), and none of their values is given a type.
+    """
+    return (
+        f"SELECT COLUMNS(*) ->> '$' FROM read_json({_list(files)}, format = 'newline_delimited', maximum_depth = 1, "
+        "sample_size = -1, union_by_name = true)"
+    )
+
+
+def _csv_sql(files: Sequence[File], layout: CsvLayout) -> str:
     """All columns as text: a value that is no number must reach the contract, not stop the file or become NULL."""
     columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in layout.columns)
     return (
@@ -60,18 +76,31 @@ def _csv_sql(files: Sequence[Path], layout: CsvLayout) -> str:
     )
 
 
-def _explain(message: str, files: Sequence[Path]) -> str:
-    named = next((str(file) for file in files if str(file) in message), None)
-    where = named or (str(files[0]) if len(files) == 1 else f"one of {files[0]} ... {files[-1]}")
-    line = re.search(r"Line: (\d+)", message)
-    place = f"{where}, line {line[1]}" if line else where
+def _explain(message: str, files: Sequence[File]) -> str:
+    named = next((file.name for file in files if file.name in message), None)
+    where = named or (files[0].name if len(files) == 1 else f"one of {files[0].name} ... {files[-1].name}")
+    line = _line(message)
+    place = f"{where}, line {line}" if line else where
     for pattern, what in _EXPLANATIONS:
         if re.search(pattern, message):
             return f"{place}: {what}"
     return f"{place} cannot be read: {message.splitlines()[0]}"
 
 
+def _line(message: str) -> int | None:
+    if told := re.search(r"Line: (\d+)", message):
+        return int(told[1])
+    # Of JSON DuckDB counts the line behind (at 1.5.5).
+    told = re.search(r"at byte \d+ in line (\d+)", message)
+    return int(told[1]) - 1 if told else None
+
+
 _EXPLANATIONS = (
+    (
+        r"Malformed JSON(?!.*UTF-8)",
+        "it is no JSON object. The file was cut off, or it is not one object a line. Export it again; nothing of this "
+        "batch was loaded.",
+    ),
     (
         r"Expected Number of Columns: \d+ Found: \d+",
         "the number of fields is not that of the header. The file was cut off, or a field holds the delimiter without "
@@ -90,10 +119,5 @@ _EXPLANATIONS = (
 )
 
 
-def _list(files: Sequence[Path]) -> str:
-    return f"[{', '.join(_text(str(file)) for file in files)}]"
-
-
-def _text(value: str) -> str:
-    escaped = value.replace("'", "''")
-    return f"'{escaped}'"
+def _list(files: Sequence[File]) -> str:
+    return f"[{', '.join(_text(file.name) for file in files)}]"

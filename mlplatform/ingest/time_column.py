@@ -5,7 +5,6 @@ from datetime import date, datetime, timedelta
 
 import pyarrow as pa
 
-from mlplatform.contracts.casting import quote
 from mlplatform.errors import SourceError
 from mlplatform.ingest.database import OpenDatabase
 
@@ -83,8 +82,9 @@ class TimeColumn:
             )
 
     def _made(self, *, text: bool) -> str:
-        made = f"CAST({quote(self.name)} AS timestamp)" if text else self.database.dialect.as_time
-        return f"{made.replace('...', quote(self.name))} AS event_time"
+        own = self.database.dialect.quoted(self.name)
+        made = f"CAST({own} AS timestamp)" if text else self.database.dialect.as_time
+        return f"{made.replace('...', own)} AS event_time"
 
 
 def _day(value: object) -> str | None:

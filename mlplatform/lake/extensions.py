@@ -9,12 +9,12 @@ import duckdb
 
 from mlplatform.errors import LakeError
 
-__all__ = ["EXTENSIONS", "POSTGRES", "SQLITE", "copy_extensions", "extension_file"]
+__all__ = ["EXTENSIONS", "HTTPFS", "MYSQL", "POSTGRES", "SQLITE", "copy_extensions", "extension_file"]
 
-SQLITE, POSTGRES = "sqlite_scanner", "postgres_scanner"
+SQLITE, POSTGRES, MYSQL, HTTPFS = "sqlite_scanner", "postgres_scanner", "mysql_scanner", "httpfs"
 
 EXTENSIONS = ("ducklake", SQLITE)
-"""What the lake needs, and dbt. Postgres is read by sources only: nobody else pays for loading its 42 MB."""
+"""What the lake needs, and dbt. The others are read by sources only: nobody else pays for loading their 42 MB."""
 
 
 def extension_file(name: str) -> Path:

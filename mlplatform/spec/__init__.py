@@ -29,10 +29,12 @@ from mlplatform.spec.policy import (
     Policy,
     SchedulePolicy,
 )
+from mlplatform.spec.rest import RestSource
 from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.serving import Serving
 from mlplatform.spec.source import FilesSource, PythonSource, Source, SqlSource
 from mlplatform.spec.split import Split, SplitByGroup, SplitByTime
+from mlplatform.spec.stream import StreamSource
 from mlplatform.spec.task import BinaryTask, Costs, ForecastTask, RankingTask, Task
 from mlplatform.spec.training import Gates, Training
 from mlplatform.spec.use_case import Contract, Leakage, Outcomes, UseCase
@@ -74,6 +76,7 @@ __all__ = [
     "PythonSource",
     "RankingTask",
     "Remedy",
+    "RestSource",
     "Rollback",
     "Rule",
     "SchedulePolicy",
@@ -86,6 +89,7 @@ __all__ = [
     "SplitByGroup",
     "SplitByTime",
     "SqlSource",
+    "StreamSource",
     "Task",
     "TorchCandidate",
     "Training",

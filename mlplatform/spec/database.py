@@ -6,20 +6,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, model_validator
 
 from mlplatform.spec._base import Declared
+from mlplatform.spec.variable import variable
 
 __all__ = ["Database", "Query", "TableName"]
 
 _LITERAL_OR_COMMENT = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/""", re.DOTALL)
-
-
-def _variable(name: str) -> str:
-    # No pattern of pydantic's: its JSON schema would show what was written, and that may be a whole connection string.
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise ValueError(
-            "must be the name of an environment variable, such as SHOP_DATABASE; the connection string itself stands "
-            "in the variable, never here"
-        )
-    return name
 
 
 def _table(name: str) -> str:
@@ -48,21 +39,21 @@ Query = Annotated[str, AfterValidator(_select)]
 class Database(Declared):
     """A database that is only read. What is secret of it stands in an environment variable, never in defs.yaml."""
 
-    engine: Literal["postgres", "sqlite", "duckdb"]
-    """A Postgres server, or the file of a SQLite or a DuckDB database."""
+    engine: Literal["postgres", "mysql", "sqlite", "duckdb"]
+    """A Postgres server, a MySQL or MariaDB server (`mysql`), or the file of a SQLite or a DuckDB database."""
     path: str | None = None
     """The file of a SQLite or DuckDB database; relative paths start at the working folder."""
-    dsn_variable: Annotated[str, AfterValidator(_variable)] | None = None
-    """Postgres: the environment variable that holds the connection string, `postgresql://user:password@host/database`
-    or `host=... dbname=... user=... password=...`."""
+    dsn_variable: Annotated[str, AfterValidator(variable)] | None = None
+    """Servers: the environment variable that holds the connection string, `postgresql://user:password@host/database`,
+    `host=... dbname=... user=... password=...` or `mysql://user:password@host:3306/database`."""
 
     @model_validator(mode="after")
     def _is_found_by_what_its_engine_has(self) -> "Database":
-        server = self.engine == "postgres"
+        server = self.engine in {"postgres", "mysql"}
         if server and (self.path is not None or self.dsn_variable is None):
             raise ValueError(
-                "a postgres database has no `path`, but `dsn_variable`: the name of the environment variable that "
-                "holds its connection string"
+                f"a {self.engine} database has no `path`, but `dsn_variable`: the name of the environment variable "
+                "that holds its connection string"
             )
         if not server and (self.path is None or self.dsn_variable is not None):
             raise ValueError(f"a {self.engine} database is a file: name it with `path`, and leave out `dsn_variable`")

@@ -1,89 +1,96 @@
 """Where rows come from. One kind per way of reading; the implementations live in `mlplatform.ingest`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
-from mlplatform.spec._base import ColumnName, Declared
+from mlplatform.spec._base import Declared
+from mlplatform.spec.any_source import AnySource
 from mlplatform.spec.by_kind import ByKind
 from mlplatform.spec.database import Database, Query, TableName
-from mlplatform.spec.watchdog import Freshness
+from mlplatform.spec.remote import Access
+from mlplatform.spec.rest import RestSource
+from mlplatform.spec.stream import StreamSource
 
-__all__ = ["FilesSource", "PythonSource", "Source", "SqlSource"]
-
-
-class _AnySource(Declared):
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    """Lower-case name; the rows land in the table `raw_<use case>.<name>`."""
-    key: Annotated[list[ColumnName], Field(min_length=1)]
-    """Columns that identify a row: a row that comes twice is stored once."""
-    time_column: ColumnName | None = "event_time"
-    """When the row happened (a timestamp without zone, UTC); `null` for a table that is simply there, such as people:
-    it is read whole in every run."""
-    partition: Literal["day", "month", "none"] = "day"
-    """One partition a day or a month; `none`: one asset that reads all the source has in every run, and replaces stored
-    rows by key; a row that is gone from the source stays in the lake. All partitioned
-    sources of a use case have the same `partition`, `start` and `end`: a run goes over one range of them."""
-    start: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
-    """First day to ingest; partitions begin here (those of months with its month). May be left out where there are
-    none."""
-    end: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
-    """Last day to ingest; left out, the source goes on for ever."""
-    max_days_per_run: PositiveInt = 7
-    """How many new days the new-data sensor ingests in one run; of partitions of months, all months that hold them."""
-    look_back_days: PositiveInt = 30
-    """When the source's content changed: how many days are read again, for late rows and labels that became known."""
-    freshness: Freshness | None = None
-    """When the watchdog calls it stale; left out, it does not look."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_time_no_partitions(cls, given: Any) -> Any:
-        """A table without a time needs not say that it has no partitions either."""
-        timeless = isinstance(given, dict) and "time_column" in given and given["time_column"] is None
-        return {"partition": "none", **given} if timeless else given
-
-    @model_validator(mode="after")
-    def _partitions_have_a_time_and_a_start(self) -> "_AnySource":
-        if self.time_column is None and (self.partition != "none" or self.start or self.end):
-            raise ValueError(
-                f"source `{self.name}` has no time (time_column: null), so it has no `partition` but none, no `start` "
-                "and no `end`; leave them out, or name its time_column"
-            )
-        if self.partition != "none" and self.start is None:
-            raise ValueError(
-                f"source `{self.name}` needs `start`, its first day (YYYY-MM-DD); or `partition: none` to read all it "
-                "has in every run; or `time_column: null` if its rows have no time"
-            )
-        return self
+__all__ = ["FilesSource", "PythonSource", "Source", "SqlCursor", "SqlSource", "place_of"]
 
 
-class PythonSource(_AnySource):
-    """A `Reader` class in a Python file beside defs.yaml (default `source.py`), built from `params`."""
+def place_of(path: str) -> Literal["local", "s3", "http"]:
+    """Where a path leads."""
+    if path.startswith("s3://"):
+        return "s3"
+    return "http" if path.startswith(("http://", "https://")) else "local"
+
+
+class PythonSource(AnySource):
+    """A `Reader` class, or a function, in a Python file beside defs.yaml (default `source.py`), told `params`."""
+
+    goes_on_if: ClassVar[tuple[str, ...]] = ("function",)
 
     kind: Literal["python"]
     """Rows come from code."""
     module: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")] = "source"
     """The file's name without `.py`."""
+    function: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")] | None = None
+    """A function `(params, cursor)` of the file that yields Arrow tables or pandas frames, or pairs of one and the
+    cursor behind it: the text that the next run is told. Left out, the file holds a class `Reader`."""
     params: dict[str, Any] = {}
-    """Handed to `Reader`; what they mean is the file's business."""
+    """Handed to `Reader` or the function; what they mean is the file's business."""
 
 
-class FilesSource(_AnySource):
-    """CSV or Parquet files, read by DuckDB."""
+class FilesSource(AnySource):
+    """CSV, JSON lines or Parquet files, read by DuckDB: here, on a web server or in object storage."""
+
+    goes_on_if: ClassVar[tuple[str, ...]] = ("new_files",)
 
     kind: Literal["files"]
     """Rows come from files."""
-    path: str
-    """A path or glob; relative paths start at the working folder."""
-    format: Literal["csv", "parquet", "auto"] = "auto"
-    """`auto` goes by the ending of the path."""
+    path: str | Annotated[list[str], Field(min_length=1)]
+    """A path or glob, or a list of them: of this machine (relative ones start at the working folder), `s3://bucket/key`,
+    or `http://` and `https://`, which know no globs. Text may be compressed (`.gz`, `.zst`)."""
+    format: Literal["csv", "json", "parquet", "auto"] = "auto"
+    """`json` is one object a line. `auto` goes by the ending: `.parquet` and `.pq`; `.jsonl`, `.ndjson` and `.json`;
+    else CSV."""
+    access: Access | None = None
+    """How files on other machines are reached."""
+    new_files: bool = False
+    """Read each file once, and again when it changed, instead of days or everything."""
     columns: dict[str, str] = {}
     """Rename: name in the contract -> name in the file. Columns not named keep their name."""
 
+    @model_validator(mode="after")
+    def _all_paths_are_of_one_place(self) -> "FilesSource":
+        places = {place_of(path) for path in self.paths}
+        if len(places) > 1:
+            raise ValueError(f"source `{self.name}` mixes {' and '.join(sorted(places))} paths; make it two sources")
+        if self.access is not None and places != {self.access.kind}:
+            raise ValueError(
+                f"source `{self.name}`: `access` is of kind {self.access.kind}, its path is {places.pop()}"
+            )
+        return self
 
-class SqlSource(_AnySource):
+    @property
+    def paths(self) -> list[str]:
+        """Its paths, one or many."""
+        return [self.path] if isinstance(self.path, str) else self.path
+
+
+class SqlCursor(Declared):
+    """A column that grows with every new or changed row, such as `updated_at` or a serial number."""
+
+    column: str
+    """Its name in the table or query: a time, a number, or a text that sorts."""
+    overlap: NonNegativeFloat = 0
+    """How far behind the newest value a run begins again (seconds of a time, else units): rows of transactions that
+    were committed late. They are stored once, by key."""
+    rows: PositiveInt = 200_000
+    """How many rows are committed together, and at most read again after a crash."""
+
+
+class SqlSource(AnySource):
     """A table, a view or the rows of a query in a database of your own, which is only read."""
+
+    goes_on_if: ClassVar[tuple[str, ...]] = ("cursor",)
 
     kind: Literal["sql"]
     """Rows come from a database."""
@@ -95,6 +102,8 @@ class SqlSource(_AnySource):
     """One SELECT in the database's own SQL; the days asked for are added to it as a condition, there."""
     columns: dict[str, str] = {}
     """Rename: name in the contract -> name in the table or query. Columns not named keep their name."""
+    cursor: SqlCursor | None = None
+    """Read on from the newest value of a column, instead of days or everything."""
 
     @model_validator(mode="after")
     def _table_or_query(self) -> "SqlSource":
@@ -103,4 +112,6 @@ class SqlSource(_AnySource):
         return self
 
 
-Source = Annotated[PythonSource | FilesSource | SqlSource, Field(discriminator="kind"), ByKind()]
+Source = Annotated[
+    PythonSource | FilesSource | SqlSource | RestSource | StreamSource, Field(discriminator="kind"), ByKind()
+]

@@ -68,9 +68,10 @@ def quarantine(con: Any, uc: Declaration, checked: "Checked", batch: str, source
     """Keep the bad rows of a batch; the same row that comes again is kept once."""
     from mlplatform.contracts.quarantine import QUARANTINE_KEY, quarantine_rows
 
-    if len(checked.bad):
-        rows = quarantine_rows(checked.bad, use_case=uc.spec.name, source=source, batch=batch, loaded_at=loaded_at)
-        merge_rows(con, quarantine_table(uc), rows, QUARANTINE_KEY)
+    for bad in (checked.bad, checked.unread):
+        if bad is not None and len(bad):
+            rows = quarantine_rows(bad, use_case=uc.spec.name, source=source, batch=batch, loaded_at=loaded_at)
+            merge_rows(con, quarantine_table(uc), rows, QUARANTINE_KEY)
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Tally:
             for c in checked.cases.to_dict("records")
         )
         worst = max(self.worst, checked.bad_share)
-        return Tally(self.good + len(checked.good), self.bad + len(checked.bad), worst, self.cases + more)
+        return Tally(self.good + len(checked.good), self.bad + checked.bad_rows, worst, self.cases + more)
 
     def evidence(self, uc: Declaration) -> dict[str, Any]:
         """Numbers and failure cases, as metadata of a check."""

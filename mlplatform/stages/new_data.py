@@ -16,6 +16,7 @@ import dagster as dg
 from mlplatform.errors import MissingExtraError
 from mlplatform.home import Home
 from mlplatform.ingest.days import Days, declared_days, next_days
+from mlplatform.lake.cursors import read_cursor
 from mlplatform.lake.lake import Lake
 from mlplatform.spec import Declaration, Source
 from mlplatform.stages.attempts import tried
@@ -28,6 +29,7 @@ from mlplatform.stages.jobs import (
     unfinished_run,
     use_case_tags,
 )
+from mlplatform.stages.raw import raw_table
 from mlplatform.stages.replaying import replaying
 from mlplatform.stages.retrain import due_training
 from mlplatform.stages.retrain_decision import newest_decision
@@ -79,9 +81,21 @@ def new_data_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinitio
 
 def sources_fingerprint(uc: Declaration) -> str:
     """One text that changes when the content of any source may have changed; a run is tagged with what it read."""
-    from mlplatform.ingest.open import open_source
+    return _combined({source.name: _fingerprint(uc, source, None) for source in uc.spec.sources})
 
-    return _combined({source.name: open_source(source, uc.folder).fingerprint() for source in uc.spec.sources})
+
+def _fingerprint(uc: Declaration, source: Source, known: str | None) -> str:
+    """Changes when there may be something to read; `known` is that of the last look.
+
+    A source that goes on has something new while rows wait behind its cursor. Once they are stored nothing waits, and
+    nothing has changed since: it keeps the name of what waited last.
+    """
+    from mlplatform.ingest.open import open_feed, open_source
+
+    if not source.goes_on:
+        return open_source(source, uc.folder).fingerprint()
+    cursor = read_cursor(Lake.at(Home.current()), raw_table(uc, source))
+    return open_feed(source, uc.folder).pending(cursor) or known or ""
 
 
 @dataclass(frozen=True)
@@ -103,11 +117,11 @@ def _look(uc: Declaration, cursor: str | None) -> dict[str, _State]:
 
 
 def _look_at(uc: Declaration, source: Source, known: list[str | None] | None) -> _State:
-    from mlplatform.ingest.open import open_reader, open_source
+    from mlplatform.ingest.open import open_reader
 
     if source.partition == "none":
-        # Read whole whenever it changed: which days it has does not matter.
-        return _State(open_source(source, uc.folder).fingerprint(), None)
+        # Read whole, or on, whenever it changed: which days it has does not matter.
+        return _State(_fingerprint(uc, source, known[0] if known else None), None)
     reader = open_reader(source, uc.folder)
     fingerprint = reader.fingerprint()
     if known and known[0] == fingerprint and known[1] and known[2]:

@@ -1,18 +1,21 @@
 """`raw_<source>`: rows as they arrived, once by key; rows that break the contract go to quarantine with reasons."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlplatform.ingest.days import Days, declared_days
+from mlplatform.errors import SpecError
+from mlplatform.ingest.days import Days
+from mlplatform.lake.cursors import read_cursor, store_cursor
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import describe_table, merge_rows, stored_on_another_day
 from mlplatform.resources.lake import LakeResource, table_metadata
-from mlplatform.spec import Declaration, PythonSource, Source
+from mlplatform.spec import Declaration, PythonSource, Source, StreamSource
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.contract import CONTRACT_CHECK, Tally, contract_file, contract_result, quarantine, tolerance
 from mlplatform.stages.naming import asset_attributes, asset_key, check_result, check_spec
@@ -21,12 +24,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlplatform.contracts.check import Checked
-    from mlplatform.ingest.base import Reader
+    from mlplatform.ingest.batch import Batch
+    from mlplatform.ingest.reading import Reading
 
 __all__ = ["partitions_of", "raw_asset", "raw_table"]
 
-# A month of the simulator is 300,000 rows: large enough to be quick, small enough to stay far below a GiB.
-_DAYS_PER_COMMIT = 31
+_BACKFILL = {
+    "first_day": dg.Field(str, is_required=False, description="Read the days from this one (YYYY-MM-DD) on once more."),
+    "last_day": dg.Field(str, is_required=False, description="The last of them; left out, today."),
+}
 
 
 def raw_table(uc: Declaration, source: Source) -> str:
@@ -52,7 +58,7 @@ def partitions_of(source: Source) -> dg.DailyPartitionsDefinition | dg.MonthlyPa
 
 
 def raw_asset(uc: Declaration, source: Source) -> dg.AssetsDefinition:
-    """Ingest the run's partitions, or, in a run without partitions, all that the source has."""
+    """Ingest the run's partitions, or, in a run without partitions, all that the source has, or has had since."""
     stage = f"raw_{source.name}"
     description = f"Rows of `{source.name}` as they arrived, one each by {', '.join(source.key)}, with `_loaded_at`."
     own = [uc.folder / f"{source.module}.py"] if isinstance(source, PythonSource) else []
@@ -65,76 +71,81 @@ def raw_asset(uc: Declaration, source: Source) -> dg.AssetsDefinition:
         **asset_attributes(uc, stage, description, {"duckdb", source.kind}, "data", version),
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
+        config_schema=_BACKFILL if source.goes_on else None,
         check_specs=[check_spec(uc, stage, CONTRACT_CHECK, "Share of rows that break the contract stays small.")],
     )
     def raw(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[Any]:
-        plan = _plan(context, uc, source)
-        if plan.left_out:
-            context.log.warning(f"{source.name}: {plan.left_out}")
         opened, allowed = lake.open(), tolerance(context, uc)
-        tally, touched = Tally(), 0
-        for batch in plan.batches:
-            checked = _read_and_check(uc, source, batch, _taken(opened, uc, source, batch))
-            touched += _store(opened, uc, source, checked, f"{source.name} {batch.name}", allowed)
-            context.log.info(f"{batch.name}: {len(checked.good):,} rows kept, {len(checked.bad):,} in quarantine")
-            if checked.bad_share > allowed:
-                refused = {"batch": batch.name, **Tally().plus(checked).evidence(uc)}
-                yield check_result(CONTRACT_CHECK, passed=False, metadata=refused)
-                checked.require(allowed, f"{source.name} {batch.name}")
-            tally = tally.plus(checked)
-        yield from _record(context, uc, source, plan, opened, touched, contract_result(uc, tally, allowed))
+        reading = _reading(context, uc, source, opened)
+        if reading.left_out:
+            context.log.warning(f"{source.name}: {reading.left_out}")
+        done = _Done()
+        # Closed, so that a source lets go of what it was not told is committed.
+        with closing(reading.batches) as batches:
+            for batch in batches:
+                checked = _checked(uc, source, batch, _taken(opened, uc, source, batch))
+                accepted = checked.bad_share <= _allowed(source, checked, allowed)
+                touched = _store(opened, uc, source, batch, checked, accepted)
+                context.log.info(f"{batch.name}: {len(checked.good):,} rows kept, {checked.bad_rows:,} in quarantine")
+                if not accepted:
+                    refused = {"batch": batch.name, **Tally().plus(checked).evidence(uc)}
+                    yield check_result(CONTRACT_CHECK, passed=False, metadata=refused)
+                    checked.require(allowed, f"{source.name} {batch.name}")
+                done = done.plus(checked, touched)
+        yield from _record(context, uc, source, reading, opened, done, contract_result(uc, done.tally, allowed))
 
     return raw
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """Rows that are read, checked and committed together."""
+class _Done:
+    """What a run has stored so far."""
 
-    name: str
-    read: Callable[[], "pa.Table"]
-    days: Days | None
-    """None: the rows have no time."""
+    tally: Tally = field(default_factory=Tally)
+    touched: int = 0
+    replaced: int = 0
+    left_out: tuple[str, ...] = ()
 
-
-@dataclass(frozen=True)
-class _Plan:
-    """What one run reads of a source."""
-
-    batches: list[_Batch]
-    days: Days | None
-    left_out: str | None = None
-    """Days that the source has and the declaration does not ask for, in words."""
+    def plus(self, checked: "Checked", touched: int) -> "_Done":
+        left_out = tuple(dict.fromkeys((*self.left_out, *checked.left_out)))
+        return _Done(self.tally.plus(checked), self.touched + touched, self.replaced + checked.replaced, left_out)
 
 
-def _plan(context: dg.AssetExecutionContext, uc: Declaration, source: Source) -> _Plan:
-    from mlplatform.ingest.open import open_reader, open_table
+def _reading(context: dg.AssetExecutionContext, uc: Declaration, source: Source, lake: Lake) -> "Reading":
+    from mlplatform.ingest.reading import read_source
 
-    if source.time_column is None:
-        return _Plan([_Batch("all rows", open_table(source, uc.folder).read_all, None)], None)
-    reader = open_reader(source, uc.folder)
+    cursor, again = read_cursor(lake, raw_table(uc, source)) if source.goes_on else None, False
+    days = None
     if _partitioned(context, source):
         window = context.partition_time_window
-        days = _declared_part(source, Days(window.start.date(), window.end.date()))
-        return _Plan(_batches(reader, days.chunks(_DAYS_PER_COMMIT)), days)
-    available = reader.available()
-    days = declared_days(source, available) or _nothing_there(source)
-    chunks = [days] if source.partition == "none" else days.chunks(_DAYS_PER_COMMIT)
-    return _Plan(_batches(reader, chunks), days, _left_out(source, available))
+        days = Days(window.start.date(), window.end.date())
+    elif source.goes_on:
+        days = _backfill_days(source, context.op_execution_context.op_config or {})
+        again = days is not None
+    return read_source(source, uc.folder, cursor=cursor, days=days, again=again)
 
 
-def _batches(reader: "Reader", chunks: Iterable[Days]) -> list[_Batch]:
-    return [_Batch(str(chunk), partial(reader.read, chunk.start, chunk.end), chunk) for chunk in chunks]
+def _backfill_days(source: Source, config: dict[str, str]) -> Days | None:
+    """The days that a run's configuration asks for once more."""
+    first, last = config.get("first_day"), config.get("last_day")
+    if first is None and last is None:
+        return None
+    try:
+        start = date.fromisoformat(first or "")
+        end = date.fromisoformat(last) if last else datetime.now(UTC).date()
+    except ValueError:
+        start, end = date.max, date.min
+    if start > end:
+        raise SpecError(
+            f"source `{source.name}`: a backfill needs `first_day` and, not before it, `last_day`, as YYYY-MM-DD; it "
+            f"was given {first!r} and {last!r}"
+        )
+    return Days(start, end + timedelta(days=1))
 
 
 def _partitioned(context: dg.AssetExecutionContext, source: Source) -> bool:
     """Whether the run is over partitions of this source: one beside a partitioned source is still read whole."""
     return source.partition != "none" and bool(context.has_partition_key or context.has_partition_key_range)
-
-
-def _declared_part(source: Source, days: Days) -> Days:
-    """Partitions of months may reach beyond the declared days."""
-    return declared_days(source, (days.start, days.end)) or _nothing_there(source)
 
 
 def _month_behind(day: date) -> date:
@@ -143,78 +154,97 @@ def _month_behind(day: date) -> date:
     return first if first == day else (first + timedelta(days=32)).replace(day=1)
 
 
-def _left_out(source: Source, available: tuple[date, date] | None) -> str | None:
-    days = declared_days(source, available)
-    if available is None or days is None:
-        return None
-    first, behind = available
-    parts = [
-        *([f"{Days(first, days.start)} (before `start`)"] if first < days.start else []),
-        *([f"{Days(days.end, behind)} (after `end`)"] if days.end < behind else []),
-    ]
-    return f"the source also has {' and '.join(parts)}; those days are left out" if parts else None
-
-
-def _nothing_there(source: Source) -> Any:
-    from mlplatform.errors import SourceError
-
-    raise SourceError(
-        f"source `{source.name}` holds no row from {source.start or 'its beginning'} to {source.end or 'today'}; "
-        "check its path or parameters, and `start` and `end`, in defs.yaml"
-    )
-
-
-def _taken(lake: Lake, uc: Declaration, source: Source, batch: _Batch) -> "Callable[[pa.Table], pa.Table] | None":
+def _taken(lake: Lake, uc: Declaration, source: Source, batch: "Batch") -> "Callable[[pa.Table], pa.Table] | None":
     """Which rows are another row of a stored name. Where all is read in each run, the row that comes is the row."""
     if batch.days is None or source.partition == "none" or source.time_column is None:
         return None
     return partial(stored_on_another_day, lake, raw_table(uc, source), source.key, source.time_column)
 
 
-def _read_and_check(
-    uc: Declaration, source: Source, batch: _Batch, taken: "Callable[[pa.Table], pa.Table] | None"
+def _checked(
+    uc: Declaration, source: Source, batch: "Batch", taken: "Callable[[pa.Table], pa.Table] | None"
 ) -> "Checked":
-    from mlplatform.contracts.check import check_rows
+    from mlplatform.contracts.check import check_rows, nothing_checked
     from mlplatform.contracts.load import load_contract
 
     schema = load_contract(uc.folder, uc.spec.contract.module, source.name)
-    behind = datetime.combine(batch.days.end, datetime.min.time()) if batch.days else None
-    rows = batch.read()
-    if not batch.days and not len(rows):
-        _nothing_there(source)
-    return check_rows(schema, rows, key=source.key, time_column=source.time_column, before=behind, taken=taken)
+    if source.goes_on and not len(batch.rows):
+        return nothing_checked(batch.refused)
+    behind = datetime.combine(batch.days.end, datetime.min.time()) if batch.days else batch.latest
+    return check_rows(
+        schema,
+        batch.rows,
+        key=source.key,
+        time_column=source.time_column,
+        before=behind,
+        taken=taken,
+        # What goes on is a sequence of changes; a range of days, or a table, is a set of rows.
+        repeats="replace" if source.goes_on else "refuse",
+        schema_change=source.schema_change,
+        absent="missing" if source.absent_is_missing else "refuse",
+        unread=batch.refused,
+    )
 
 
-def _store(lake: Lake, uc: Declaration, source: Source, checked: "Checked", batch: str, allowed: float) -> int:
-    """Good and bad rows in one transaction. A batch with too many bad rows keeps its good ones out: it comes again."""
+def _allowed(source: Source, checked: "Checked", allowed: float) -> float:
+    """The share of bad rows that this batch may have: of a few messages, one that is bad is too large a share."""
+    few = source.tolerated_messages if isinstance(source, StreamSource) else 0
+    return 1.0 if checked.bad_rows <= few else allowed
+
+
+def _store(lake: Lake, uc: Declaration, source: Source, batch: "Batch", checked: "Checked", accepted: bool) -> int:
+    """Good rows, bad rows and the cursor behind them in one transaction; returns the rows that are new or changed.
+
+    A batch with too many bad rows keeps its good ones out and its cursor where it was: it comes again.
+    """
     import pyarrow as pa
 
+    from mlplatform.lake.evolve import fit_table
+
     now = datetime.now(UTC).replace(tzinfo=None)
-    accepted = checked.bad_share <= allowed
-    good = checked.good.append_column("_loaded_at", pa.array([now] * len(checked.good), pa.timestamp("us")))
+    table, name = raw_table(uc, source), f"{source.name} {batch.name}"
 
     def write(con: Any) -> int:
-        quarantine(con, uc, checked, batch, source.name, now)
-        return merge_rows(con, raw_table(uc, source), good, source.key) if accepted else 0
+        quarantine(con, uc, checked, name, source.name, now)
+        if not accepted:
+            return 0
+        if batch.cursor is not None:
+            store_cursor(con, table, batch.cursor, now)
+        if not checked.good.num_columns:
+            return 0
+        good = checked.good.append_column("_loaded_at", pa.array([now] * len(checked.good), pa.timestamp("us")))
+        if source.schema_change == "evolve":
+            fit_table(con, table, good)
+        return merge_rows(con, table, good, source.key)
 
-    return lake.commit(write, f"ingest {batch}").value
+    return lake.commit(write, f"ingest {name}").value
 
 
 def _record(
     context: dg.AssetExecutionContext,
     uc: Declaration,
     source: Source,
-    plan: _Plan,
+    reading: "Reading",
     lake: Lake,
-    touched: int,
+    done: _Done,
     checked: dg.AssetCheckResult,
 ) -> Iterator[Any]:
+    from mlplatform.ingest.reading import nothing_there
+
+    if source.goes_on and not lake.has_table(raw_table(uc, source)):
+        nothing_there(source)
     table = describe_table(lake, raw_table(uc, source))
-    metadata = {**table_metadata(table), "days": str(plan.days or "no time"), "rows_new_or_changed": touched}
-    if plan.left_out:
-        metadata["left_out"] = plan.left_out
-    if plan.days and source.partition != "none" and not _partitioned(context, source):
+    told = "behind the cursor" if source.goes_on else "no time"
+    metadata = {**table_metadata(table), "days": str(reading.days or told), "rows_new_or_changed": done.touched}
+    if reading.left_out:
+        metadata["left_out"] = reading.left_out
+    if done.left_out:
+        metadata["columns_not_in_the_contract"] = ", ".join(done.left_out)
+    if source.goes_on:
+        metadata["cursor"] = read_cursor(lake, raw_table(uc, source)) or "none"
+        metadata["rows_replaced_within_a_batch"] = done.replaced
+    if reading.days and source.partition != "none" and not _partitioned(context, source):
         key = asset_key(uc, f"raw_{source.name}")
-        for partition in plan.days.keys(source.partition):
+        for partition in reading.days.keys(source.partition):
             context.log_event(dg.AssetMaterialization(key, partition=partition))
     yield dg.MaterializeResult(metadata=metadata, check_results=[checked])

@@ -14,6 +14,7 @@ import duckdb
 
 from mlplatform.errors import PlatformError
 from mlplatform.healing.problem import Problem
+from mlplatform.lake.cursors import cursor_table
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.restore import restore_tables
 from mlplatform.resources.lake import SNAPSHOT, table_of
@@ -132,7 +133,9 @@ def _last_good(
     snapshot = _good_snapshot(instance, written, failed.run.run_id) if written else None
     if snapshot is None:
         return Done(succeeded=False, detail=f"no earlier run made {', '.join(stages)} with all checks passed")
-    tables = [table_of(key) for key in written]
+    own = [table_of(key) for key in written]
+    # Rows that are put back are read again: the cursor of their source goes back with them.
+    tables = [*own, *(cursor for table in own if lake.has_table(cursor := cursor_table(table)))]
     try:
         restore_tables(lake, tables, snapshot, f"last good {', '.join(tables)} of snapshot {snapshot}")
     except (PlatformError, duckdb.CatalogException) as error:

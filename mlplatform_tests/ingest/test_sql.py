@@ -17,7 +17,7 @@ from mlplatform.ingest.sql import SqlReader, SqlTable
 from mlplatform.spec import SqlSource
 from mlplatform_tests.databases import PostgresServer, UserDatabase
 
-ENGINES = ["sqlite", "duckdb", "postgres"]
+ENGINES = ["sqlite", "duckdb", "postgres", "mysql"]
 APRIL = (date(2018, 4, 1), date(2018, 5, 1))
 Open = Callable[[str], UserDatabase]
 

@@ -72,6 +72,7 @@ def test_a_column_that_is_no_time_is_named_with_how_to_make_it_one(user_database
         "sqlite": "e.g. '1522540800'.* datetime(\"event_time\", 'unixepoch') AS event_time.",
         "duckdb": 'is no time but int64.* to_timestamp("event_time") AS event_time.',
         "postgres": 'is no time but int64.* to_timestamp("event_time") AS event_time.',
+        "mysql": "is no time but int64.* from_unixtime(`event_time`) AS event_time.",
     }
     start, _, end = makes[kind].partition(".*")
     message = told(database)
@@ -80,7 +81,8 @@ def test_a_column_that_is_no_time_is_named_with_how_to_make_it_one(user_database
 
 
 def test_the_remedy_for_a_number_that_is_no_time_works(database: UserDatabase) -> None:
-    made = "datetime(1522540800, 'unixepoch')" if database.kind == "sqlite" else "to_timestamp(1522540800)"
+    functions = {"sqlite": "datetime(1522540800, 'unixepoch')", "mysql": "from_unixtime(1522540800)"}
+    made = functions.get(database.kind, "to_timestamp(1522540800)")
     query = f"SELECT transaction_id, {made} AS event_time FROM transactions"
     assert len(reader(database, query=query).read(*APRIL)) == 1
 

@@ -82,7 +82,7 @@ def test_what_a_task_does_not_know_is_refused_with_what_it_does(
             "training.candidates.0.kind",
             "['lightgbm', 'sklearn', 'torch', 'keras', 'ensemble']",
         ),
-        ("kind: python", "kind: pyhton", "sources.0.kind", "['python', 'files', 'sql']"),
+        ("kind: python", "kind: pyhton", "sources.0.kind", "['python', 'files', 'sql', 'rest', 'stream']"),
         (
             "metric: average_precision",
             "metric: accuracy",
@@ -220,7 +220,7 @@ OWN = """kind: sql
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("engine: postgres", "engine: oracle", "Input should be 'postgres', 'sqlite' or 'duckdb'"),
+        ("engine: postgres", "engine: oracle", "Input should be 'postgres', 'mysql', 'sqlite' or 'duckdb'"),
         ("dsn_variable: SHOP_DATABASE", "path: shop.db", "a postgres database has no `path`, but `dsn_variable`"),
         ("engine: postgres", "engine: sqlite", "a sqlite database is a file: name it with `path`"),
         ("SHOP_DATABASE", '"postgresql://me:s3cret@shop/db"', "must be the name of an environment variable"),

@@ -90,6 +90,23 @@ def test_the_sensor_asks_for_a_run_when_there_are_new_rows(
     assert fraud.tick("fraud_new_data").requests[0].run_key != first[0].run_key
 
 
+def test_the_sensor_asks_once_for_rows_behind_the_cursor_and_not_again_when_they_are_stored(
+    instance: dg.DagsterInstance, home: Home, user_database: Open, simulated: pa.Table
+) -> None:
+    database = user_database("sqlite")
+    early = simulated.slice(0, len(simulated) // 2)
+    database.store("bookings", own(early))
+    fraud = platform(instance, database, partition="none", start=None, cursor={"column": "id"})
+    (first,) = fraud.tick("fraud_new_data").requests
+    assert fraud.run(["raw_transactions"]).success
+    assert len(stored(home)) == len(early)
+    assert fraud.tick("fraud_new_data").requests[0].run_key == first.run_key
+    database.insert("bookings", own(simulated.slice(len(early))))
+    assert fraud.tick("fraud_new_data").requests[0].run_key != first.run_key
+    assert fraud.run(["raw_transactions"]).success
+    assert len(stored(home)) == len(simulated)
+
+
 def test_a_row_without_a_time_is_quarantined_with_its_reason(
     instance: dg.DagsterInstance, home: Home, user_database: Open, simulated: pa.Table
 ) -> None:

@@ -1,0 +1,61 @@
+"""Files read once each, and again when they changed: for a folder or a bucket that grows."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from datetime import date
+
+from mlplatform.errors import SpecError
+from mlplatform.ingest.batch import Batch, Batches
+from mlplatform.ingest.days import Days
+from mlplatform.ingest.files import FilesReader, TableFiles, latest_of
+from mlplatform.ingest.place import File, found_files
+from mlplatform.spec import FilesSource
+
+__all__ = ["FilesFeed"]
+
+_BYTES_PER_BATCH = 64 * 2**20
+
+
+class FilesFeed:
+    """The cursor is the state (size and time of change) of every file that was read, as JSON."""
+
+    def __init__(self, spec: FilesSource) -> None:
+        self.spec = spec
+
+    def batches(self, after: str | None) -> Batches:
+        """New and changed files, the oldest first, some together up to 64 MiB as they are stored."""
+        read: dict[str, str] = json.loads(after) if after else {}
+        for files in _together(self._new(read)):
+            rows = TableFiles(self.spec, files).read_all()
+            read |= {file.name: file.state for file in files}
+            name = files[0].name if len(files) == 1 else f"{files[0].name} ... {files[-1].name} ({len(files)} files)"
+            yield Batch(name, rows, cursor=json.dumps(read, sort_keys=True), latest=latest_of(files))
+
+    def pending(self, after: str | None) -> str | None:
+        """Names the new and changed files; reads none of them."""
+        new = [(file.name, file.state) for file in self._new(json.loads(after) if after else {})]
+        return hashlib.sha256(repr(new).encode()).hexdigest()[:16] if new else None
+
+    def between(self, start: date, end: date) -> Batches:
+        """Rows of these days from all files, read or not."""
+        if self.spec.time_column is None:
+            raise SpecError(f"source `{self.spec.name}` has no time_column, so days of it cannot be read again.")
+        reader = FilesReader(self.spec)
+        for days in Days(start, end).chunks(31):
+            yield Batch(str(days), reader.read(days.start, days.end), days)
+
+    def _new(self, read: dict[str, str]) -> list[File]:
+        new = [file for file in found_files(self.spec) if read.get(file.name) != file.state]
+        return sorted(new, key=lambda file: (file.changed, file.name))
+
+
+def _together(files: Sequence[File]) -> Iterator[list[File]]:
+    group: list[File] = []
+    for file in files:
+        if group and sum(one.size for one in group) + file.size > _BYTES_PER_BATCH:
+            yield group
+            group = []
+        group.append(file)
+    if group:
+        yield group

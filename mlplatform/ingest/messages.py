@@ -1,0 +1,77 @@
+"""From messages to rows. One that holds no JSON object is kept as it came, with the reason, for quarantine."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from mlplatform.ingest.batch import Batch
+from mlplatform.ingest.columns import given_names
+from mlplatform.ingest.records import records_table
+from mlplatform.spec import StreamSource
+
+__all__ = ["Message", "batch_of"]
+
+# Clocks of devices run ahead.
+_CLOCK_SLACK = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message as it came."""
+
+    topic: str
+    payload: bytes
+    at: datetime
+    """When the broker or this process took it (UTC, no zone)."""
+
+
+def batch_of(spec: StreamSource, messages: Sequence[Message], name: str, cursor: str | None) -> Batch:
+    """The rows of some messages, and those that hold none."""
+    rows: list[dict[str, Any]] = []
+    refused: list[tuple[str, str]] = []
+    for message in messages:
+        found = _rows(message)
+        if isinstance(found, str):
+            refused.append((message.payload.decode("utf-8", "backslashreplace"), f"{found} (topic {message.topic})"))
+        else:
+            rows += _with_topic(spec, found, message.topic)
+    columns = given_names(spec)
+    if spec.topic_column:
+        columns.pop(spec.topic_column, None)
+    return Batch(
+        name,
+        records_table(rows, columns),
+        cursor=cursor,
+        latest=max(message.at for message in messages).replace(microsecond=0) + _CLOCK_SLACK if messages else None,
+        refused=_refused(refused),
+    )
+
+
+def _rows(message: Message) -> list[dict[str, Any]] | str:
+    """The message's objects, or why there is none."""
+    try:
+        content = json.loads(message.payload.decode("utf-8"), parse_float=str, parse_constant=lambda name: None)  # noqa: ARG005
+    except UnicodeDecodeError:
+        return "the message is not UTF-8"
+    except (ValueError, RecursionError) as error:
+        return f"the message is no JSON: {error}"
+    found = content if isinstance(content, list) else [content]
+    if not all(isinstance(row, dict) for row in found):
+        return "the message is no JSON object and no list of them"
+    return found
+
+
+def _with_topic(spec: StreamSource, rows: list[dict[str, Any]], topic: str) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        yield {**row, spec.topic_column: topic} if spec.topic_column else row
+
+
+def _refused(refused: list[tuple[str, str]]) -> pa.Table | None:
+    if not refused:
+        return None
+    payloads, reasons = zip(*refused, strict=True)
+    return pa.table({"payload": pa.array(payloads, pa.string()), "_reason": pa.array(reasons, pa.string())})

@@ -1,0 +1,118 @@
+"""Messages of a NATS JetStream stream, by their number in it."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from time import monotonic
+from typing import Any
+
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
+
+from mlplatform.ingest.batch import Batches
+from mlplatform.ingest.messages import Message, batch_of
+from mlplatform.ingest.nats_client import NatsClient
+from mlplatform.spec import StreamSource
+from mlplatform.spec.stream import Nats
+
+__all__ = ["NatsFeed"]
+
+_FETCH = 1_000
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a stream was read to."""
+
+    created: str
+    """When the stream was made: one that was made anew numbers from 1 again."""
+    number: int
+
+    def stored(self) -> str:
+        return json.dumps({"created": self.created, "number": self.number})
+
+
+class NatsFeed:
+    """The stream's messages behind the stored number, in their order, each once.
+
+    The number is committed with the rows, so nothing comes twice into the table, whatever dies when. The server is told
+    afterwards: it shows how far this consumer is, and may drop what all consumers have read.
+    """
+
+    def __init__(self, spec: StreamSource) -> None:
+        assert isinstance(spec.broker, Nats), "the other brokers have feeds of their own"
+        self.spec, self._broker = spec, spec.broker
+
+    def batches(self, after: str | None) -> Batches:
+        """Micro-batches up to the newest message that there is when the run begins."""
+        until = monotonic() + self.spec.seconds_per_run
+        with NatsClient(self.spec) as client:
+            info = client.stream()
+            place, last = self._place(info, after), info.state.last_seq
+            config = ConsumerConfig(
+                durable_name=self._broker.durable,
+                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+                opt_start_seq=place.number + 1,
+                ack_policy=AckPolicy.EXPLICIT,
+                max_ack_pending=self.spec.rows_per_commit + _FETCH,
+            )
+            if last <= place.number:
+                return
+            with client.consumer(config) as consumer:
+                for messages in _up_to(consumer.batches(self.spec.rows_per_commit), last, until):
+                    place = _Place(place.created, messages[-1].metadata.sequence.stream)
+                    yield batch_of(self.spec, _read(messages), f"to number {place.number}", place.stored())
+                    consumer.acknowledge(messages)
+                if monotonic() < until and place.number < last and after is not None:
+                    # The newest ones are of other subjects: they are behind us, too.
+                    yield batch_of(self.spec, [], f"to number {last}", _Place(place.created, last).stored())
+
+    def pending(self, after: str | None) -> str | None:
+        """Names the newest message, if it is behind the stored number."""
+        with NatsClient(self.spec) as client:
+            info = client.stream()
+        place = self._place(info, after)
+        return f"{place.created} {info.state.last_seq}" if info.state.last_seq > place.number else None
+
+    def between(self, start: date, end: date) -> Batches:
+        """The messages that were published on these days, as far as the stream still keeps them."""
+        first, behind = (datetime.combine(day, time(), UTC) for day in (start, end))
+        config = ConsumerConfig(
+            deliver_policy=DeliverPolicy.BY_START_TIME,
+            opt_start_time=first,
+            ack_policy=AckPolicy.NONE,
+            inactive_threshold=60,
+        )
+        with NatsClient(self.spec) as client:
+            last = client.stream().state.last_seq
+            with client.consumer(config) as consumer:
+                until = monotonic() + self.spec.seconds_per_run
+                for messages in _up_to(consumer.batches(self.spec.rows_per_commit), last, until):
+                    inside = [message for message in messages if message.metadata.timestamp < behind]
+                    if inside:
+                        yield batch_of(self.spec, _read(inside), f"{start}..{end - timedelta(days=1)}", None)
+                    if len(inside) < len(messages):
+                        return
+
+    def _place(self, info: StreamInfo, after: str | None) -> _Place:
+        created = str(info.created)
+        if after is None:
+            return _Place(created, 0)
+        stored = _Place(**json.loads(after))
+        return stored if stored.created == created else _Place(created, 0)
+
+
+def _up_to(found: Iterator[list[Any]], last: int, until: float) -> Iterator[list[Any]]:
+    """Batches of messages up to a number; nothing is waited for that was published later."""
+    for messages in found:
+        yield messages
+        newest = messages[-1].metadata
+        if newest.sequence.stream >= last or not newest.num_pending or monotonic() > until:
+            return
+
+
+def _read(messages: Sequence[Any]) -> list[Message]:
+    return [
+        Message(message.subject, message.data, message.metadata.timestamp.astimezone(UTC).replace(tzinfo=None))
+        for message in messages
+    ]
