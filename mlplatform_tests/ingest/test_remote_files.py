@@ -88,6 +88,8 @@ def ids(table: pa.Table) -> list[int]:
         ("a.ndjson.gz", gzip.compress(jsonl(1, 2, 3))),
         ("a.parquet", parquet(1, 2, 3)),
     ],
+    # By name alone: what gzip writes holds the time, and workers must agree on a test's name.
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_glob_over_object_storage_is_read_by_days(bucket: Any, name: str, content: bytes) -> None:
     bucket.put_object(Key=f"daily/1-{name}", Body=content)
