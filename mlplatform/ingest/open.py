@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mlplatform.errors import SpecError
+from mlplatform.ingest.adapted import AdaptedReader, AdaptedTable, as_it_lies, is_adapted
 from mlplatform.ingest.base import Reader, Table
 from mlplatform.ingest.files import FilesReader, TableFiles
 from mlplatform.ingest.sql import SqlReader, SqlTable
@@ -25,6 +26,8 @@ def open_reader(source: Source, folder: Path) -> Reader:
     """
     if source.time_column is None:
         raise SpecError(f"source `{source.name}` has no time_column: it is read whole, with `open_table`.")
+    if is_adapted(source):
+        return AdaptedReader(source, open_reader(as_it_lies(source), folder))
     if isinstance(source, SqlSource):
         return SqlReader(source)
     reader: Reader = FilesReader(source) if isinstance(source, FilesSource) else _from_python(source, folder, _TIMED)
@@ -33,6 +36,8 @@ def open_reader(source: Source, folder: Path) -> Reader:
 
 def open_table(source: Source, folder: Path) -> Table:
     """The same for a source without a time."""
+    if is_adapted(source):
+        return AdaptedTable(source, open_table(as_it_lies(source), folder))
     if isinstance(source, SqlSource):
         return SqlTable(source)
     table: Table = TableFiles(source) if isinstance(source, FilesSource) else _from_python(source, folder, _TIMELESS)

@@ -31,7 +31,7 @@ from mlplatform.spec.policy import (
 )
 from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.serving import Serving
-from mlplatform.spec.source import FilesSource, PythonSource, Source, SqlSource
+from mlplatform.spec.source import FilesSource, PythonSource, RowId, Source, SqlSource
 from mlplatform.spec.split import Split, SplitByGroup, SplitByTime
 from mlplatform.spec.task import BinaryTask, Costs, ForecastTask, RankingTask, Task
 from mlplatform.spec.training import Gates, Training
@@ -75,6 +75,7 @@ __all__ = [
     "RankingTask",
     "Remedy",
     "Rollback",
+    "RowId",
     "Rule",
     "SchedulePolicy",
     "SearchedCandidate",

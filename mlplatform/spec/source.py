@@ -9,7 +9,19 @@ from mlplatform.spec.by_kind import ByKind
 from mlplatform.spec.database import Database, Query, TableName
 from mlplatform.spec.watchdog import Freshness
 
-__all__ = ["FilesSource", "PythonSource", "Source", "SqlSource"]
+__all__ = ["FilesSource", "PythonSource", "RowId", "Source", "SqlSource"]
+
+
+class RowId(Declared):
+    """A number for each row of a table that has no key: of its content, so that it is the same in every read.
+
+    48 bits of the MD5 of the row's values, so that JSON and float64 hold it; equal rows are numbered on.
+    """
+
+    column: ColumnName = "row_id"
+    """What the column is called; name it in `key`."""
+    without: list[ColumnName] = []
+    """Columns that do not count, such as the label: a row whose label becomes known later stays the same row."""
 
 
 class _AnySource(Declared):
@@ -17,6 +29,10 @@ class _AnySource(Declared):
     """Lower-case name; the rows land in the table `raw_<use case>.<name>`."""
     key: Annotated[list[ColumnName], Field(min_length=1)]
     """Columns that identify a row: a row that comes twice is stored once."""
+    row_id: RowId | None = None
+    """A column to add to rows that nothing identifies; left out, the source has its key."""
+    missing_values: dict[ColumnName, list[str]] = {}
+    """Texts that stand for a missing value, by column, such as `{age: [NA, "?"]}`; an empty text always does."""
     time_column: ColumnName | None = "event_time"
     """When the row happened (a timestamp without zone, UTC); `null` for a table that is simply there, such as people:
     it is read whole in every run."""
