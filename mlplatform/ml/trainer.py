@@ -17,7 +17,7 @@ from mlplatform.spec.candidate import (
     TorchCandidate,
 )
 from mlplatform.spec.cleaning import CleaningPolicy
-from mlplatform.spec.task import ForecastTask, RankingTask, Task
+from mlplatform.spec.task import ForecastTask, MulticlassTask, RankingTask, RegressionTask, Task
 
 __all__ = ["Fit", "Goal", "Params", "Refitting", "Scorer", "Trainer", "refitting", "trainer_for"]
 
@@ -33,7 +33,7 @@ class Scorer(Protocol):
         ...
 
     def raw(self, rows: Floats) -> Floats:
-        """Uncalibrated log-odds or scores of rows float64[n, f], [n], or quantiles of a forecast, [n, levels]."""
+        """Uncalibrated log-odds or scores of rows float64[n, f], [n], or quantiles or classes, [n, levels]."""
         ...
 
     def contributions(self, rows: Floats) -> Floats:
@@ -80,6 +80,7 @@ def refitting(trainer: Trainer) -> Refitting:
 
 
 CLASS_METRIC = "average_precision"
+LOSS_METRIC = "binary_logloss"
 
 
 @dataclass(frozen=True)
@@ -123,15 +124,23 @@ def _seeing(candidate: SearchedCandidate, encoding: Encoding, metric: str, task:
 
 
 def _of_task(candidate: SearchedCandidate, encoding: Encoding, metric: str, task: Task) -> Trainer:
-    if isinstance(task, ForecastTask):
+    if isinstance(task, ForecastTask | RegressionTask):
         return _forecaster(candidate, encoding, metric, task)
+    if isinstance(task, MulticlassTask):
+        from mlplatform.ml.one_vs_rest import OneVsRestTrainer
+
+        # Watched by a metric of its own two classes; the log loss is defined where a part has one of them only.
+        return OneVsRestTrainer(_trainer(candidate, encoding, Goal(LOSS_METRIC)), len(task.classes))
     # An order is learned row by row by most: what is watched while they learn is a metric of classes.
     goal = Goal(CLASS_METRIC, first_places=task.k) if isinstance(task, RankingTask) else Goal(metric)
     return _trainer(candidate, encoding, goal)
 
 
-def _forecaster(candidate: SearchedCandidate, encoding: Encoding, metric: str, task: ForecastTask) -> Trainer:
-    anchor = None if task.anchor is None else encoding.features.index(task.anchor)
+def _forecaster(
+    candidate: SearchedCandidate, encoding: Encoding, metric: str, task: ForecastTask | RegressionTask
+) -> Trainer:
+    named = task.anchor if isinstance(task, ForecastTask) else None
+    anchor = None if named is None else encoding.features.index(named)
     if isinstance(candidate, SklearnCandidate) and candidate.model == "ridge":
         from mlplatform.ml.ridge import RidgeTrainer
 

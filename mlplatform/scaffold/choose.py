@@ -54,7 +54,7 @@ def choose(con: duckdb.DuckDBPyConnection, profile: Profile, name: str, origin: 
     time = _time(_named(profile, wishes.time, "--time"), wishes) if wishes.time else None
     entity = _named(profile, wishes.entity, "--entity") if wishes.entity else None
     names = legal_names([column.name for column in profile.columns])
-    target, notes = choose_target(con, profile, target_column, names[target_column.name], wishes.task)
+    target, notes = choose_target(con, target_column, names[target_column.name], wishes.task)
     key = _key(profile, entity, {target_column.name, time.name if time else ""})
     group = entity if entity is not None and entity is not key else None
     aside = {each.name for each in (target_column, time, key, group) if each is not None}
@@ -120,13 +120,13 @@ def _time(column: Column, wishes: Wishes) -> Column:
         seen = column.values[0][0] if column.values else column.first or column.minimum
         how = column.looks_like or f"e.g. {seen!r}"
         raise ScaffoldError(
-            f"--time {wishes.time}: its values are no times that can be read ({how}). Write them as YYYY-MM-DD hh:mm:ss "
-            "(UTC, or with an offset), or leave --time out: rows are then dealt to the parts at random"
+            f"--time {wishes.time}: its values are no times that can be read ({how}). Write them as YYYY-MM-DD "
+            "hh:mm:ss (UTC, or with an offset), or leave --time out: rows are then dealt to the parts at random"
         )
     if column.missing_share > 0.005:
         raise ScaffoldError(
-            f"--time {wishes.time}: {column.missing:,} of {column.rows:,} rows have no readable time; give them one, or "
-            "take those rows out"
+            f"--time {wishes.time}: {column.missing:,} of {column.rows:,} rows have no readable time; give them one, "
+            "or take those rows out"
         )
     latest = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)
     if column.last is not None and datetime.fromisoformat(column.last) > latest:
@@ -163,6 +163,7 @@ def _usable(
     notes = [Note(name, "said", "left out as you said", left_out=True) for name in unwanted]
     notes += [note for each in columns if (note := suspicions.of_column(each)) and each.name not in unwanted]
     notes += suspicions.of_times(con, time, [each for each in columns if each.name not in unwanted])
+    notes += suspicions.missing_together(con, target.column, [each for each in columns if each.name not in unwanted])
     out = {note.column for note in notes if note.left_out} - wanted
     left = [each for each in columns if each.name not in out]
     scores = single_scores(con, left, target)
@@ -173,8 +174,8 @@ def _usable(
         best = sorted(left, key=lambda each: -scores[each.name])[:MOST_FEATURES]
         kept = {each.name for each in best} | wanted
         cut = sum(each.name not in kept for each in left)
-        text = f"{len(left):,} columns could be features: the {len(kept)} that tell most by themselves are; {cut:,} are not"
-        notes.append(Note(None, "wide", text))
+        text = f"{len(left):,} columns could be features: the {len(kept)} that tell most by themselves are"
+        notes.append(Note(None, "wide", f"{text}; {cut:,} are not"))
         left = [each for each in left if each.name in kept]
     return left, [
         replace(note, left_out=False, text=f"{note.text}; used as you said") if note.column in wanted else note
@@ -221,8 +222,9 @@ def _target_drift(con: duckdb.DuckDBPyConnection, target: Target, time: Column |
         positive = target.classes[1].replace("'", "''")
         value = f"CAST(CAST({value} AS VARCHAR) = '{positive}' AS INTEGER)"
     rows = con.execute(
-        f"SELECT fifth, avg(y), var_samp(y) / count(y), count(y) FROM (SELECT ntile(5) OVER (ORDER BY {moment}) AS fifth, "
-        f"{value} AS y FROM {TABLE} WHERE {value} IS NOT NULL) GROUP BY fifth ORDER BY fifth"
+        f"SELECT fifth, avg(y), var_samp(y) / count(y), count(y) "
+        f"FROM (SELECT ntile(5) OVER (ORDER BY {moment}) AS fifth, {value} AS y FROM {TABLE} "
+        f"WHERE {value} IS NOT NULL) GROUP BY fifth ORDER BY fifth"
     ).fetchall()
     if len(rows) < 5 or rows[0][2] is None or rows[-1][2] is None:
         return []

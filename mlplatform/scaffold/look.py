@@ -80,7 +80,7 @@ def _first_pass(con: duckdb.DuckDBPyConnection, fields: Sequence[pa.Field], rows
         asked += [
             f"count({value})",
             f"count({bare})",
-            f"count(TRY_CAST({value} AS BIGINT)) FILTER (NOT contains({value}, '.') AND NOT contains(lower({value}), 'e'))",
+            f"count(TRY_CAST({value} AS BIGINT)) FILTER (NOT regexp_matches({value}, '[.eE]'))",
             f"count(TRY_CAST({value} AS DOUBLE)) FILTER (isfinite(TRY_CAST({value} AS DOUBLE)))",
             f"count(*) FILTER (lower({value}) IN ('true', 'false', 'yes', 'no', 't', 'f', 'y', 'n'))",
             f"count({timestamp_sql(value, pa.string())})",

@@ -31,7 +31,11 @@ def opened_rows(origin: Origin) -> Iterator[duckdb.DuckDBPyConnection]:
         SourceError: the rows cannot be read.
     """
     with TemporaryDirectory(prefix="mlplatform-new-") as folder:
-        config = {"autoinstall_known_extensions": "false", "memory_limit": _MEMORY, "temp_directory": folder}
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "autoinstall_known_extensions": "false",
+            "memory_limit": _MEMORY,
+            "temp_directory": folder,
+        }
         with duckdb.connect(str(Path(folder) / "rows.duckdb"), config=config) as con:
             con.execute("SET TimeZone = 'UTC'")
             if origin.is_file:
@@ -85,8 +89,8 @@ def _require_text(line: bytes, number: int, path: Path) -> None:
         near = line[max(0, error.start - 20) : error.start + 20].decode("cp1252", errors="replace").strip()
         raise ScaffoldError(
             f"{path}, line {number}, is not UTF-8 (near {near!r}, read as Windows-1252). If the whole file is of that "
-            f"kind: iconv -f WINDOWS-1252 -t UTF-8 {path.name} > utf8-{path.name}; if lines of several encodings were put "
-            "together, convert each part before."
+            f"kind: iconv -f WINDOWS-1252 -t UTF-8 {path.name} > utf8-{path.name}; if lines of several encodings were "
+            "put together, convert each part before."
         ) from error
 
 
@@ -96,8 +100,8 @@ def _require_header(con: duckdb.DuckDBPyConnection, path: Path, scan: str) -> No
     wrong = [name for name in names if _is_value(con, name)]
     if wrong and 2 * len(wrong) >= len(names):
         raise ScaffoldError(
-            f"{path} has no header: its first line says {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}. Put a "
-            "line with the names of the columns before it."
+            f"{path} has no header: its first line says {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}. Put "
+            "a line with the names of the columns before it."
         )
 
 

@@ -35,8 +35,8 @@ class Origin:
         """The fields of a source that say where it lies."""
         if self.is_file:
             return {"kind": "files", "path": self.place, "format": self.kind}
-        database = {"engine": self.kind}
-        database["dsn_variable" if self.kind == "postgres" else "path"] = self.place
+        where = "dsn_variable" if self.kind == "postgres" else "path"
+        database = {"engine": self.kind, where: self.place}
         return {"kind": "sql", "database": database, "table": self.table}
 
 
@@ -88,6 +88,6 @@ def _required(table: str | None, what: str) -> str:
 
 
 _READ = (
-    f"{', '.join((*_CSV, *_PARQUET))}; a Postgres address (postgresql://user:password@host/database, or env:VARIABLE that "
-    f"holds it) or a database file ({', '.join(_FILE_DATABASES)}), with --table"
+    f"{', '.join((*_CSV, *_PARQUET))}; a Postgres address (postgresql://user:password@host/database, or env:VARIABLE "
+    f"that holds it) or a database file ({', '.join(_FILE_DATABASES)}), with --table"
 )

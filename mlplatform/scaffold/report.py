@@ -63,9 +63,11 @@ def _time(plan: Plan) -> str:
 def _split(plan: Plan) -> str:
     split = plan.split
     if split.kind == "time":
-        return f"by time: learns from {split.train_days} days, tunes on {split.tune_days}, is judged on the last {split.test_days}"
-    learn = f"{1 - split.tune_share - split.test_share:.0%} learn, {split.tune_share:.0%} tune, {split.test_share:.0%} judge"
-    return f"at random by {split.key}, the same each time: {learn}"
+        learn = f"learns from {split.train_days} days, tunes on {split.tune_days}"
+        return f"by time: {learn}, is judged on the last {split.test_days}"
+    learn = f"{1 - split.tune_share - split.test_share:.0%} learn"
+    rest = f"{split.tune_share:.0%} tune, {split.test_share:.0%} judge"
+    return f"at random by {split.key}, the same each time: {learn}, {rest}"
 
 
 def _features(plan: Plan) -> str:

@@ -10,10 +10,11 @@ from mlplatform.scaffold.column import Column, Profile
 from mlplatform.scaffold.open_rows import TABLE
 from mlplatform.scaffold.plan import Note
 
-__all__ = ["is_identifier", "of_column", "of_table", "of_times"]
+__all__ = ["is_identifier", "missing_together", "of_column", "of_table", "of_times"]
 
 MOST_CATEGORIES = 5000
 _NEARLY_EMPTY = 0.95
+_FEW_MISSING = 20
 _ID_NAME = re.compile(r"(^|[_\s.-])(id|ids|key|uuid|guid|index|rownames?|rowid|nr|no)$|Id$|ID$|^unnamed: ?\d+$", re.I)
 
 
@@ -110,5 +111,22 @@ def of_times(con: duckdb.DuckDBPyConnection, time: Column | None, columns: list[
         row = con.execute(f"SELECT avg(CAST({then} > {now} AS INTEGER)) FROM {TABLE}").fetchone()
         if row and row[0] is not None and row[0] > 0.5:
             text = f"lies after `{time.name}` in {row[0]:.0%} of the rows: it was not known then"
+            notes.append(Note(column.name, "leak", text, left_out=True))
+    return notes
+
+
+def missing_together(con: duckdb.DuckDBPyConnection, target: Column, columns: list[Column]) -> list[Note]:
+    """Columns that have no value in just the rows whose target is not known: they seem to be learned with it."""
+    if target.missing < _FEW_MISSING:
+        return []
+    near = [each for each in columns if each.missing and 0.9 < each.missing / target.missing < 1.1]
+    notes = []
+    for column in near:
+        lacks = [f"nullif(trim(CAST({quote(each.name)} AS VARCHAR)), '') IS NULL" for each in (column, target)]
+        row = con.execute(
+            f"SELECT count(*) FILTER ({lacks[0]} AND {lacks[1]}), count(*) FILTER ({lacks[0]} OR {lacks[1]}) FROM {TABLE}"
+        ).fetchone()
+        if row and row[1] and row[0] / row[1] > 0.98:
+            text = f"is missing in just the rows whose `{target.name}` is: it seems to become known with it"
             notes.append(Note(column.name, "leak", text, left_out=True))
     return notes

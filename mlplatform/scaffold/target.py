@@ -6,7 +6,7 @@ import duckdb
 
 from mlplatform.contracts.casting import quote
 from mlplatform.errors import ScaffoldError
-from mlplatform.scaffold.column import Column, Profile
+from mlplatform.scaffold.column import Column
 from mlplatform.scaffold.open_rows import TABLE
 from mlplatform.scaffold.plan import Note, Target, TaskKind
 
@@ -15,14 +15,15 @@ __all__ = ["LEAST_ROWS", "MOST_CLASSES", "choose_target"]
 LEAST_ROWS = 100
 """Fewer labelled rows cannot be dealt to three parts that say anything."""
 MOST_CLASSES = 30
-_LEAST_PER_CLASS = 10
+_LEAST_PER_CLASS = 25
+"""With fewer, chance may leave a part without any."""
 _FEW_WHOLE = 12
 """A whole number with no more values is taken for a class."""
 _POSITIVE = ("1", "true", "yes", "y", "t", "positive", "pos", "churned", "fraud", "bad", "default", "died", "dead")
 
 
 def choose_target(
-    con: duckdb.DuckDBPyConnection, profile: Profile, column: Column, name: str, said: TaskKind | None
+    con: duckdb.DuckDBPyConnection, column: Column, name: str, said: TaskKind | None
 ) -> tuple[Target, list[Note]]:
     """The task of a target, by what was said or by its values.
 
@@ -68,7 +69,8 @@ def _amount(
     _require_rows(column, column.known)
     value = f"TRY_CAST(CAST({quote(column.name)} AS VARCHAR) AS DOUBLE)"
     row = con.execute(
-        f"SELECT avg(abs({value} - m)) FROM {TABLE}, (SELECT median({value}) AS m FROM {TABLE}) WHERE {value} IS NOT NULL"
+        f"SELECT avg(abs({value} - m)) FROM {TABLE}, (SELECT median({value}) AS m FROM {TABLE}) "
+        f"WHERE {value} IS NOT NULL"
     ).fetchone()
     naive = float(row[0]) if row and row[0] is not None else 0.0
     return Target(column, name, "regression", said is None, labelled=column.known, naive=naive), _missing(column)
@@ -77,8 +79,8 @@ def _amount(
 def _classes(column: Column, name: str, task: TaskKind, said: TaskKind | None) -> tuple[Target, list[Note]]:
     if not column.values or len(column.values) > MOST_CLASSES:
         raise ScaffoldError(
-            f"the target `{column.name}` has about {column.distinct:,} different values, e.g. {_some(column)}: too many "
-            f"for classes (at most {MOST_CLASSES}). Group them first"
+            f"the target `{column.name}` has about {column.distinct:,} different values, e.g. {_some(column)}: too "
+            f"many for classes (at most {MOST_CLASSES}). Group them first"
             f"{', or say --task regression' if column.is_number else ''}"
         )
     enough = [(value, rows) for value, rows in column.values if rows >= _LEAST_PER_CLASS]
@@ -91,7 +93,8 @@ def _classes(column: Column, name: str, task: TaskKind, said: TaskKind | None) -
     if len(enough) < 2 or (task == "binary" and len(column.values) != 2):
         raise ScaffoldError(
             f"the target `{column.name}` has {len(column.values)} values, {len(enough)} of them in at least "
-            f"{_LEAST_PER_CLASS} rows ({_some(column)}); a {task} task needs {'just two' if task == 'binary' else 'two'}"
+            f"{_LEAST_PER_CLASS} rows ({_some(column)}); a {task} task needs "
+            f"{'just' if task == 'binary' else 'at least'} two"
         )
     labelled = sum(rows for _, rows in enough)
     _require_rows(column, labelled)
@@ -100,8 +103,8 @@ def _classes(column: Column, name: str, task: TaskKind, said: TaskKind | None) -
         share = dict(enough)[classes[1]] / labelled
         return Target(column, name, task, said is None, classes, labelled, share), [*notes, *_imbalance(column, share)]
     values = sorted(value for value, _ in enough)
-    classes = tuple(sorted(values, key=float) if column.is_number else values)
-    return Target(column, name, task, said is None, classes, labelled, enough[0][1] / labelled), notes
+    ordered = tuple(sorted(values, key=float) if column.is_number else values)
+    return Target(column, name, task, said is None, ordered, labelled, enough[0][1] / labelled), notes
 
 
 def _negative_and_positive(values: Sequence[tuple[str, int]]) -> tuple[str, str]:
@@ -134,8 +137,8 @@ def _missing(column: Column) -> list[Note]:
 def _require_rows(column: Column, labelled: int) -> None:
     if labelled < LEAST_ROWS:
         raise ScaffoldError(
-            f"{labelled} of {column.rows} rows have a usable `{column.name}`: at least {LEAST_ROWS} are needed to learn "
-            "and to judge"
+            f"{labelled} of {column.rows} rows have a usable `{column.name}`: at least {LEAST_ROWS} are needed to "
+            "learn and to judge"
         )
 
 

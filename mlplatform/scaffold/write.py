@@ -1,6 +1,5 @@
 """Writes the folder of a use case, whole or not at all, and never over one that is there."""
 
-import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -51,7 +50,7 @@ def write_use_case(plan: Plan, folder: Path) -> list[Path]:
         for cache in made.rglob("__pycache__"):
             _remove(cache)
         try:
-            os.rename(made, folder)
+            made.rename(folder)
         except OSError as error:
             raise ScaffoldError(f"{folder} cannot be made: {error}") from error
     return sorted(path for path in folder.rglob("*") if path.is_file())

@@ -1,7 +1,7 @@
 """The text of contract.py: what was seen becomes what must hold, with every guess marked."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from mlplatform.contracts.load import class_name
 from mlplatform.scaffold.column import Column
@@ -25,8 +25,8 @@ def contract_text(plan: Plan) -> str:
 def _head(plan: Plan) -> Iterator[str]:
     yield f'"""What must hold for the tables of {plan.name}: `{class_name(SOURCE)}` as they arrive, and `Features`.'
     yield ""
-    yield f"Made from {plan.profile.rows:,} rows. Lines marked `guess` say what these rows showed, which later ones need"
-    yield "not: correct them. Rows that break a rule go to quarantine, requests that do are refused with the reason."
+    yield f"Made from {plan.profile.rows:,} rows. Lines marked `guess` say what these rows showed, which later ones"
+    yield "need not: correct them. Rows that break a rule go to quarantine, requests that do are refused with a reason."
     yield '"""'
     yield ""
     yield "import pandas as pd"
@@ -69,7 +69,8 @@ def _features(plan: Plan) -> Iterator[str]:
     yield "    event_time: pd.Timestamp = pa.Field(description='When it happened.')"
     if plan.entity is not None:
         kind = "str" if plan.entity.kind == "string" else "int"
-        yield f"    {plan.names[plan.entity.name]}: {kind} = pa.Field(description='Rows of one of these belong together.')"
+        said = "description='Rows of one of these belong together.'"
+        yield f"    {plan.names[plan.entity.name]}: {kind} = pa.Field({said})"
     for feature in plan.features:
         yield _feature(feature)
 
@@ -124,12 +125,12 @@ def _bounds(column: Column) -> list[str]:
     return [f"ge={low}", f"le={_rounded(column.maximum + room, math.ceil)}"]
 
 
-def _rounded(value: float, to: "math.floor | math.ceil") -> int | float:  # type: ignore[valid-type]
+def _rounded(value: float, to: Callable[[float], int]) -> int | float:
     """To two digits, away from what was seen."""
     if not value or not math.isfinite(value):
         return value
     step = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
-    rounded = to(value / step) * step  # type: ignore[operator]
+    rounded = to(value / step) * step
     return int(rounded) if step >= 1 and abs(rounded) < 2**53 else float(f"{rounded:.6g}")
 
 

@@ -21,7 +21,7 @@ def defs_text(plan: Plan) -> str:
 
 def _head(plan: Plan) -> Iterator[str]:
     target = plan.target
-    yield "# Written by `mlplatform new`. What it chose is a start, not a truth: `choice` marks what is yours to decide."
+    yield "# Written by `mlplatform new`. What it chose is a start: `choice` marks what is yours to decide."
     yield "# Every field: docs/use-case.md. What was seen of the columns: contract.py and `mlplatform new --look`."
     yield "type: mlplatform.components.UseCase"
     yield ""
@@ -52,8 +52,8 @@ def _source(plan: Plan) -> Iterator[str]:
         yield f"      {name}: {_json(value)}"
     yield f"      key: [{plan.key_name}]"
     if plan.key is None:
-        yield "      # No column identifies a row, so its content does. choice: name a key of yours, so that applications"
-        yield "      # can send it and labels that come later find their predictions."
+        yield "      # No column identifies a row, so its content does. choice: name a key of yours, so that"
+        yield "      # applications can send it and labels that come later find their predictions."
         yield f"      row_id: {{column: row_id, without: [{plan.target.name}]}}"
     yield from _time(plan)
     renamed = {plan.names[c.name]: c.name for c in plan.raw_columns if plan.names[c.name] != c.name}
@@ -77,7 +77,7 @@ def _time(plan: Plan) -> Iterator[str]:
         yield "      time_column: null"
         return
     yield f"      time_column: {plan.names[plan.time.name]}"
-    yield "      # choice: `day` with `start:` reads only new days, for a source that grows; `none` reads all in each run."
+    yield "      # choice: `day` with `start:` reads only new days of a source that grows; `none` reads all each time."
     yield "      partition: none"
 
 
@@ -130,8 +130,8 @@ def _cleaning(plan: Plan) -> Iterator[str]:
 def _split(plan: Plan) -> Iterator[str]:
     split = plan.split
     if split.kind == "time":
-        yield "    # The past learns, the future judges. choice: label_delay_days, how long after a row its label is known"
-        yield f"    # (models/{plan.name}_stg_{SOURCE}.sql says the same)."
+        yield "    # The past learns, the future judges. choice: label_delay_days, after how long a label"
+        yield f"    # is known (models/{plan.name}_stg_{SOURCE}.sql says the same)."
         yield "    split:"
         yield "      kind: time"
         yield f"      label_delay_days: {plan.label_delay_days}"
@@ -144,7 +144,8 @@ def _split(plan: Plan) -> Iterator[str]:
         yield "    # All rows of one of these learn, or all of them judge."
     else:
         yield "    # Rows are dealt by a hash of their key: the same ones each time."
-    yield f"    split: {{kind: group, key: {split.key}, tune_share: {split.tune_share}, test_share: {split.test_share}{folds}}}"
+    shares = f"tune_share: {split.tune_share}, test_share: {split.test_share}"
+    yield f"    split: {{kind: group, key: {split.key}, {shares}{folds}}}"
 
 
 def _candidates(plan: Plan) -> Iterator[str]:
@@ -159,7 +160,8 @@ def _candidates(plan: Plan) -> Iterator[str]:
     yield f"        rounds: {rounds}"
     yield f"        tuning: {{trials: {trials}, seconds: {seconds}}}"
     yield "      # The plain one: what trees cannot beat it by is not worth having them."
-    yield f"      - {{name: {linear}, kind: sklearn, model: {linear}, tuning: {{trials: {min(trials, 3)}, seconds: 20}}}}"
+    tuning = f"{{trials: {min(trials, 3)}, seconds: 20}}"
+    yield f"      - {{name: {linear}, kind: sklearn, model: {linear}, tuning: {tuning}}}"
 
 
 def _gates(plan: Plan) -> Iterator[str]:

@@ -33,7 +33,7 @@ from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.serving import Serving
 from mlplatform.spec.source import FilesSource, PythonSource, RowId, Source, SqlSource
 from mlplatform.spec.split import Split, SplitByGroup, SplitByTime
-from mlplatform.spec.task import BinaryTask, Costs, ForecastTask, RankingTask, Task
+from mlplatform.spec.task import BinaryTask, Costs, ForecastTask, MulticlassTask, RankingTask, RegressionTask, Task
 from mlplatform.spec.training import Gates, Training
 from mlplatform.spec.use_case import Contract, Leakage, Outcomes, UseCase
 from mlplatform.spec.watchdog import Freshness, Watchdog
@@ -65,6 +65,7 @@ __all__ = [
     "Leakage",
     "LightGBMCandidate",
     "LogChannel",
+    "MulticlassTask",
     "NeverPolicy",
     "Outcomes",
     "Performance",
@@ -73,6 +74,7 @@ __all__ = [
     "Policy",
     "PythonSource",
     "RankingTask",
+    "RegressionTask",
     "Remedy",
     "Rollback",
     "RowId",
