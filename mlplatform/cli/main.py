@@ -115,7 +115,15 @@ def new(
     from mlplatform.cli.new import Asked, new_use_case
     from mlplatform.scaffold.choose import Wishes
 
-    wishes = Wishes(target, time, entity, task, use, leave_out, label_delay_days)
+    wishes = Wishes(
+        target=target,
+        time=time,
+        entity=entity,
+        task=task,
+        use=use,
+        leave_out=leave_out,
+        label_delay_days=label_delay_days,
+    )
     new_use_case(Asked(name, origin, table, wishes, look))
     return 0
 

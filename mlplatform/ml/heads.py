@@ -89,6 +89,9 @@ class Classes:
     names: tuple[str, ...]
     calibrations: tuple[Calibration, ...]
     """One per class."""
+    least: float = 0.0
+    """No probability lies below: 1 / (tune rows + classes), by Laplace's rule of succession. Where the tune rows are
+    told apart without an error, a calibration alone would be certain."""
     task: ClassVar[str] = "multiclass"
     unit: ClassVar[str] = "log-odds of the likeliest class"
     slope: ClassVar[float] = 1.0
@@ -99,7 +102,8 @@ class Classes:
 
     def __call__(self, raw: Floats) -> Floats:
         """Probabilities, [n, classes], each row adding up to 1."""
-        return shares(np.column_stack([fitted(raw[:, code]) for code, fitted in enumerate(self.calibrations)]))
+        told = shares(np.column_stack([fitted(raw[:, code]) for code, fitted in enumerate(self.calibrations)]))
+        return self.least + (1 - len(self.names) * self.least) * told
 
     def describe(self, answers: Floats) -> list[dict[str, Any]]:
         """`class`, its probability as `score`, and the `probabilities` of all."""
@@ -115,7 +119,10 @@ class Classes:
     def to_json(self) -> dict[str, Any]:
         """Names and calibrations."""
         calibrations = [calibration_to_json(fitted) for fitted in self.calibrations]
-        return {"task": self.task, "head": {"names": list(self.names), "calibrations": calibrations}}
+        return {
+            "task": self.task,
+            "head": {"names": list(self.names), "calibrations": calibrations, "least": self.least},
+        }
 
 
 def shares(positive: Floats) -> Floats:
@@ -251,7 +258,8 @@ def head_from_json(stored: Mapping[str, Any]) -> Head:
         return Order()
     if task == "multiclass":
         told = stored["head"]
-        return Classes(tuple(told["names"]), tuple(calibration_from_json(each) for each in told["calibrations"]))
+        fitted = tuple(calibration_from_json(each) for each in told["calibrations"])
+        return Classes(tuple(told["names"]), fitted, float(told["least"]))
     if task == "forecast":
         head = stored["head"]
         return Quantiles(**{**head, "levels": tuple(head["levels"]), "offsets": tuple(head["offsets"])})

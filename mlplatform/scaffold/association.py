@@ -29,13 +29,12 @@ Values = npt.NDArray[np.float64]
 
 def single_scores(con: duckdb.DuckDBPyConnection, columns: Sequence[Column], target: Target) -> dict[str, float]:
     """A score of each column by itself, at most 1; below 0 it tells nothing."""
-    types = con.execute(f"SELECT * FROM {TABLE} LIMIT 0").to_arrow_table().schema
     scores: dict[str, float] = {}
     step = 200
     for start in range(0, len(columns), step):
         some = columns[start : start + step]
-        told = [f"{typed_sql(each, types.field(each.name).type)} AS c{i}" for i, each in enumerate(some)]
-        label = f"{typed_sql(target.column, types.field(target.column.name).type)} AS y"
+        told = [f"{typed_sql(each)} AS c{i}" for i, each in enumerate(some)]
+        label = f"{typed_sql(target.column)} AS y"
         frame = con.execute(
             f"SELECT {', '.join([label, *told])} FROM (SELECT * FROM {TABLE} USING SAMPLE reservoir({_SAMPLE} ROWS) "
             f"REPEATABLE (7)) WHERE y IS NOT NULL"

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import duckdb
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
 
 from mlplatform.errors import ScaffoldError
 from mlplatform.scaffold import suspicions
@@ -27,9 +28,10 @@ MOST_FEATURES = 200
 _LEAST_DAYS = 5
 
 
-@dataclass(frozen=True)
-class Wishes:
+class Wishes(BaseModel):
     """What a person said beside the data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     target: str
     time: str | None = None
@@ -48,8 +50,7 @@ def choose(con: duckdb.DuckDBPyConnection, profile: Profile, name: str, origin: 
     Raises ScaffoldError where a column that was named is not there or cannot be what it is to be, where the target has
     nothing to learn, and where no feature is left.
     """
-    types = con.execute(f"SELECT * FROM {TABLE} LIMIT 0").to_arrow_table().schema
-    profile = _target_as_text(con, profile, wishes, types)
+    profile = _target_as_text(con, profile, wishes)
     target_column = _named(profile, wishes.target, "--target")
     time = _time(_named(profile, wishes.time, "--time"), wishes) if wishes.time else None
     entity = _named(profile, wishes.entity, "--entity") if wishes.entity else None
@@ -65,8 +66,8 @@ def choose(con: duckdb.DuckDBPyConnection, profile: Profile, name: str, origin: 
             f"no column is left to learn `{target.column.name}` from: "
             f"{'; '.join(f'{note.column}: {note.text}' for note in more[:5])}. Use one anyway with --use"
         )
-    split, told = _split(con, time, group, names, types, "row_id" if key is None else names[key.name])
-    drift = _target_drift(con, target, time, types)
+    split, told = _split(con, time, group, names, "row_id" if key is None else names[key.name])
+    drift = _target_drift(con, target, time)
     all_notes = (*suspicions.of_table(profile), *notes, *more, *told, *drift, *_renamed(names, aside, columns))
     return Plan(
         name=name,
@@ -101,13 +102,16 @@ def _named(profile: Profile, name: str | None, option: str) -> Column:
     )
 
 
-def _target_as_text(con: duckdb.DuckDBPyConnection, profile: Profile, wishes: Wishes, types: pa.Schema) -> Profile:
+def _target_as_text(con: duckdb.DuckDBPyConnection, profile: Profile, wishes: Wishes) -> Profile:
     """A target of yes and no stays the words that people know."""
     column = profile.column(wishes.target)
-    if column is None or column.kind != "boolean" or not pa.types.is_string(types.field(column.name).type):
+    if column is None or column.kind != "boolean":
+        return profile
+    types = con.execute(f"SELECT * FROM {TABLE} LIMIT 0").to_arrow_table().schema
+    if not pa.types.is_string(types.field(column.name).type):
         return profile
     as_text = replace(column, kind="string")
-    value = typed_sql(as_text, pa.string())
+    value = typed_sql(as_text)
     counted = con.execute(
         f"SELECT {value} AS v, count(*) AS n FROM {TABLE} WHERE {value} IS NOT NULL GROUP BY v ORDER BY n DESC, v"
     ).fetchall()
@@ -188,13 +192,12 @@ def _split(
     time: Column | None,
     group: Column | None,
     names: dict[str, str],
-    types: pa.Schema,
     key: str,
 ) -> tuple[Split, list[Note]]:
     if time is None:
         by = names[group.name] if group is not None else key
         return Split("group", key=by), []
-    value = typed_sql(time, types.field(time.name).type)
+    value = typed_sql(time)
     row = con.execute(
         f"SELECT min(t), max(t), quantile_disc(t, 0.6), quantile_disc(t, 0.8) FROM (SELECT {value} AS t FROM {TABLE}) "
         "WHERE t IS NOT NULL"
@@ -212,12 +215,12 @@ def _split(
     return Split("time", train_days=train, tune_days=tune, test_days=test), []
 
 
-def _target_drift(con: duckdb.DuckDBPyConnection, target: Target, time: Column | None, types: pa.Schema) -> list[Note]:
+def _target_drift(con: duckdb.DuckDBPyConnection, target: Target, time: Column | None) -> list[Note]:
     """Whether the last fifth has another mean label than the first, beyond chance (z of two means above 5)."""
     if time is None or target.task == "multiclass":
         return []
-    moment = typed_sql(time, types.field(time.name).type)
-    value = typed_sql(target.column, types.field(target.column.name).type)
+    moment = typed_sql(time)
+    value = typed_sql(target.column)
     if target.task == "binary":
         positive = target.classes[1].replace("'", "''")
         value = f"CAST(CAST({value} AS VARCHAR) = '{positive}' AS INTEGER)"

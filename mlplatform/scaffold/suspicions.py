@@ -124,7 +124,8 @@ def missing_together(con: duckdb.DuckDBPyConnection, target: Column, columns: li
     for column in near:
         lacks = [f"nullif(trim(CAST({quote(each.name)} AS VARCHAR)), '') IS NULL" for each in (column, target)]
         row = con.execute(
-            f"SELECT count(*) FILTER ({lacks[0]} AND {lacks[1]}), count(*) FILTER ({lacks[0]} OR {lacks[1]}) FROM {TABLE}"
+            f"SELECT count(*) FILTER ({lacks[0]} AND {lacks[1]}), count(*) FILTER ({lacks[0]} OR {lacks[1]}) "
+            f"FROM {TABLE}"
         ).fetchone()
         if row and row[1] and row[0] / row[1] > 0.98:
             text = f"is missing in just the rows whose `{target.name}` is: it seems to become known with it"

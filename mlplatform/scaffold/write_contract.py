@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from mlplatform.contracts.load import class_name
 from mlplatform.scaffold.column import Column
 from mlplatform.scaffold.plan import Feature, Plan
+from mlplatform.scaffold.quoting import as_comment
 
 __all__ = ["SOURCE", "contract_text"]
 
@@ -161,4 +162,4 @@ def _said(column: Column) -> str:
 
 
 def _plain(name: str) -> str:
-    return name.replace("\n", " ").replace("\r", " ")[:60]
+    return as_comment(name)[:60]

@@ -1,11 +1,10 @@
 """The text of defs.yaml, with a comment for each choice."""
 
-import json
 import math
 from collections.abc import Iterator
-from typing import Any
 
 from mlplatform.scaffold.plan import Plan
+from mlplatform.scaffold.quoting import as_comment, as_yaml
 from mlplatform.scaffold.write_contract import SOURCE
 
 __all__ = ["defs_text"]
@@ -27,12 +26,12 @@ def _head(plan: Plan) -> Iterator[str]:
     yield ""
     yield "attributes:"
     yield f"  name: {plan.name}"
-    yield f"  description: {_text(_describe(plan))}"
+    yield f"  description: {as_yaml(_describe(plan))}"
     yield "  # choice: who answers for it, an e-mail address or team:name."
     yield "  owners: []"
     if target.task == "binary":
         negative, positive = (f"{target.column.name} {value}" for value in target.classes)
-        yield f"  outcomes: {{positive: {_text(positive)}, negative: {_text(negative)}}}"
+        yield f"  outcomes: {{positive: {as_yaml(positive)}, negative: {as_yaml(negative)}}}"
     yield ""
 
 
@@ -49,7 +48,7 @@ def _source(plan: Plan) -> Iterator[str]:
     yield "  sources:"
     yield f"    - name: {SOURCE}"
     for name, value in plan.origin.declared().items():
-        yield f"      {name}: {_json(value)}"
+        yield f"      {name}: {as_yaml(value)}"
     yield f"      key: [{plan.key_name}]"
     if plan.key is None:
         yield "      # No column identifies a row, so its content does. choice: name a key of yours, so that"
@@ -59,11 +58,11 @@ def _source(plan: Plan) -> Iterator[str]:
     renamed = {plan.names[c.name]: c.name for c in plan.raw_columns if plan.names[c.name] != c.name}
     if renamed:
         yield "      # Legal name: name in the source."
-        yield f"      columns: {_json(renamed)}"
+        yield f"      columns: {as_yaml(renamed)}"
     missing = {plan.names[c.name]: list(c.markers) for c in plan.raw_columns if c.markers}
     if missing and plan.origin.kind == "csv":
         yield "      # guess: these texts mean that there is no value."
-        yield f"      missing_values: {_json(missing)}"
+        yield f"      missing_values: {as_yaml(missing)}"
     yield ""
     yield f"  entity_keys: [{plan.key_name}]"
     yield "  # choice: the share of a batch that may break the contract before the run stops."
@@ -87,7 +86,7 @@ def _training(plan: Plan) -> Iterator[str]:
     left_out = [note for note in plan.notes if note.left_out]
     if left_out:
         yield "    # Not used:"
-        yield from (f"    #   {_comment(str(note.column))}: {_comment(note.text)}" for note in left_out[:40])
+        yield from (f"    #   {as_comment(str(note.column))}: {as_comment(note.text)}" for note in left_out[:40])
         if len(left_out) > 40:
             yield f"    #   and {len(left_out) - 40} more"
     yield "    features:"
@@ -108,7 +107,7 @@ def _task(plan: Plan) -> Iterator[str]:
         yield "    # choice: what the two mistakes cost; the threshold of the decision follows from it."
         yield f"    task: {{kind: binary, costs: {{false_positive: 1, false_negative: {ratio}}}}}{guess}"
     elif target.task == "multiclass":
-        yield f"    task: {{kind: multiclass, classes: {_json(list(target.classes))}}}{guess}"
+        yield f"    task: {{kind: multiclass, classes: {as_yaml(list(target.classes))}}}{guess}"
     else:
         low = target.column.minimum
         floor = ", minimum: 0" if low is not None and low >= 0 else ""
@@ -218,16 +217,3 @@ def _watching(plan: Plan) -> Iterator[str]:
     yield f"  drift: {{window_days: {max(1, min(28, span))}}}"
     yield "  # choice: when to train again; docs/monitoring.md."
     yield f"  policy: {{kind: combined, min_new_labelled_rows: {max(50, plan.target.labelled // 10)}}}"
-
-
-def _json(value: Any) -> str:
-    """JSON is YAML."""
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _text(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _comment(text: str) -> str:
-    return " ".join(text.split())

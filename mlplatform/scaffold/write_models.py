@@ -1,9 +1,9 @@
 """The texts of the dbt models: staging, spine, features, and their YAML."""
 
-import json
 from collections.abc import Iterator
 
 from mlplatform.scaffold.plan import Feature, Plan
+from mlplatform.scaffold.quoting import as_yaml
 from mlplatform.scaffold.write_contract import SOURCE
 
 __all__ = ["model_texts"]
@@ -177,4 +177,4 @@ def _label_tests(plan: Plan) -> list[str]:
 
 def _quoted(text: str) -> str:
     """A YAML string that holds no template of dbt's."""
-    return json.dumps(text.replace("{", "(").replace("}", ")"), ensure_ascii=False)
+    return as_yaml(text.replace("{", "(").replace("}", ")"))

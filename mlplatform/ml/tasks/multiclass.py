@@ -79,7 +79,7 @@ class Multiclass:
             labels = (tune.labels == code).astype(np.int64)
             both = 0 < labels.sum() < len(labels)
             fitted.append(fit_calibration(kind, raw[:, code], labels, tune.weights) if both else Sigmoid())
-        return Classes(tuple(self.declared.classes), tuple(fitted))
+        return Classes(tuple(self.declared.classes), tuple(fitted), 1 / (len(tune) + len(fitted)))
 
     def answered_by(self, head: Head) -> bool:
         """Probabilities of the same classes."""
