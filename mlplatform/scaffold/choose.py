@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mlplatform.errors import ScaffoldError
 from mlplatform.scaffold import suspicions
-from mlplatform.scaffold.association import leaks, single_scores
+from mlplatform.scaffold.association import leaks, promising, single_scores
 from mlplatform.scaffold.column import Column, Profile
 from mlplatform.scaffold.features import features_of
 from mlplatform.scaffold.look import typed_sql
@@ -170,6 +170,9 @@ def _usable(
     notes += suspicions.missing_together(con, target.column, [each for each in columns if each.name not in unwanted])
     out = {note.column for note in notes if note.left_out} - wanted
     left = [each for each in columns if each.name not in out]
+    many = len(left)
+    if many > 5 * MOST_FEATURES:
+        left = promising(con, left, target, 2 * MOST_FEATURES)
     scores = single_scores(con, left, target)
     notes += [note for note in leaks(scores, target) if note.column not in out]
     out = {note.column for note in notes if note.left_out} - wanted
@@ -177,8 +180,8 @@ def _usable(
     if len(left) > MOST_FEATURES:
         best = sorted(left, key=lambda each: -scores[each.name])[:MOST_FEATURES]
         kept = {each.name for each in best} | wanted
-        cut = sum(each.name not in kept for each in left)
-        text = f"{len(left):,} columns could be features: the {len(kept)} that tell most by themselves are"
+        cut = many - len(kept)
+        text = f"{many:,} columns could be features: the {len(kept)} that tell most by themselves are"
         notes.append(Note(None, "wide", f"{text}; {cut:,} are not"))
         left = [each for each in left if each.name in kept]
     return left, [

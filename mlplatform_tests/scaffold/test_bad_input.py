@@ -169,6 +169,7 @@ def test_names_of_sql_with_quotes_with_spaces_and_in_other_scripts_become_legal_
     assert all(name.isidentifier() and name.isascii() for name in spec.training.features)
 
 
+@pytest.mark.slow
 def test_ten_thousand_columns_become_the_two_hundred_that_tell_most(project: Path, new: New) -> None:
     rows = customers(200)
     wide = [f"c{i}" for i in range(10_000)]
