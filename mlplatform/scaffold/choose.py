@@ -66,7 +66,7 @@ def choose(con: duckdb.DuckDBPyConnection, profile: Profile, name: str, origin: 
             f"no column is left to learn `{target.column.name}` from: "
             f"{'; '.join(f'{note.column}: {note.text}' for note in more[:5])}. Use one anyway with --use"
         )
-    split, told = _split(con, time, group, names, "row_id" if key is None else names[key.name])
+    split, told = _split(con, time, group, names, "row_key" if key is None else names[key.name])
     drift = _target_drift(con, target, time)
     all_notes = (*suspicions.of_table(profile), *notes, *more, *told, *drift, *_renamed(names, aside, columns))
     return Plan(

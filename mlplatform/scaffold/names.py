@@ -11,7 +11,9 @@ __all__ = ["legal_names"]
 
 _TAKEN = {
     # The platform's own columns.
-    *("row_id", "event_time", "label", "label_known_at", "part", "position"),
+    *("row_key", "event_time", "label", "label_known_at", "part", "position"),
+    # DuckLake's, where it keeps few rows in its catalog.
+    *("row_id", "rowid", "begin_snapshot", "end_snapshot", "_ducklake_internal_row_id"),
     # Of requests, answers and the log of predictions.
     *("rows", "explain", "k", "score", "decision", "forecast", "quantiles", "reasons", "items", "forecasts"),
     *("predictions", "known", "as_of", "answer", "features", "prediction_id", "request_id", "predicted_at", "role"),

@@ -57,7 +57,7 @@ def _from_file(con: duckdb.DuckDBPyConnection, origin: Origin) -> None:
 
 
 def _from_database(con: duckdb.DuckDBPyConnection, origin: Origin) -> None:
-    fields = {**origin.declared(), "name": "rows", "key": ["row_id"], "time_column": None}
+    fields = {**origin.declared(), "name": "rows", "key": ["row_key"], "time_column": None}
     source = SqlSource.model_validate(fields).model_copy(update={"key": []})
     if origin.secret is not None:
         # As the source itself will find it.

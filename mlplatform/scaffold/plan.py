@@ -95,7 +95,7 @@ class Plan:
     @property
     def key_name(self) -> str:
         """Name of the key in the lake."""
-        return self.names[self.key.name] if self.key is not None else "row_id"
+        return self.names[self.key.name] if self.key is not None else "row_key"
 
     @property
     def raw_columns(self) -> list[Column]:

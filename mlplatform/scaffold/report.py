@@ -51,7 +51,7 @@ def _naive(plan: Plan) -> str:
 def _key(plan: Plan) -> str:
     if plan.key is not None:
         return f"{plan.key.name}: every row has one of its own"
-    return "none found: rows are numbered by their content (row_id)"
+    return "none found: rows are numbered by their content (row_key)"
 
 
 def _time(plan: Plan) -> str:

@@ -43,7 +43,7 @@ def _records(plan: Plan) -> Iterator[str]:
     yield '    """A row as it arrives; columns that are not named here are not read."""'
     yield ""
     if plan.key is None:
-        yield "    row_id: int = pa.Field(ge=0, description='Identifies the row: a number of its content.')"
+        yield "    row_key: int = pa.Field(ge=0, description='Identifies the row: a number of its content.')"
     for column in plan.raw_columns:
         name = plan.names[column.name]
         if plan.key is not None and column.name == plan.key.name:

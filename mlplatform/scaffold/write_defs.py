@@ -53,7 +53,7 @@ def _source(plan: Plan) -> Iterator[str]:
     if plan.key is None:
         yield "      # No column identifies a row, so its content does. choice: name a key of yours, so that"
         yield "      # applications can send it and labels that come later find their predictions."
-        yield f"      row_id: {{column: row_id, without: [{plan.target.name}]}}"
+        yield f"      row_id: {{column: row_key, without: [{plan.target.name}]}}"
     yield from _time(plan)
     renamed = {plan.names[c.name]: c.name for c in plan.raw_columns if plan.names[c.name] != c.name}
     if renamed:

@@ -18,8 +18,8 @@ class RowId(Declared):
     48 bits of the MD5 of the row's values, so that JSON and float64 hold it; equal rows are numbered on.
     """
 
-    column: ColumnName = "row_id"
-    """What the column is called; name it in `key`."""
+    column: ColumnName = "row_key"
+    """What the column is called; name it in `key`. DuckLake keeps the name `row_id` for itself."""
     without: list[ColumnName] = []
     """Columns that do not count, such as the label: a row whose label becomes known later stays the same row."""
 

@@ -4,10 +4,13 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from click.testing import Result
 
 from mlplatform.errors import ScaffoldError
+from mlplatform.lake.lake import Lake
+from mlplatform.lake.tables import merge_rows
 from mlplatform.scaffold.choose import Wishes
 from mlplatform.scaffold.make import planned
 from mlplatform.scaffold.names import legal_names
@@ -175,6 +178,15 @@ def test_legal_names_differ_where_the_given_ones_do() -> None:
     names = legal_names(["A b", "a_b", "a-b", "select", "row_id", "1", "ß", "日"])
     assert len(set(names.values())) == len(names)
     assert all(name.isidentifier() for name in names.values())
+
+
+def test_the_lake_takes_every_legal_name(lake: Lake) -> None:
+    awkward = ["row_id", "rowid", "begin_snapshot", "end_snapshot", "select", "order", "a b", "rows", "Group By"]
+    columns = {legal: [1] for legal in legal_names(awkward).values()}
+    lake.commit(lambda con: merge_rows(con, "raw_shop.records", pa.table(columns), ["select_"]), "rows")
+    with lake.read() as con:
+        read = con.execute(f"SELECT {', '.join(columns)} FROM raw_shop.records").fetchall()
+    assert read == [tuple(1 for _ in columns)]
 
 
 def test_a_positive_class_of_few_rows_is_refused(look: Look) -> None:
