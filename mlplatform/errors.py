@@ -10,6 +10,7 @@ __all__ = [
     "LeakageError",
     "MissingExtraError",
     "PlatformError",
+    "ScaffoldError",
     "SecurityError",
     "SourceError",
     "SpecError",
@@ -23,6 +24,10 @@ class PlatformError(Exception):
 
 class SpecError(PlatformError):
     """A declaration (defs.yaml and its Python files) cannot be understood."""
+
+
+class ScaffoldError(PlatformError):
+    """A table that no use case can be made from as it is, or a folder that is there already."""
 
 
 class SourceError(PlatformError):

@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlplatform.project import checkout_folder, own_project, project_environment
+
 __all__ = ["Home"]
 
 
@@ -143,11 +145,9 @@ class Home:
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             # Off by default upstream: an untrusted model must never be unpickled.
             "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+            **project_environment(),
         }
 
 
 def _project_folder() -> Path:
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        if (folder / "workspace.yaml").exists() and (folder / "mlplatform").is_dir():
-            return folder
-    return Path.cwd()
+    return own_project() or checkout_folder() or Path.cwd()

@@ -23,6 +23,8 @@ def print_exchange(sample: Sample, answer: Answer, names: Outcomes) -> None:
             click.secho(f"  {answer.status}  {_flat(problem)}", fg="yellow")
     elif "decision" in answer.body:
         _print_decision(answer, names)
+    elif "reasons" in answer.body:
+        _print_one(answer)
     else:
         _print_entries(answer)
 
@@ -35,6 +37,14 @@ def _print_decision(answer: Answer, names: Outcomes) -> None:
         f"  {answer.status}  score {said['score']:.4f}, decision {decision} ({said['model']['bento']})", fg=colour
     )
     click.secho("       what moved the score (log-odds):", dim=True)
+    _print_reasons(said["reasons"])
+
+
+def _print_one(answer: Answer) -> None:
+    said = answer.body
+    told = {name: value for name, value in said.items() if name not in ("model", "request_id", "probabilities")}
+    click.secho(f"  {answer.status}  {_entry(told)} ({said['model']['bento']})", fg="green")
+    click.secho("       what moved it:", dim=True)
     _print_reasons(said["reasons"])
 
 

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -78,6 +78,53 @@ def env() -> int:
 
     for name, value in dbt_environment(Home.current()).items():
         click.echo(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+@main.command()
+@click.argument("name")
+@click.option("--from", "origin", required=True, help="A CSV or Parquet file, postgresql://..., or a database file.")
+@click.option("--target", required=True, metavar="COLUMN", help="What is to be predicted.")
+@click.option("--table", default=None, help="Of a database: `name` or `schema.name`.")
+@click.option(
+    "--time", default=None, metavar="COLUMN", help="When a row happened; then the past learns for the future."
+)
+@click.option("--entity", default=None, metavar="COLUMN", help="Whose row it is: a key, or rows that belong together.")
+@click.option(
+    "--task", default=None, type=click.Choice(["binary", "multiclass", "regression"]), help="Default: guessed."
+)
+@click.option("--label-delay-days", default=0, type=click.IntRange(min=0), help="Days until a label is known.")
+@click.option("--use", multiple=True, metavar="COLUMN", help="A feature, whatever speaks against it; may be repeated.")
+@click.option("--leave-out", multiple=True, metavar="COLUMN", help="No feature; may be repeated.")
+@click.option("--look", is_flag=True, help="Only tell; write nothing.")
+@_reported
+def new(
+    name: str,
+    origin: str,
+    target: str,
+    table: str | None,
+    time: str | None,
+    entity: str | None,
+    task: Literal["binary", "multiclass", "regression"] | None,
+    label_delay_days: int,
+    use: tuple[str, ...],
+    leave_out: tuple[str, ...],
+    look: bool,
+) -> int:
+    """Look at a table and make a use case of it: declaration, contract, dbt models."""
+    from mlplatform.cli.new import Asked, new_use_case
+    from mlplatform.scaffold.choose import Wishes
+
+    wishes = Wishes(
+        target=target,
+        time=time,
+        entity=entity,
+        task=task,
+        use=use,
+        leave_out=leave_out,
+        label_delay_days=label_delay_days,
+    )
+    new_use_case(Asked(name, origin, table, wishes, look))
     return 0
 
 

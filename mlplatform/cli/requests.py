@@ -37,16 +37,29 @@ def sample_requests(uc: Declaration, home: Home) -> list[Sample]:
 
 
 def _by_features(uc: Declaration, home: Home) -> list[Sample]:
-    """A real positive, a real negative, and the negative again with two mistakes."""
+    """Two real rows that turned out differently, and the second again with two mistakes."""
     features = _served_features(uc, home)
-    positive, negative = _row(uc, home, features, label=1), _row(uc, home, features, label=0)
-    first, names = features[0], uc.spec.outcomes
-    invalid = {**negative, first: "a lot", "colour": "red"}
-    return [
-        Sample(f"one that turned out {names.positive}", positive, _OK),
-        Sample(f"one that turned out {names.negative}", negative, _OK),
-        Sample("one with two mistakes", invalid, _UNPROCESSABLE),
-    ]
+    rows = [(what, _row(uc, home, features, label)) for what, label in _two_labels(uc, home)]
+    invalid = {**rows[-1][1], features[0]: ["a lot"], "colour": "red"}
+    samples = [Sample(f"one that turned out {what}", row, _OK) for what, row in rows]
+    return [*samples, Sample("one with two mistakes", invalid, _UNPROCESSABLE)]
+
+
+def _two_labels(uc: Declaration, home: Home) -> list[tuple[str, float]]:
+    """Two labels of the test rows, and what they are called: yes and no, the least and the largest."""
+    task, names = uc.spec.training.task, uc.spec.outcomes
+    if task.kind == "binary":
+        return [(names.positive, 1), (names.negative, 0)]
+    with Lake.at(home).read() as con:
+        found = con.execute(
+            f"SELECT min({uc.spec.training.label}), max({uc.spec.training.label}) FROM {uc.spec.name}.training_set "
+            "WHERE part = 'test'"
+        ).fetchone()
+    if found is None or found[0] is None:
+        raise LakeError(f"{uc.spec.name}.training_set has no test row; run `mlplatform run {uc.spec.name}`")
+    if task.kind == "multiclass":
+        return [(task.classes[int(code)], code) for code in found]
+    return [(f"{amount:g}", amount) for amount in found]
 
 
 def _by_key(uc: Declaration, home: Home) -> list[Sample]:
@@ -84,7 +97,7 @@ def _served_features(uc: Declaration, home: Home) -> list[str]:
     return [str(rule["name"]) for rule in json.loads((bundle / "contract.json").read_text(encoding="utf-8"))]
 
 
-def _row(uc: Declaration, home: Home, features: list[str], label: int) -> dict[str, Any]:
+def _row(uc: Declaration, home: Home, features: list[str], label: float) -> dict[str, Any]:
     """Features, keys and time of one test row, the same one each time: its label is what happened, not what a model
     says."""
     # What it is about goes with it: its label will find it.

@@ -34,7 +34,8 @@ class Reason:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer. `score` and `decision`: yes or no; `score` alone: an order; `forecast` and `quantiles`: an amount."""
+    """One answer. `score` and `decision`: yes or no; `score` alone: an order; `forecast` and `quantiles`: an amount;
+    `likeliest`, `score` and `probabilities`: classes."""
 
     model: Model
     request_id: str
@@ -43,6 +44,10 @@ class Prediction:
     forecast: float | None = None
     quantiles: Mapping[str, float] = field(default_factory=dict)
     """By level, such as "0.1"."""
+    likeliest: str | None = None
+    """The likeliest class, the answer's `class`; its probability is `score`."""
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    """Of each class."""
     reasons: tuple[Reason, ...] = ()
     shown: Mapping[str, Any] = field(default_factory=dict)
     """What the service shows beside an entry that it found by key, such as item and title."""
@@ -58,12 +63,16 @@ class Prediction:
             decision=content.get("decision"),
             forecast=content.get("forecast"),
             quantiles=dict(content.get("quantiles", {})),
+            likeliest=content.get("class"),
+            probabilities=dict(content.get("probabilities", {})),
             reasons=tuple(Reason(r["feature"], r["value"], r["contribution"]) for r in content.get("reasons", ())),
             shown={name: value for name, value in content.items() if name not in _OWN},
         )
 
 
-_OWN = frozenset({"model", "request_id", "score", "decision", "forecast", "quantiles", "reasons"})
+_OWN = frozenset(
+    {"model", "request_id", "score", "decision", "forecast", "quantiles", "reasons", "class", "probabilities"}
+)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ import dagster as dg
 from pydantic import BaseModel
 
 from mlplatform import stages
+from mlplatform.components.scaffolder import UseCaseScaffolder
 from mlplatform.spec import Declaration
 from mlplatform.spec import UseCase as UseCaseSpec
 
 __all__ = ["UseCase"]
 
 
+@dg.scaffold_with(UseCaseScaffolder)
 class UseCase(dg.Component):
     """One machine-learning use case: ingest, validate, train, compare, package, serve, watch, retrain."""
 

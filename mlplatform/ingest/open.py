@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mlplatform.errors import SpecError
+from mlplatform.ingest.adapted import AdaptedFeed, AdaptedReader, AdaptedTable, as_it_lies, is_adapted
 from mlplatform.ingest.base import Reader, Table
 from mlplatform.ingest.batch import Feed
 from mlplatform.ingest.files import FilesReader, TableFiles
@@ -31,6 +32,8 @@ def open_reader(source: Source, folder: Path) -> Reader:
     """
     if source.time_column is None:
         raise SpecError(f"source `{source.name}` has no time_column: it is read whole, with `open_table`.")
+    if is_adapted(source):
+        return AdaptedReader(source, open_reader(as_it_lies(source), folder))
     if isinstance(source, SqlSource):
         return SqlReader(source)
     if isinstance(source, RestSource):
@@ -44,6 +47,8 @@ def open_reader(source: Source, folder: Path) -> Reader:
 
 def open_table(source: Source, folder: Path) -> Table:
     """The same for a source without a time."""
+    if is_adapted(source):
+        return AdaptedTable(source, open_table(as_it_lies(source), folder))
     if isinstance(source, SqlSource):
         return SqlTable(source)
     if isinstance(source, FilesSource):
@@ -57,6 +62,8 @@ def open_feed(source: Source, folder: Path) -> Feed:
     """The feed of a source that goes on where it stopped. Raises SpecError for one that does not."""
     if not source.goes_on:
         raise SpecError(f"source `{source.name}` has no cursor: it is read by days, or whole.")
+    if is_adapted(source):
+        return AdaptedFeed(source, open_feed(as_it_lies(source), folder))
     if isinstance(source, PythonSource):
         return PythonFeed(source, folder)
     if isinstance(source, FilesSource):

@@ -20,7 +20,7 @@ from mlplatform.spec import FilesSource
 from mlplatform.spec.remote import ObjectStore, WebServer
 from mlplatform.spec.source import place_of
 
-__all__ = ["File", "found_files", "opened", "secret"]
+__all__ = ["File", "found_files", "local_file", "opened", "secret"]
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,11 @@ def secret(source: str, variable: str) -> str:
 def _local(paths: list[str]) -> list[File]:
     found = (path for one in paths for path in glob.glob(str(Path(one).expanduser()), recursive=True))  # noqa: PTH207 (Path.glob refuses absolute patterns)
     files = sorted({Path(path).resolve() for path in found if Path(path).is_file()})
-    return [_file(path) for path in files]
+    return [local_file(path) for path in files]
 
 
-def _file(path: Path) -> File:
+def local_file(path: Path) -> File:
+    """A file of this machine as it is now."""
     state = path.stat()
     return File(str(path), state.st_size, datetime.fromtimestamp(state.st_mtime_ns / 1e9, UTC).replace(tzinfo=None))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from mlplatform.ml.heads import Probability, Quantiles
+from mlplatform.ml.heads import Classes, Probability, Quantiles
 from mlplatform.ml.metrics import Floats
 from mlplatform.ml.model import Model
 
@@ -29,7 +29,8 @@ def score_batches(
 
 
 def answer_columns(model: Model, answers: Floats) -> dict[str, pa.Array]:
-    """`score` and, of yes or no, `decision`; of a forecast `forecast` and a column per quantile, such as `q10`.
+    """`score` and, of yes or no, `decision`; of classes `class`, the likeliest, and its probability as `score`; of
+    amounts `forecast` and a column per quantile, such as `q10`.
 
     `answers`: [n] or [n, levels].
     """
@@ -38,5 +39,11 @@ def answer_columns(model: Model, answers: Floats) -> dict[str, pa.Array]:
         names = [f"q{100 * level:g}".replace(".", "_") for level in head.levels]
         quantiles = {name: pa.array(np.ascontiguousarray(answers[:, i])) for i, name in enumerate(names)}
         return {"forecast": pa.array(np.ascontiguousarray(answers[:, head.middle])), **quantiles}
+    if isinstance(head, Classes):
+        likeliest = answers.argmax(axis=1)
+        return {
+            "class": pa.array([head.names[code] for code in likeliest], pa.string()),
+            "score": pa.array(answers.max(axis=1)),
+        }
     scores = {"score": pa.array(answers)}
     return {**scores, "decision": pa.array(answers >= head.threshold)} if isinstance(head, Probability) else scores

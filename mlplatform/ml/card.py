@@ -16,6 +16,8 @@ __all__ = ["CardFacts", "model_card"]
 _TOP = 10
 _TASK_LIMITS = {
     "binary": "Probabilities were calibrated on the tune rows; with another share of positives they are off.",
+    "multiclass": "Probabilities were calibrated on the tune rows; with other shares of the classes they are off.",
+    "regression": "Intervals were widened on the tune rows; where amounts swing more than then, they hold too little.",
     "forecast": "Intervals were widened on the tune rows; where amounts swing more than then, they hold too little.",
     "ranking": "Only candidates can be ranked, and only what people came across could be found right.",
 }
@@ -69,6 +71,8 @@ def _summary(spec: UseCase, facts: CardFacts) -> Iterable[tuple[str, str]]:
     task = spec.training.task
     if task.kind == "binary":
         yield "decides between", f"{spec.outcomes.positive} (1) and {spec.outcomes.negative} (0)"
+    if task.kind == "multiclass":
+        yield "classes", ", ".join(task.classes)
     yield "answers", facts.params.get("answers", task_for(task).levels)
     yield "model", f"candidate {facts.candidate}, {facts.params.get('kind', 'kind unknown')}"
     yield "chosen because", str(facts.comparison["verdict"])

@@ -14,7 +14,7 @@ from mlplatform.ml.metrics import Floats
 from mlplatform.ml.performance import metric_draws
 from mlplatform.ml.tasks import task_for
 from mlplatform.spec.performance import Performance
-from mlplatform.spec.task import BinaryTask, ForecastTask
+from mlplatform.spec.task import BinaryTask, ForecastTask, MulticlassTask, RegressionTask
 from mlplatform.spec.training import Training
 
 __all__ = [
@@ -184,7 +184,10 @@ def _disagreement(pairs: Pairs, training: Training) -> tuple[float, str]:
     match training.task:
         case BinaryTask():
             return float(pairs.decided_otherwise.mean()), "decisions that differ"
-        case ForecastTask():
+        case MulticlassTask():
+            apart = pairs.challenger.argmax(axis=1) != pairs.champion.argmax(axis=1)
+            return float(apart.mean()), "likeliest classes that differ"
+        case ForecastTask() | RegressionTask():
             median = task_for(training.task).middle(pairs.challenger)
             outside = (median < pairs.champion[:, 0]) | (median > pairs.champion[:, -1])
             return float(outside.mean()), "medians outside the champion's interval"

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from mlplatform.ml.figure import ACCENT, BASE, MUTED, TEXT, new_figure, to_png
 from mlplatform.ml.metrics import Floats
-from mlplatform.spec.task import ForecastTask
+from mlplatform.spec.task import ForecastTask, RegressionTask
 
 __all__ = ["plot_coverage", "plot_error_by_horizon", "plot_forecasts"]
 
@@ -50,7 +50,7 @@ def plot_error_by_horizon(test: pd.DataFrame, answers: Floats, task: ForecastTas
     return to_png(figure)
 
 
-def plot_coverage(test: pd.DataFrame, answers: Floats, task: ForecastTask, label: str) -> bytes:
+def plot_coverage(test: pd.DataFrame, answers: Floats, task: ForecastTask | RegressionTask, label: str) -> bytes:
     """How often the label lay at or below each quantile, beside how often it should."""
     truth = test[label].to_numpy(dtype=np.float64)
     levels = np.asarray(task.quantiles)

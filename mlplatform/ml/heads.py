@@ -1,6 +1,7 @@
 """From the raw score that a model gives to the answer that is served. Stored as JSON, never pickled.
 
-A head belongs to the task: probabilities for yes or no, quantiles for a forecast, the score itself for an order.
+A head belongs to the task: probabilities for yes or no and for classes, quantiles for amounts, the score itself for an
+order.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from mlplatform.errors import ArtifactError
 from mlplatform.ml.calibration import Calibration, Sigmoid, calibration_from_json, calibration_to_json
 from mlplatform.ml.metrics import Floats
 
-__all__ = ["Head", "Order", "Probability", "Quantiles", "head_from_json"]
+__all__ = ["Classes", "Head", "Order", "Probability", "Quantiles", "head_from_json"]
 
 
 class Head(Protocol):
@@ -33,7 +34,7 @@ class Head(Protocol):
         ...
 
     def __call__(self, raw: Floats) -> Floats:
-        """The answers, [n] or, of a forecast, [n, levels]."""
+        """The answers, [n] or, of amounts and classes, [n, levels]."""
         ...
 
     def describe(self, answers: Floats) -> list[dict[str, Any]]:
@@ -76,6 +77,59 @@ class Probability:
     def to_json(self) -> dict[str, Any]:
         """As it always was: models from before there were tasks are read."""
         return {"calibration": calibration_to_json(self.calibration), "threshold": self.threshold}
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Log-odds of each class against the others, calibrated one by one and made to add up to 1.
+
+    Zadrozny and Elkan, "Transforming classifier scores into accurate multiclass probability estimates", KDD 2002.
+    """
+
+    names: tuple[str, ...]
+    calibrations: tuple[Calibration, ...]
+    """One per class."""
+    least: float = 0.0
+    """No probability lies below: 1 / (tune rows + classes), by Laplace's rule of succession. Where the tune rows are
+    told apart without an error, a calibration alone would be certain."""
+    task: ClassVar[str] = "multiclass"
+    unit: ClassVar[str] = "log-odds of the likeliest class"
+    slope: ClassVar[float] = 1.0
+
+    def calibrated(self, raw: Floats) -> Floats:
+        """Calibrated log-odds, [n, classes]."""
+        return np.column_stack([fitted.calibrate(raw[:, code]) for code, fitted in enumerate(self.calibrations)])
+
+    def __call__(self, raw: Floats) -> Floats:
+        """Probabilities, [n, classes], each row adding up to 1."""
+        told = shares(np.column_stack([fitted(raw[:, code]) for code, fitted in enumerate(self.calibrations)]))
+        return self.least + (1 - len(self.names) * self.least) * told
+
+    def describe(self, answers: Floats) -> list[dict[str, Any]]:
+        """`class`, its probability as `score`, and the `probabilities` of all."""
+        return [
+            {
+                "class": self.names[likeliest],
+                "score": row[likeliest],
+                "probabilities": dict(zip(self.names, row, strict=True)),
+            }
+            for row, likeliest in zip(answers.tolist(), answers.argmax(axis=1).tolist(), strict=True)
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Names and calibrations."""
+        calibrations = [calibration_to_json(fitted) for fitted in self.calibrations]
+        return {
+            "task": self.task,
+            "head": {"names": list(self.names), "calibrations": calibrations, "least": self.least},
+        }
+
+
+def shares(positive: Floats) -> Floats:
+    """Rows [n, k] of numbers of at least 0 that add up to 1; a row of zeros says nothing, so all are alike."""
+    least = np.maximum(positive, 1e-12)
+    summed: Floats = least / least.sum(axis=1, keepdims=True)
+    return summed
 
 
 @dataclass(frozen=True)
@@ -202,6 +256,10 @@ def head_from_json(stored: Mapping[str, Any]) -> Head:
         return Probability(calibration_from_json(stored["calibration"]), float(stored["threshold"]))
     if task == "ranking":
         return Order()
+    if task == "multiclass":
+        told = stored["head"]
+        fitted = tuple(calibration_from_json(each) for each in told["calibrations"])
+        return Classes(tuple(told["names"]), fitted, float(told["least"]))
     if task == "forecast":
         head = stored["head"]
         return Quantiles(**{**head, "levels": tuple(head["levels"]), "offsets": tuple(head["offsets"])})

@@ -48,7 +48,7 @@ class Model:
 
     @property
     def kind(self) -> str:
-        """How the scorer is stored: `lightgbm`, `per_level`, `logistic`, `onnx` or `ensemble`."""
+        """How the scorer is stored: `lightgbm`, `per_level`, `one_vs_rest`, `logistic`, `onnx` or `ensemble`."""
         return self.scorer.kind
 
     @property
@@ -73,7 +73,7 @@ class Model:
         return self.encoding.matrix(frame)
 
     def predict(self, rows: Floats) -> Floats:
-        """Probabilities or scores, [n], or quantiles of a forecast, [n, levels]. NaN is a missing value."""
+        """Probabilities or scores, [n], quantiles of an amount, [n, levels], or classes, [n, classes]. NaN: missing."""
         return self.head(self.scorer.raw(rows))
 
     def calibrated(self, rows: Floats) -> Floats:
@@ -161,6 +161,10 @@ def _loader(kind: str) -> Callable[[Path, Mapping[str, Any]], Scorer]:
         from mlplatform.ml.per_level import PerLevelScorer
 
         return lambda folder, stored: PerLevelScorer.load(folder, stored, _scorer)
+    if kind == "one_vs_rest":
+        from mlplatform.ml.one_vs_rest import OneVsRestScorer
+
+        return lambda folder, stored: OneVsRestScorer.load(folder, stored, _scorer)
     if kind == "logistic":
         from mlplatform.ml.linear import LinearScorer
 
@@ -173,4 +177,6 @@ def _loader(kind: str) -> Callable[[Path, Mapping[str, Any]], Scorer]:
         from mlplatform.ml.blend import BlendScorer
 
         return BlendScorer.load
-    raise ArtifactError(f"unknown kind of model {kind!r}; known: lightgbm, per_level, logistic, onnx, ensemble")
+    raise ArtifactError(
+        f"unknown kind of model {kind!r}; known: lightgbm, per_level, one_vs_rest, logistic, onnx, ensemble"
+    )

@@ -70,7 +70,9 @@ def explanation_drift(
 
 
 def _one(model: Model, values: Floats) -> Floats:
-    """Of the quantiles of a forecast, the median."""
-    if values.ndim == 1 or not isinstance(model.head, Quantiles):
+    """Of the quantiles of an amount the median, of classes the probability of the likeliest."""
+    if values.ndim == 1:
         return values
+    if not isinstance(model.head, Quantiles):
+        return np.ascontiguousarray(values.max(axis=1))
     return np.ascontiguousarray(values[:, model.head.middle])

@@ -10,14 +10,17 @@ from mlplatform.ml.examples import row_weights
 from mlplatform.ml.forecast_plots import plot_coverage, plot_error_by_horizon, plot_forecasts
 from mlplatform.ml.metrics import Floats
 from mlplatform.ml.order_plots import plot_ndcg_by_place, plot_right_by_place
+from mlplatform.ml.table_plots import plot_amounts, plot_confusion
 from mlplatform.ml.threshold import cost_threshold
-from mlplatform.spec.task import BinaryTask, ForecastTask, RankingTask
+from mlplatform.spec.task import BinaryTask, ForecastTask, MulticlassTask, RankingTask, RegressionTask
 from mlplatform.spec.training import Training
 
 __all__ = ["CARD_PICTURES", "task_pictures"]
 
 CARD_PICTURES = {
     "binary": ("precision_recall", "calibration", "importance"),
+    "multiclass": ("confusion", "calibration", "importance"),
+    "regression": ("amounts", "coverage", "importance"),
     "forecast": ("forecasts", "error_by_horizon", "importance"),
     "ranking": ("ndcg_by_place", "right_by_place", "importance"),
 }
@@ -30,6 +33,18 @@ def task_pictures(training: Training, test: pd.DataFrame, answers: Floats, event
     match task:
         case BinaryTask():
             return _binary(task, training, test, answers)
+        case MulticlassTask():
+            labels = test[training.label].to_numpy(dtype=np.int64)
+            right = (answers.argmax(axis=1) == labels).astype(np.int64)
+            return {
+                "confusion": plot_confusion(labels, answers, task.classes),
+                "calibration": plot_calibration(right, answers.max(axis=1), weights=row_weights(test, training.weight)),
+            }
+        case RegressionTask():
+            return {
+                "amounts": plot_amounts(test, answers, task, training.label),
+                "coverage": plot_coverage(test, answers, task, training.label),
+            }
         case ForecastTask():
             return {
                 "forecasts": plot_forecasts(test, answers, task, training.label, event_time),

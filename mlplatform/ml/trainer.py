@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     # At run time only where a trainer is chosen: what serves a model knows no declarations.
     from mlplatform.spec.candidate import SearchedCandidate, SklearnCandidate
     from mlplatform.spec.cleaning import CleaningPolicy
-    from mlplatform.spec.task import ForecastTask, Task
+    from mlplatform.spec.task import ForecastTask, RegressionTask, Task
 
 __all__ = ["Fit", "Goal", "Params", "Refitting", "Scorer", "Trainer", "refitting", "trainer_for"]
 
@@ -33,7 +33,7 @@ class Scorer(Protocol):
         ...
 
     def raw(self, rows: Floats) -> Floats:
-        """Uncalibrated log-odds or scores of rows float64[n, f], [n], or quantiles of a forecast, [n, levels]."""
+        """Uncalibrated log-odds or scores of rows float64[n, f], [n], or quantiles or classes, [n, levels]."""
         ...
 
     def contributions(self, rows: Floats) -> Floats:
@@ -80,6 +80,7 @@ def refitting(trainer: Trainer) -> Refitting:
 
 
 CLASS_METRIC = "average_precision"
+LOSS_METRIC = "binary_logloss"
 
 
 @dataclass(frozen=True)
@@ -123,19 +124,28 @@ def _seeing(candidate: SearchedCandidate, encoding: Encoding, metric: str, task:
 
 
 def _of_task(candidate: SearchedCandidate, encoding: Encoding, metric: str, task: Task) -> Trainer:
-    from mlplatform.spec.task import ForecastTask, RankingTask
+    from mlplatform.spec.task import ForecastTask, MulticlassTask, RankingTask, RegressionTask
 
-    if isinstance(task, ForecastTask):
+    if isinstance(task, ForecastTask | RegressionTask):
         return _forecaster(candidate, encoding, metric, task)
+    if isinstance(task, MulticlassTask):
+        from mlplatform.ml.one_vs_rest import OneVsRestTrainer
+
+        # Watched by a metric of its own two classes; the log loss is defined where a part has one of them only.
+        return OneVsRestTrainer(_trainer(candidate, encoding, Goal(LOSS_METRIC)), len(task.classes))
     # An order is learned row by row by most: what is watched while they learn is a metric of classes.
     goal = Goal(CLASS_METRIC, first_places=task.k) if isinstance(task, RankingTask) else Goal(metric)
     return _trainer(candidate, encoding, goal)
 
 
-def _forecaster(candidate: SearchedCandidate, encoding: Encoding, metric: str, task: ForecastTask) -> Trainer:
+def _forecaster(
+    candidate: SearchedCandidate, encoding: Encoding, metric: str, task: ForecastTask | RegressionTask
+) -> Trainer:
     from mlplatform.spec.candidate import SklearnCandidate
+    from mlplatform.spec.task import ForecastTask
 
-    anchor = None if task.anchor is None else encoding.features.index(task.anchor)
+    named = task.anchor if isinstance(task, ForecastTask) else None
+    anchor = None if named is None else encoding.features.index(named)
     if isinstance(candidate, SklearnCandidate) and candidate.model == "ridge":
         from mlplatform.ml.ridge import RidgeTrainer
 

@@ -18,12 +18,12 @@ from mlplatform.errors import PlatformError
 from mlplatform.home import Home
 from mlplatform.lake.extensions import copy_extensions
 from mlplatform.lake.lake import Lake
+from mlplatform.resources.dbt_project import DBT_PROJECT, dbt_project
 
 if TYPE_CHECKING:
     from mlplatform.lake.feature_query import FeatureQuery
 
 __all__ = [
-    "DBT_PROJECT",
     "build_models",
     "compile_features",
     "dbt_environment",
@@ -32,18 +32,12 @@ __all__ = [
     "parse_ahead",
 ]
 
-_PACKAGE = Path(__file__).parent.parent
-# A wheel carries the project inside the package; a checkout has it at the top.
-DBT_PROJECT = next(
-    (p for p in (_PACKAGE / "_dbt_project", _PACKAGE.parent / "dbt_project") if p.is_dir()), _PACKAGE / "_dbt_project"
-)
-
 
 def dbt_environment(home: Home) -> dict[str, str]:
     """What dbt needs to find the lake and to keep its own files below the home."""
     return {
         **home.environment(),
-        "DBT_PROJECT_DIR": str(DBT_PROJECT),
+        "DBT_PROJECT_DIR": str(dbt_project(home)),
         "DBT_PROFILES_DIR": str(DBT_PROJECT),
         "DBT_TARGET_PATH": str(home.dbt / "target"),
         "DBT_LOG_PATH": str(home.dbt / "logs"),
@@ -68,7 +62,7 @@ def dbt_resource() -> Any:
 
     home = Home.current()
     os.environ.update(dbt_environment(home))
-    return Dbt(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=_dbt_executable())
+    return Dbt(project_dir=str(dbt_project(home)), profiles_dir=str(DBT_PROJECT), dbt_executable=_dbt_executable())
 
 
 def manifest(home: Home) -> Path:
@@ -78,11 +72,12 @@ def manifest(home: Home) -> Path:
         PlatformError: dbt cannot parse the project; the message is dbt's own.
     """
     path = home.dbt / "target" / "manifest.json"
-    if _is_current(path):
+    project = dbt_project(home)
+    if _is_current(path, project):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.parent / "parse.lock"):
-        if not _is_current(path):
+        if not _is_current(path, project):
             _dbt(home, "parse")
     return path
 
@@ -94,11 +89,13 @@ def parse_ahead(home: Home) -> None:
     worker.shutdown(wait=False)
 
 
-def _is_current(path: Path) -> bool:
+def _is_current(path: Path, project: Path) -> bool:
     if not path.exists():
         return False
-    sources = (p for kind in ("*.sql", "*.py", "*.yml", "*.md") for p in DBT_PROJECT.rglob(kind))
-    return all(source.stat().st_mtime <= path.stat().st_mtime for source in sources)
+    found = [p for kind in ("*.sql", "*.py", "*.yml", "*.md") for p in project.rglob(kind)]
+    # A file that was taken away leaves its folder newer; below a home dbt itself writes nothing into the project.
+    folders = [] if project == DBT_PROJECT else [project, *(p for p in project.rglob("*") if p.is_dir())]
+    return all(source.stat().st_mtime <= path.stat().st_mtime for source in (*found, *folders))
 
 
 def build_models(home: Home, use_case: str) -> None:
@@ -130,16 +127,17 @@ def _dbt(home: Home, command: str, *options: str) -> None:
     """Run one dbt command on a home that has at least an empty lake."""
     copy_extensions(home.extensions)
     Lake.at(home).create()
+    project = dbt_project(home)
     done = subprocess.run(
         [_dbt_executable(), "--no-use-colors", command, *options],
         env=os.environ | dbt_environment(home),
-        cwd=DBT_PROJECT,
+        cwd=project,
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode != 0:
-        raise PlatformError(f"dbt cannot {command} {DBT_PROJECT}:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
+        raise PlatformError(f"dbt cannot {command} {project}:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
 
 
 def _dbt_executable() -> str:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from mlplatform.ml.heads import Order, Probability, Quantiles
+from mlplatform.ml.heads import Classes, Order, Probability, Quantiles
 
 if TYPE_CHECKING:
     from mlplatform.ml.model import Model
@@ -18,6 +18,15 @@ def answer_schema(model: "Model") -> dict[str, Any]:
             return {
                 "score": {"type": "number", "minimum": 0, "maximum": 1, "description": "Calibrated probability."},
                 "decision": {"type": "boolean", "description": "True if the score reaches the threshold."},
+            }
+        case Classes():
+            share = {"type": "number", "minimum": 0, "maximum": 1}
+            names = list(head.names)
+            every = {"type": "object", "properties": dict.fromkeys(names, share), "required": names}
+            return {
+                "class": {"type": "string", "enum": names, "description": "The likeliest."},
+                "score": {**share, "description": "Its calibrated probability."},
+                "probabilities": {**every, "description": "Of each class; they add up to 1."},
             }
         case Quantiles():
             number = {"type": "number"}
@@ -39,6 +48,8 @@ def in_words(model: "Model") -> str:
     match head:
         case Probability():
             return f"A score of {head.threshold:.4g} or more is decided true."
+        case Classes():
+            return f"One of {len(head.names)} classes; the likeliest is answered, with the probability of each."
         case Quantiles():
             share = head.levels[-1] - head.levels[0]
             return f"Forecasts are medians; the outer two quantiles should hold {share:.0%} of what comes true."

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from mlplatform.ml.heads import Probability, Quantiles
+from mlplatform.ml.heads import Classes, Probability, Quantiles
 from mlplatform.serving.column import Column
 from mlplatform.serving.endpoint import UNFORESEEN, Predict
 from mlplatform.serving.request import Limits, Parsed, RefusedError, read_body, request_id, too_many
@@ -188,20 +188,26 @@ def _values(values: Sequence[Any], column: Column | None) -> Sequence[Any]:
     return [None if type(value) is float and math.isnan(value) else value for value in values]
 
 
+_WIDE = {"quantiles": "levels", "probabilities": "classes"}
+"""Outputs of several numbers a row, and what the parameter is called that names them."""
+
+
 def _output_names(live: Live) -> tuple[str, ...]:
     head = live.bundle.model.head
     if isinstance(head, Probability):
         return ("score", "decision")
+    if isinstance(head, Classes):
+        return ("class", "score", "probabilities")
     return ("forecast", "quantiles") if isinstance(head, Quantiles) else ("score",)
 
 
 def _tensors(live: Live, answers: Sequence[Mapping[str, Any]]) -> Iterator[Tensor]:
     rows = len(answers)
     for name in _output_names(live):
-        if name == "quantiles":
+        if name in _WIDE:
             levels = list(answers[0][name])
             flat = [answer[name][level] for answer in answers for level in levels]
-            yield Tensor(name, "FP64", (rows, len(levels)), flat, {"levels": ",".join(levels)})
+            yield Tensor(name, "FP64", (rows, len(levels)), flat, {_WIDE[name]: ",".join(levels)})
         else:
             yield Tensor(name, _output_type(name), (rows,), [answer[name] for answer in answers])
     if REASONS_OUTPUT in answers[0]:
@@ -209,13 +215,13 @@ def _tensors(live: Live, answers: Sequence[Mapping[str, Any]]) -> Iterator[Tenso
 
 
 def _output_type(name: str) -> str:
-    return {"decision": "BOOL", REASONS_OUTPUT: "BYTES"}.get(name, "FP64")
+    return {"decision": "BOOL", "class": "BYTES", REASONS_OUTPUT: "BYTES"}.get(name, "FP64")
 
 
 def model_metadata(live: Live) -> dict[str, Any]:
     """What a client of the protocol is told of a model: its inputs and outputs."""
     head = live.bundle.model.head
-    levels = len(head.levels) if isinstance(head, Quantiles) else 0
+    levels = len(head.levels) if isinstance(head, Quantiles) else len(head.names) if isinstance(head, Classes) else 0
     return {
         "name": live.bundle.use_case,
         "versions": [live.bundle.version],
@@ -224,7 +230,7 @@ def model_metadata(live: Live) -> dict[str, Any]:
             {"name": column.name, "datatype": _input_type(column), "shape": [-1]} for column in live.reader.columns
         ],
         "outputs": [
-            {"name": name, "datatype": _output_type(name), "shape": [-1, levels] if name == "quantiles" else [-1]}
+            {"name": name, "datatype": _output_type(name), "shape": [-1, levels] if name in _WIDE else [-1]}
             for name in (*_output_names(live), REASONS_OUTPUT)
         ],
     }

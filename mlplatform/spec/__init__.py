@@ -31,11 +31,12 @@ from mlplatform.spec.policy import (
 )
 from mlplatform.spec.rest import RestSource
 from mlplatform.spec.rollback import Rollback
+from mlplatform.spec.row_id import RowId
 from mlplatform.spec.serving import Serving
 from mlplatform.spec.source import FilesSource, PythonSource, Source, SqlSource
 from mlplatform.spec.split import Split, SplitByGroup, SplitByTime
 from mlplatform.spec.stream import StreamSource
-from mlplatform.spec.task import BinaryTask, Costs, ForecastTask, RankingTask, Task
+from mlplatform.spec.task import BinaryTask, Costs, ForecastTask, MulticlassTask, RankingTask, RegressionTask, Task
 from mlplatform.spec.training import Gates, Training
 from mlplatform.spec.use_case import Contract, Leakage, Outcomes, UseCase
 from mlplatform.spec.watchdog import Freshness, Watchdog
@@ -67,6 +68,7 @@ __all__ = [
     "Leakage",
     "LightGBMCandidate",
     "LogChannel",
+    "MulticlassTask",
     "NeverPolicy",
     "Outcomes",
     "Performance",
@@ -75,9 +77,11 @@ __all__ = [
     "Policy",
     "PythonSource",
     "RankingTask",
+    "RegressionTask",
     "Remedy",
     "RestSource",
     "Rollback",
+    "RowId",
     "Rule",
     "SchedulePolicy",
     "SearchedCandidate",

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
+from mlplatform.spec.row_id import RowId
 from mlplatform.spec.watchdog import Freshness
 
 __all__ = ["AnySource"]
@@ -23,6 +24,10 @@ class AnySource(Declared):
     """Lower-case name; the rows land in the table `raw_<use case>.<name>`."""
     key: Annotated[list[ColumnName], Field(min_length=1)]
     """Columns that identify a row: a row that comes twice is stored once."""
+    row_id: RowId | None = None
+    """A column to add to rows that nothing identifies; left out, the source has its key."""
+    missing_values: dict[ColumnName, list[str]] = {}
+    """Texts that stand for a missing value, by column, such as `{age: [NA, "?"]}`; an empty text always does."""
     time_column: ColumnName | None = "event_time"
     """When the row happened (a timestamp without zone, UTC); `null` for a table that is simply there, such as people:
     it is read whole in every run."""
@@ -76,6 +81,15 @@ class AnySource(Declared):
             raise ValueError(
                 f"source `{self.name}` goes on where the run before it stopped, so it has no "
                 "`partition` but none, no `start` and no `end`; a run's `first_day` reads days again"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _what_goes_on_has_a_key(self) -> "AnySource":
+        if self.goes_on and self.row_id is not None:
+            raise ValueError(
+                f"source `{self.name}` goes on where the run before it stopped, so `row_id` cannot tell equal rows of "
+                "two runs apart; name columns of the rows as its `key`"
             )
         return self
 

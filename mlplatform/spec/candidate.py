@@ -99,7 +99,7 @@ class SklearnCandidate(_Tuned):
     """scikit-learn."""
     model: Literal["logistic", "random_forest", "hist_gradient_boosting", "ridge"]
     """`logistic`: a linear model. `random_forest`: trees that vote. `hist_gradient_boosting`: trees that correct each
-    other, and stop on the tune rows. `ridge`: a linear model of an amount, for forecasts."""
+    other, and stop on the tune rows. `ridge`: a linear model of an amount."""
 
     @property
     def can_refit(self) -> bool:
@@ -108,7 +108,7 @@ class SklearnCandidate(_Tuned):
 
     def refuses(self, task: str) -> str | None:
         """`logistic` and `random_forest` know classes alone, `ridge` amounts."""
-        able = self._AMOUNTS if task == "forecast" else self._CLASSES
+        able = self._AMOUNTS if task in ("forecast", "regression") else self._CLASSES
         return (
             None if self.model in able else f"model {self.model} cannot learn a {task} task; allowed: {', '.join(able)}"
         )
@@ -153,6 +153,11 @@ class EnsembleCandidate(_AnyCandidate):
 
     kind: Literal["ensemble"]
     """A blend."""
+
+    def refuses(self, task: str) -> str | None:
+        """Probabilities of several classes are not blended yet."""
+        return "an ensemble cannot blend a multiclass task" if task == "multiclass" else None
+
     of: list[str] = []
     """Names of two or more candidates to blend; by default all that are no ensembles."""
 

@@ -8,11 +8,13 @@ import yaml
 from pydantic import ValidationError
 
 from mlplatform.errors import SpecError
+from mlplatform.project import PACKAGE, use_cases_folder
 from mlplatform.spec.use_case import UseCase
 
 __all__ = ["USE_CASES", "Declaration", "declared_use_cases", "load_declaration"]
 
-USE_CASES = Path(__file__).parent.parent / "use_cases"
+USE_CASES = PACKAGE / "use_cases"
+"""Those that come with the platform."""
 
 
 @dataclass(frozen=True)
@@ -23,20 +25,21 @@ class Declaration:
     folder: Path
 
 
-def declared_use_cases(folder: Path = USE_CASES) -> list[str]:
-    """The names of the folders that hold a defs.yaml, sorted."""
-    return sorted(path.parent.name for path in folder.glob("*/defs.yaml"))
+def declared_use_cases(folder: Path | None = None) -> list[str]:
+    """The names of the folders that hold a defs.yaml, sorted; by default those of the project in use."""
+    return sorted(path.parent.name for path in (folder or use_cases_folder()).glob("*/defs.yaml"))
 
 
-def load_declaration(name: str, folder: Path = USE_CASES) -> Declaration:
-    """The declaration in `folder/name/defs.yaml`.
+def load_declaration(name: str, folder: Path | None = None) -> Declaration:
+    """The declaration in `folder/name/defs.yaml`; by default that of the project in use.
 
     Raises:
         SpecError: no such use case, or a field is wrong; names the file, the line and the allowed values.
     """
+    folder = folder or use_cases_folder()
     path = folder / name / "defs.yaml"
     if not path.exists():
-        known = ", ".join(declared_use_cases(folder)) or "none"
+        known = ", ".join(declared_use_cases(folder)) or "none; make one: mlplatform new"
         raise SpecError(f"there is no use case {name!r} ({path} does not exist); declared: {known}")
     text = path.read_text(encoding="utf-8")
     try:

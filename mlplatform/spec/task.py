@@ -1,4 +1,4 @@
-"""What is learned: yes or no, an amount at a horizon, or an order."""
+"""What is learned: yes or no, one of several classes, an amount, an amount at a horizon, or an order."""
 
 from typing import Annotated, Literal
 
@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_v
 from mlplatform.spec._base import ColumnName, Declared
 from mlplatform.spec.by_kind import ByKind
 
-__all__ = ["BinaryTask", "Costs", "ForecastTask", "RankingTask", "Task"]
+__all__ = ["BinaryTask", "Costs", "ForecastTask", "MulticlassTask", "RankingTask", "RegressionTask", "Task"]
 
 Level = Annotated[float, Field(gt=0, lt=1)]
 _MEDIAN = 0.5
@@ -34,6 +34,48 @@ class BinaryTask(Declared):
     def columns(self) -> tuple[str, ...]:
         """Those of the features that it names."""
         return ()
+
+
+class MulticlassTask(Declared):
+    """One of several classes: labels are 0, 1, 2, ... in the order of `classes`; answers are a calibrated probability
+    of each, and the likeliest."""
+
+    kind: Literal["multiclass"]
+    """One of several classes."""
+    classes: Annotated[list[str], Field(min_length=2, max_length=100)]
+    """What labels 0, 1, 2, ... are called."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of the features that it names."""
+        return ()
+
+    @model_validator(mode="after")
+    def _classes_differ(self) -> "MulticlassTask":
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"classes {self.classes} names one twice; labels 0, 1, 2, ... need a name each")
+        return self
+
+
+class RegressionTask(Declared):
+    """An amount: labels are numbers, answers are quantiles. One that lies ahead in time, of a series, is a forecast."""
+
+    kind: Literal["regression"]
+    """An amount."""
+    quantiles: Annotated[list[Level], Field(min_length=3)] = [0.1, _MEDIAN, 0.9]
+    """Rising levels around the median; the outer two are the interval."""
+    minimum: float | None = None
+    """No answer lies below, such as 0 for a price."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of the features that it names."""
+        return ()
+
+    @model_validator(mode="after")
+    def _levels_rise_around_the_median(self) -> "RegressionTask":
+        _require_levels(self.quantiles)
+        return self
 
 
 class ForecastTask(Declared):
@@ -66,8 +108,7 @@ class ForecastTask(Declared):
 
     @model_validator(mode="after")
     def _levels_rise_around_the_median(self) -> "ForecastTask":
-        if self.quantiles != sorted(set(self.quantiles)) or _MEDIAN not in self.quantiles[1:-1]:
-            raise ValueError(f"quantiles {self.quantiles} must rise, with 0.5 among those between the outer two")
+        _require_levels(self.quantiles)
         return self
 
 
@@ -90,9 +131,14 @@ class RankingTask(Declared):
         return self.query, self.item
 
 
+def _require_levels(quantiles: list[float]) -> None:
+    if quantiles != sorted(set(quantiles)) or _MEDIAN not in quantiles[1:-1]:
+        raise ValueError(f"quantiles {quantiles} must rise, with 0.5 among those between the outer two")
+
+
 _BINARY_UNLESS_SAID = ByKind(default="binary")
 Task = Annotated[
-    BinaryTask | ForecastTask | RankingTask,
+    BinaryTask | MulticlassTask | RegressionTask | ForecastTask | RankingTask,
     Field(discriminator="kind"),
     _BINARY_UNLESS_SAID,
     BeforeValidator(_BINARY_UNLESS_SAID.named),

@@ -14,24 +14,32 @@ from mlplatform.spec.task import ForecastTask, Task
 __all__ = ["Gates", "Metric", "Training"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Metric = Literal["average_precision", "auc", "skill", "quantile_skill", "ndcg", "recall"]
+Metric = Literal["average_precision", "auc", "log_skill", "accuracy", "skill", "quantile_skill", "ndcg", "recall"]
 
 # The first of each is what is meant where nothing is said.
 _METRICS: dict[str, tuple[Metric, ...]] = {
     "binary": ("average_precision", "auc"),
+    "multiclass": ("log_skill", "accuracy"),
+    "regression": ("skill", "quantile_skill"),
     "forecast": ("skill", "quantile_skill"),
     "ranking": ("ndcg", "recall"),
 }
-_CALIBRATIONS = {"binary": ("sigmoid", "isotonic", "none"), "forecast": ("conformal", "none"), "ranking": ("none",)}
+_CALIBRATIONS = {
+    **dict.fromkeys(("binary", "multiclass"), ("sigmoid", "isotonic", "none")),
+    **dict.fromkeys(("regression", "forecast"), ("conformal", "none")),
+    "ranking": ("none",),
+}
 
 
 class Gates(Declared):
     """What a model must show on the test rows before it may serve."""
 
     metric: Annotated[Metric | None, one_of(Metric)] = None
-    """What models are compared by; higher is better. Binary: `average_precision` (default) or `auc`. Forecast: `skill`
-    (default), one less the absolute error as a share of the naive forecast's, or `quantile_skill`, the same by the
-    pinball loss of all quantiles. Ranking: `ndcg` (default) or `recall`, of the first `k` places."""
+    """What models are compared by; higher is better. Binary: `average_precision` (default) or `auc`.
+    Multiclass: `log_skill` (default), one less the log loss as a share of that of the classes' shares, or `accuracy`.
+    Forecast and regression: `skill` (default), one less the absolute error as a share of the naive answer's (the
+    seasonal-naive forecast; the median of the same rows), or `quantile_skill`, the same by the pinball loss of all
+    quantiles. Ranking: `ndcg` (default) or `recall`, of the first `k` places."""
     floor: Share
     """The metric must reach this."""
     incumbent: Literal["better", "not_worse"] = "not_worse"
@@ -39,7 +47,8 @@ class Gates(Declared):
     margin: Share = 0.02
     """How much worse than the incumbent `not_worse` still allows."""
     max_calibration_error: Share = 0.05
-    """Binary: expected calibration error, 10 equal-mass bins. Forecast: how far the share of rows inside the interval
+    """Binary: expected calibration error, 10 equal-mass bins; multiclass: the same of the likeliest class. Forecast and
+    regression: how far the share of rows inside the interval
     may lie from the declared one. Ranking: nothing, its scores mean nothing but an order."""
     slices: list[ColumnName] = []
     """Columns of the features; the metric is taken in each of their groups."""
@@ -94,9 +103,9 @@ class Training(_Unique):
     """Everything between the training set and the champion."""
 
     task: Task
-    """What is learned: `binary`, `forecast` or `ranking`."""
+    """What is learned: `binary`, `multiclass`, `regression`, `forecast` or `ranking`."""
     label: ColumnName = "label"
-    """Column of the spine with the label: 0 or 1, or the amount of a forecast."""
+    """Column of the spine with the label: 0 or 1, the number of a class, or an amount."""
     weight: ColumnName | None = None
     """Column of the spine: how many examples a row stands for, such as one over the chance that its label became known
     at all (inverse-probability-of-censoring weights). Models, calibration and figures count each row so often."""
@@ -199,6 +208,11 @@ class Training(_Unique):
                 "give it a policy without `scale`"
             )
         means = {name for name, policy in policies.items() if policy.kind == "target"}
+        if means and self.task.kind == "multiclass":
+            raise ValueError(
+                f"cleaning of kind target gives {', '.join(sorted(means))} mean labels, but numbers of classes have no "
+                "mean; use kind categorical"
+            )
         for candidate in self.candidates:
             if isinstance(candidate, TorchCandidate) and (lost := sorted(means & set(candidate.embed))):
                 raise ValueError(
@@ -208,8 +222,10 @@ class Training(_Unique):
 
     @model_validator(mode="after")
     def _folds_suit_the_labels(self) -> "Training":
-        if isinstance(self.split.cross_validation, StratifiedFolds) and self.task.kind == "forecast":
-            raise ValueError("stratified folds need labels 0 and 1, a forecast has amounts; declare kind group")
+        if isinstance(self.split.cross_validation, StratifiedFolds) and self.task.kind not in ("binary", "ranking"):
+            raise ValueError(
+                f"stratified folds need labels 0 and 1, which a {self.task.kind} task has not; say kind group"
+            )
         return self
 
     @property

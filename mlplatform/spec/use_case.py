@@ -109,7 +109,7 @@ class UseCase(Declared):
     @model_validator(mode="after")
     def _orders_and_forecasts_are_asked_for_by_key(self) -> "UseCase":
         task = self.training.task
-        if task.kind != "binary" and not self.serving.lookup:
+        if task.kind in ("forecast", "ranking") and not self.serving.lookup:
             raise ValueError(
                 f"a {task.kind} is asked for by a key, such as the person or the item; name them in serving.lookup"
             )

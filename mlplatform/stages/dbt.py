@@ -12,7 +12,8 @@ from mlplatform.errors import SpecError
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import describe_table
-from mlplatform.resources.dbt import DBT_PROJECT, manifest
+from mlplatform.resources.dbt import manifest
+from mlplatform.resources.dbt_project import DBT_PROJECT, dbt_project
 from mlplatform.resources.lake import LakeResource, table_metadata, table_of
 from mlplatform.spec import Declaration, SplitByTime
 from mlplatform.stages.naming import asset_key
@@ -21,7 +22,7 @@ __all__ = ["dbt_assets"]
 
 
 def dbt_assets(uc: Declaration) -> dg.AssetsDefinition:
-    """The models below dbt_project/models/<use case>, their tests as asset checks.
+    """The models of a use case (dbt_project/models/<name>, or `models` in its folder), their tests as asset checks.
 
     Raises:
         SpecError: dbt and the declaration disagree on the label delay, or a feature is no column of dbt's.
@@ -136,5 +137,5 @@ def _compiled_files(uc: Declaration, target: Path) -> dict[str, Path]:
     prefix = f"{uc.spec.name}_"
     return {
         f"{uc.spec.name}.{path.stem.removeprefix(prefix)}": folder / path.name
-        for path in (DBT_PROJECT / "models" / uc.spec.name).glob("*.sql")
+        for path in (dbt_project(Home.current()) / "models" / uc.spec.name).glob("*.sql")
     }

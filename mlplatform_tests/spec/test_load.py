@@ -28,10 +28,15 @@ def declare(folder: Path, old: str, new: str) -> tuple[Path, int]:
     [
         ("kind: lightgbm", "kind: lightgmb", "candidates.0", KINDS),
         ("folds: 3", "folds: many", "split.time.cross_validation.time.folds", "valid integer"),
-        ("kind: binary", "kind: binery", "training.task", "'binary', 'forecast', 'ranking'"),
+        (
+            "kind: binary",
+            "kind: binery",
+            "training.task",
+            "'binary', 'multiclass', 'regression', 'forecast', 'ranking'",
+        ),
         ("floor: 0.5", "floor: 5", "gates.floor", "less than or equal to 1"),
         ("max_bad_share", "max_bad_shrae", "contract.max_bad_shrae", "not permitted"),
-        ("policy: {kind: ", "policy: {kind: x", "policy", "'never', 'schedule', 'drift', 'performance', 'combined'"),
+        ("policy: {", "policy: {kind: xdrift, ", "policy", "'never', 'schedule', 'drift', 'performance', 'combined'"),
     ],
 )
 def test_a_mistake_is_named_with_file_line_field_and_what_is_allowed(

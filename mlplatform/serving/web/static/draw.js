@@ -3,7 +3,7 @@
 import { el, shown } from "./dom.js";
 import { fanChart } from "./fan.js";
 
-const TOLD = new Set(["score", "decision", "forecast", "quantiles", "reasons", "model", "request_id"]);
+const TOLD = new Set(["score", "decision", "forecast", "quantiles", "class", "probabilities", "reasons", "model", "request_id"]);
 
 /** What to show of an answer's content. `facts`: task, unit and threshold, as the document has them. */
 export function drawAnswer(content, facts) {
@@ -19,10 +19,23 @@ export function drawAnswer(content, facts) {
 function drawOne(content, facts) {
   const parts = [];
   if (content.quantiles) parts.push(drawInterval(content));
+  else if (content.probabilities) parts.push(drawClasses(content));
   else if (facts.threshold !== undefined) parts.push(drawScore(content, facts.threshold));
   else if (content.score !== undefined) parts.push(el("p", { class: "figure" }, shown(content.score)));
   if (content.reasons) parts.push(drawReasons(content.reasons, facts.unit));
   return el("div", {}, ...parts);
+}
+
+/** The likeliest class, and a bar for each. */
+function drawClasses(content) {
+  const rows = Object.entries(content.probabilities).sort(([, a], [, b]) => b - a).map(([name, share]) => {
+    const fill = el("span", { class: name === content.class ? "fill reached" : "fill" });
+    fill.style.setProperty("width", percent(share));
+    const line = el("div", { class: "entry" }, el("span", { class: "what" }, name), el("span", { class: "number" }, shown(share)));
+    return el("li", {}, line, el("div", { class: "bar thin", "aria-hidden": "true" }, fill));
+  });
+  const verdict = el("span", { class: "verdict" }, `probability ${shown(content.score)}`);
+  return el("div", { class: "score" }, el("p", { class: "figure" }, content.class, verdict), el("ol", { class: "entries", "aria-label": "Classes" }, ...rows));
 }
 
 /** A bar on a scale that ends where threshold and score can both be seen. */

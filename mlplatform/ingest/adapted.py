@@ -1,0 +1,101 @@
+"""What is declared of a source beside where it lies: texts that mean "missing", and a number for rows without a key."""
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlplatform.ingest.base import Reader, Table
+from mlplatform.ingest.batch import Batches, Feed
+from mlplatform.ingest.row_id import numbered
+from mlplatform.spec import Source
+
+__all__ = ["AdaptedFeed", "AdaptedReader", "AdaptedTable", "adapted", "as_it_lies", "is_adapted"]
+
+
+def is_adapted(source: Source) -> bool:
+    """Whether its rows change between the source and the contract."""
+    return source.row_id is not None or bool(source.missing_values)
+
+
+def as_it_lies(source: Source) -> Source:
+    """The same source as its reader sees it."""
+    added = source.row_id.column if source.row_id else None
+    key = [name for name in source.key if name != added]
+    return source.model_copy(update={"row_id": None, "missing_values": {}, "key": key})
+
+
+def adapted(rows: pa.Table, source: Source) -> pa.Table:
+    """The rows as declared: missing texts are NULL, then rows are numbered. A column that is not there is left to the
+    contract to name."""
+    for name, texts in source.missing_values.items():
+        position = rows.schema.get_field_index(name)
+        if position >= 0 and pa.types.is_string(rows.schema.field(position).type):
+            column = rows.column(position)
+            said = pc.is_in(pc.utf8_trim_whitespace(column), value_set=pa.array(texts, pa.string()))
+            rows = rows.set_column(position, name, pc.if_else(said, pa.scalar(None, pa.string()), column))
+    return rows if source.row_id is None else numbered(rows, source.row_id)
+
+
+@dataclass(frozen=True)
+class AdaptedTable:
+    """Rows without a time."""
+
+    source: Source
+    table: Table
+
+    def read_all(self) -> pa.Table:
+        """All rows, as declared."""
+        return adapted(self.table.read_all(), self.source)
+
+    def fingerprint(self) -> str:
+        """That of the source."""
+        return self.table.fingerprint()
+
+
+@dataclass(frozen=True)
+class AdaptedReader:
+    """Rows with a time. Equal rows have equal times, so that a day's batch numbers all of them."""
+
+    source: Source
+    reader: Reader
+
+    def available(self) -> tuple[date, date] | None:
+        """As the source says."""
+        return self.reader.available()
+
+    def read(self, start: date, end: date) -> pa.Table:
+        """Those of the days, as declared."""
+        return adapted(self.reader.read(start, end), self.source)
+
+    def fingerprint(self) -> str:
+        """That of the source."""
+        return self.reader.fingerprint()
+
+
+@dataclass(frozen=True)
+class AdaptedFeed:
+    """Batches of a source that goes on."""
+
+    source: Source
+    feed: Feed
+
+    def batches(self, after: str | None) -> Batches:
+        """As declared, from the cursor on."""
+        return self._adapted(self.feed.batches(after))
+
+    def pending(self, after: str | None) -> str | None:
+        """As the source says."""
+        return self.feed.pending(after)
+
+    def between(self, start: date, end: date) -> Batches:
+        """Those of the days, as declared."""
+        return self._adapted(self.feed.between(start, end))
+
+    def _adapted(self, batches: Batches) -> Batches:
+        # A source is told by the end of its generator that a batch was not stored.
+        with closing(batches):
+            for batch in batches:
+                yield replace(batch, rows=adapted(batch.rows, self.source))

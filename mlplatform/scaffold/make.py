@@ -1,0 +1,52 @@
+"""The whole of it: look, choose, write. The command line and `dg scaffold` call this."""
+
+import re
+from pathlib import Path
+
+from mlplatform.errors import ScaffoldError
+from mlplatform.scaffold.choose import Wishes, choose
+from mlplatform.scaffold.look import look
+from mlplatform.scaffold.open_rows import opened_rows
+from mlplatform.scaffold.origin import parse_origin
+from mlplatform.scaffold.plan import Plan
+from mlplatform.scaffold.write import require_absent, write_use_case
+
+__all__ = ["make_use_case", "planned", "require_name"]
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_RESERVED = {"use_cases", "raw", "lake", "main", "quarantine", "information_schema", "temp", "system"}
+
+
+def require_name(name: str) -> None:
+    """Raises ScaffoldError for a name that no use case can have."""
+    if not _NAME.fullmatch(name) or len(name) > 40:
+        raise ScaffoldError(
+            f"{name!r} cannot be the name of a use case: lower-case letters, digits and _, beginning with a letter, at "
+            "most 40; it becomes a schema in the lake, a model, a service"
+        )
+    if name in _RESERVED or name.startswith(("raw_", "pg_")):
+        raise ScaffoldError(f"{name!r} is a name that the platform or the lake uses itself; choose another")
+
+
+def planned(name: str, given: str, table: str | None, wishes: Wishes) -> Plan:
+    """What a use case called `name` would be, from what `--from` and `--table` say.
+
+    Raises:
+        ScaffoldError: the name is illegal, or nothing can be learned from the data as it is.
+        SourceError: the data cannot be read.
+    """
+    require_name(name)
+    origin = parse_origin(given, table, name)
+    with opened_rows(origin) as con:
+        return choose(con, look(con), name, origin, wishes)
+
+
+def make_use_case(folder: Path, given: str, table: str | None, wishes: Wishes) -> Plan:
+    """Plan it and write it to `folder`, which is called like the use case and must not be there.
+
+    Raises as `planned` does, and ScaffoldError where the folder is there.
+    """
+    require_absent(folder)
+    plan = planned(folder.name, given, table, wishes)
+    write_use_case(plan, folder)
+    return plan

@@ -1,0 +1,130 @@
+"""The rows of an origin in a DuckDB of their own, exactly as the source that is declared for them will read them."""
+
+import gzip
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+
+from mlplatform.contracts.casting import quote
+from mlplatform.errors import ScaffoldError
+from mlplatform.ingest.open import open_table
+from mlplatform.ingest.place import local_file
+from mlplatform.ingest.scan import scan_sql, source_errors
+from mlplatform.scaffold.origin import Origin
+from mlplatform.spec import SqlSource
+
+__all__ = ["TABLE", "column_names", "duplicate_rows", "opened_rows", "row_count"]
+
+TABLE = "incoming"
+_MEMORY = "2GB"
+
+
+@contextmanager
+def opened_rows(origin: Origin) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with the table `incoming`: all rows, in a file of its own, so that more than the memory holds fit.
+
+    Raises:
+        ScaffoldError: a CSV file without a header, or not in UTF-8.
+        SourceError: the rows cannot be read.
+    """
+    with TemporaryDirectory(prefix="mlplatform-new-") as folder:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "autoinstall_known_extensions": "false",
+            "memory_limit": _MEMORY,
+            "temp_directory": folder,
+        }
+        with duckdb.connect(str(Path(folder) / "rows.duckdb"), config=config) as con:
+            con.execute("SET TimeZone = 'UTC'")
+            if origin.is_file:
+                _from_file(con, origin)
+            else:
+                _from_database(con, origin)
+            yield con
+
+
+def _from_file(con: duckdb.DuckDBPyConnection, origin: Origin) -> None:
+    path = Path(origin.place)
+    if origin.kind == "csv":
+        _require_utf8(path)
+    files = [local_file(path)]
+    with source_errors(files):
+        scan = scan_sql(con, files, origin.kind, [])
+        if origin.kind == "csv":
+            _require_header(con, path, scan)
+        con.execute(f"CREATE TABLE {TABLE} AS {scan}")
+
+
+def _from_database(con: duckdb.DuckDBPyConnection, origin: Origin) -> None:
+    fields = {**origin.declared(), "name": "rows", "key": ["row_key"], "time_column": None}
+    source = SqlSource.model_validate(fields).model_copy(update={"key": []})
+    if origin.secret is not None:
+        # As the source itself will find it.
+        os.environ[origin.place] = origin.secret
+    rows = open_table(source, Path()).read_all()
+    con.register("_read", rows)
+    con.execute(f"CREATE TABLE {TABLE} AS FROM _read")
+    con.unregister("_read")
+
+
+def _require_utf8(path: Path) -> None:
+    """The line is named: in a file of mixed encodings it is the line that somebody pasted."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                _require_text(line, number, path)
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise ScaffoldError(f"{path} is not a whole gzip file: {error}. Copy or export it again.") from error
+
+
+def _require_text(line: bytes, number: int, path: Path) -> None:
+    if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ScaffoldError(f"{path} is UTF-16. Convert it: iconv -f UTF-16 -t UTF-8 {path.name} > utf8-{path.name}")
+    if b"\0" in line:
+        raise ScaffoldError(f"{path}, line {number}, holds a zero byte: it is no CSV file. Export it again as CSV.")
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        near = line[max(0, error.start - 20) : error.start + 20].decode("cp1252", errors="replace").strip()
+        raise ScaffoldError(
+            f"{path}, line {number}, is not UTF-8 (near {near!r}, read as Windows-1252). If the whole file is of that "
+            f"kind: iconv -f WINDOWS-1252 -t UTF-8 {path.name} > utf8-{path.name}; if lines of several encodings were "
+            "put together, convert each part before."
+        ) from error
+
+
+def _require_header(con: duckdb.DuckDBPyConnection, path: Path, scan: str) -> None:
+    """Names are not numbers, not dates and not empty. DuckDB's own guess takes a table of texts for one without."""
+    names = [name for name, *_ in con.execute(f"DESCRIBE {scan}").fetchall()]
+    wrong = [name for name in names if _is_value(con, name)]
+    if wrong and 2 * len(wrong) >= len(names):
+        raise ScaffoldError(
+            f"{path} has no header: its first line says {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}. Put "
+            "a line with the names of the columns before it."
+        )
+
+
+def _is_value(con: duckdb.DuckDBPyConnection, name: str) -> bool:
+    asked = "SELECT TRY_CAST(? AS DOUBLE) IS NOT NULL OR TRY_CAST(? AS TIMESTAMP) IS NOT NULL"
+    row = con.execute(asked, [name, name]).fetchone()
+    return bool(row and row[0]) or not name.strip()
+
+
+def row_count(con: duckdb.DuckDBPyConnection, where: str = "true") -> int:
+    """Rows of the table."""
+    return int((con.execute(f"SELECT count(*) FROM {TABLE} WHERE {where}").fetchone() or (0,))[0])
+
+
+def column_names(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Names of the table's columns as they came."""
+    return [name for name, *_ in con.execute(f"DESCRIBE {TABLE}").fetchall()]
+
+
+def duplicate_rows(con: duckdb.DuckDBPyConnection) -> int:
+    """How many rows say just what an earlier one says."""
+    columns = ", ".join(quote(name) for name in column_names(con)[:500])
+    asked = f"SELECT count(*) - count(DISTINCT hash({columns})) FROM {TABLE}"
+    return int((con.execute(asked).fetchone() or (0,))[0])

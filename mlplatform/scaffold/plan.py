@@ -1,0 +1,105 @@
+"""What was decided: everything that the written folder says, and what it leaves out."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mlplatform.scaffold.column import Column, Profile
+from mlplatform.scaffold.origin import Origin
+
+__all__ = ["Feature", "Note", "Plan", "Split", "Target", "TaskKind"]
+
+TaskKind = Literal["binary", "multiclass", "regression"]
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that a person should know of a column, or of the table (column None)."""
+
+    column: str | None
+    kind: str
+    """identifier, text, constant, empty, leak, date, code, imbalance, drift, duplicates, rare class, ..."""
+    text: str
+    left_out: bool = False
+    """Whether the column is no feature because of it."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is learned."""
+
+    column: Column
+    name: str
+    """Legal name."""
+    task: TaskKind
+    guessed: bool
+    """Whether nobody said which task it is."""
+    classes: tuple[str, ...] = ()
+    """Of a binary task the negative and the positive; of classes all, in the order of their codes."""
+    labelled: int = 0
+    """Rows whose label is known and one of the classes."""
+    naive: float = 0.0
+    """What the naive baseline reaches: share of positives, or of the largest class; of an amount the mean absolute
+    error of the median."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column that models see."""
+
+    name: str
+    """Legal name, in the features' table."""
+    source: str
+    """Legal name of the column that it is made from."""
+    sql: str
+    """How, from the columns of the spine."""
+    kind: Literal["number", "whole", "flag", "category"]
+    column: Column
+    description: str
+    is_part: bool = False
+    """Whether it is a part of a time, such as the month."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """How rows are dealt."""
+
+    kind: Literal["time", "group"]
+    key: str | None = None
+    train_days: int = 0
+    tune_days: int = 0
+    test_days: int = 0
+    tune_share: float = 0.2
+    test_share: float = 0.2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A use case, before it is written."""
+
+    name: str
+    origin: Origin
+    profile: Profile
+    names: dict[str, str]
+    """Name in the source -> legal name, of every column that is read."""
+    target: Target
+    features: tuple[Feature, ...]
+    split: Split
+    key: Column | None
+    """The column that identifies a row; None: rows are numbered by their content."""
+    time: Column | None
+    entity: Column | None
+    """The column whose rows belong together and that is no key."""
+    label_delay_days: int = 0
+    notes: tuple[Note, ...] = field(default=())
+
+    @property
+    def key_name(self) -> str:
+        """Name of the key in the lake."""
+        return self.names[self.key.name] if self.key is not None else "row_key"
+
+    @property
+    def raw_columns(self) -> list[Column]:
+        """Columns of the source that the contract speaks of, in the source's order."""
+        used = {feature.source for feature in self.features} | {self.target.name}
+        used |= {self.names[each.name] for each in (self.key, self.time, self.entity) if each is not None}
+        return [column for column in self.profile.columns if self.names.get(column.name) in used]

@@ -1,0 +1,57 @@
+"""Rows without a key get a number of their content; declared texts mean "missing"."""
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlplatform.errors import SourceError
+from mlplatform.ingest.adapted import adapted
+from mlplatform.ingest.row_id import numbered
+from mlplatform.lake.lake import Lake
+from mlplatform.lake.tables import merge_rows
+from mlplatform.spec import FilesSource, RowId
+
+ROWS = st.lists(
+    st.tuples(st.sampled_from(["", "a", "b"]) | st.none(), st.sampled_from(["", "a", "b"]) | st.none()), max_size=8
+)
+
+
+def table(rows: list[tuple[str | None, str | None]]) -> pa.Table:
+    return pa.table(
+        {"x": pa.array([a for a, _ in rows], pa.string()), "y": pa.array([b for _, b in rows], pa.string())}
+    )
+
+
+@settings(deadline=None)
+@given(ROWS)
+def test_every_row_has_a_number_of_its_own_whatever_the_order(rows: list[tuple[str | None, str | None]]) -> None:
+    ids = numbered(table(rows), RowId())["row_key"].to_pylist()
+    again = numbered(table(rows[::-1]), RowId())["row_key"].to_pylist()
+    assert len(set(ids)) == len(rows)
+    assert sorted(ids) == sorted(again)
+    assert all(0 <= each < 2**48 for each in ids)
+
+
+def test_a_label_that_becomes_known_does_not_change_the_number() -> None:
+    before, after = (numbered(table([("a", label)]), RowId(without=["y"]))["row_key"] for label in (None, "b"))
+    assert before.equals(after)
+
+
+def test_a_number_does_not_take_the_place_of_a_column() -> None:
+    with pytest.raises(SourceError, match="of their own"):
+        numbered(pa.table({"row_key": [1]}), RowId())
+
+
+def test_only_the_declared_texts_of_a_column_are_missing() -> None:
+    source = FilesSource(kind="files", name="s", path="p", key=["x"], time_column=None, missing_values={"x": ["NA"]})
+    read = adapted(table([("NA", "NA"), (" NA ", "b"), ("nab", None)]), source)
+    assert read["x"].to_pylist() == [None, None, "nab"]
+    assert read["y"].to_pylist() == ["NA", "b", None]
+
+
+def test_the_lake_takes_numbered_rows(lake: Lake) -> None:
+    rows = numbered(table([("a", "b"), ("a", "b")]), RowId())
+    lake.commit(lambda con: merge_rows(con, "raw_shop.records", rows, ["row_key"]), "rows")
+    touched = lake.commit(lambda con: merge_rows(con, "raw_shop.records", rows, ["row_key"]), "the same again")
+    assert touched.value == 0

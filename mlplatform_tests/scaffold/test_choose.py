@@ -1,0 +1,194 @@
+"""What is chosen from a table, and what is said of it."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from click.testing import Result
+
+from mlplatform.errors import ScaffoldError
+from mlplatform.lake.lake import Lake
+from mlplatform.lake.tables import merge_rows
+from mlplatform.scaffold.choose import Wishes
+from mlplatform.scaffold.make import planned
+from mlplatform.scaffold.names import legal_names
+from mlplatform.scaffold.plan import Plan
+from mlplatform.spec import UseCase, load_declaration
+from mlplatform_tests.scaffold.conftest import as_text, customers
+
+Table = list[list[object]]
+Look = Callable[..., Plan]
+
+
+@pytest.fixture
+def look(project: Path) -> Look:
+    def run(table: Table, target: str = "wanted", **wishes: object) -> Plan:
+        (project / "data.csv").write_text(as_text(table), encoding="utf-8")
+        said = Wishes.model_validate({"target": target, **wishes})
+        return planned("shop", "data.csv", None, said)
+
+    return run
+
+
+def extended(name: str, value: Callable[[int, list[object]], object], rows: int = 400) -> Table:
+    table = customers(rows)
+    return [[name, *table[0]], *([value(i, row), *row] for i, row in enumerate(table[1:]))]
+
+
+def kinds(plan: Plan) -> dict[str | None, str]:
+    return {note.column: note.kind for note in plan.notes if note.left_out}
+
+
+def test_each_kind_of_column_becomes_what_it_is(look: Look) -> None:
+    plan = look(customers(400))
+    made = {feature.name: feature.kind for feature in plan.features}
+    assert made == {
+        "visits": "whole",
+        "spent": "number",
+        "channel": "category",
+        "since_days": "number",
+        "since_month": "whole",
+        "since_weekday": "whole",
+    }
+    assert plan.key is not None
+    assert plan.key.name == "customer_id"
+    assert plan.target.classes == ("no", "yes")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("constant", lambda i, row: "same"),
+        ("nearly empty", lambda i, row: 1 if i % 50 == 0 else ""),
+        ("empty", lambda i, row: "NA"),
+        ("identifier", lambda i, row: f"K-{i:05d}"),
+        ("text", lambda i, row: f"the customer said that number {i} was fine and would come again soon"),
+        ("leak", lambda i, row: 1 if row[-1] == "yes" else 0),
+        ("leak", lambda i, row: "2024-01-01" if row[-1] == "yes" else ""),
+        ("unread", lambda i, row: f"{i % 28 + 1:02d}.{i % 12 + 1:02d}.2020"),
+        ("unread", lambda i, row: f"{i % 90},{i % 10}"),
+        ("code", lambda i, row: f"{i // 1.5:.0f}x"),
+    ],
+)
+def test_a_column_that_is_no_feature_is_left_out_with_its_reason(
+    kind: str, value: Callable[[int, list[object]], object], look: Look
+) -> None:
+    plan = look(extended("odd", value), entity="customer_id")
+    assert kinds(plan) == {"odd": kind}
+    assert "odd" not in {feature.source for feature in plan.features}
+
+
+def test_a_column_can_be_used_or_left_out_whatever_is_thought_of_it(look: Look) -> None:
+    table = extended("told", lambda i, row: 1 if row[-1] == "yes" else 0)
+    plan = look(table, use=["told"], leave_out=["visits"])
+    names = {feature.name for feature in plan.features}
+    assert "told" in names
+    assert "visits" not in names
+
+
+def test_what_is_missing_where_the_target_is_seems_to_be_learned_with_it(look: Look) -> None:
+    draw = random.Random(1)
+    table: Table = [["a", "after", "amount"]]
+    for i in range(400):
+        known = i % 8 != 0
+        table.append([draw.random(), draw.random() if known else "", draw.random() * i if known else ""])
+    assert kinds(look(table, target="amount")) == {"after": "leak"}
+
+
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        ([0, 1], "binary"),
+        (["low", "middle", "high"], "multiclass"),
+        ([1, 2, 3, 4, 5], "multiclass"),
+        (list(range(50)), "regression"),
+        ([i / 7 for i in range(60)], "regression"),
+    ],
+)
+def test_the_task_is_guessed_from_the_values(values: list[object], task: str, look: Look) -> None:
+    table = extended("aim", lambda i, row: values[i % len(values)])
+    plan = look(table, target="aim")
+    assert plan.target.task == task
+    assert plan.target.guessed
+
+
+def test_with_a_time_the_last_fifth_judges(look: Look) -> None:
+    plan = look(extended("day", lambda i, row: f"2023-{1 + i // 34:02d}-{1 + i % 28:02d}", 400), time="day")
+    assert plan.split.kind == "time"
+    whole = plan.split.train_days + plan.split.tune_days + plan.split.test_days
+    assert 0.15 < plan.split.test_days / whole < 0.25
+
+
+def test_a_target_that_drifts_is_said(look: Look) -> None:
+    draw = random.Random(3)
+    table: Table = [["day", "x", "amount"]]
+    table += [[f"2023-{1 + i // 40:02d}-{1 + i % 28:02d}", draw.random(), i + draw.random()] for i in range(400)]
+    plan = look(table, target="amount", time="day")
+    assert "target drift" in {note.kind for note in plan.notes}
+
+
+def test_few_positives_and_rows_that_are_there_twice_are_said(look: Look) -> None:
+    table = [
+        [row[0] if i == 0 else "x", *row[1:-1], row[-1] if i == 0 else int(i % 14 == 0)]
+        for i, row in enumerate(customers(700))
+    ]
+    plan = look([*table, *table[1:60]])
+    assert {"imbalance", "duplicates"} <= {note.kind for note in plan.notes}
+
+
+def test_an_entity_whose_rows_repeat_is_dealt_as_a_whole(look: Look) -> None:
+    plan = look(extended("household", lambda i, row: f"h{i // 4}"), entity="household")
+    assert plan.split.key == "household"
+    assert "household" not in {feature.name for feature in plan.features}
+
+
+def test_texts_that_mean_missing_are_found_and_declared(project: Path, new: Callable[..., Result]) -> None:
+    table = extended("score of", lambda i, row: "NA" if i % 5 == 0 else "?" if i % 7 == 0 else i % 11)
+    (project / "data.csv").write_text(as_text(table), encoding="utf-8")
+    assert new("data.csv").exit_code == 0
+    source = load_declaration("shop", project / "use_cases").spec.sources[0]
+    assert source.missing_values == {"score_of": ["?", "NA"]}
+
+
+def test_looking_writes_nothing(project: Path, new: Callable[..., Result]) -> None:
+    (project / "data.csv").write_text(as_text(customers()), encoding="utf-8")
+    result = new("data.csv", "--look")
+    assert result.exit_code == 0
+    assert "nothing was written" in result.output
+    assert not (project / "use_cases").exists()
+
+
+def test_what_is_written_is_a_declaration_of_the_platform(project: Path, new: Callable[..., Result]) -> None:
+    (project / "data.csv").write_text(as_text(customers()), encoding="utf-8")
+    assert new("data.csv").exit_code == 0
+    spec = load_declaration("shop", project / "use_cases").spec
+    assert isinstance(spec, UseCase)
+    assert {path.name for path in (project / "use_cases" / "shop" / "models").iterdir()} == {
+        "_sources.yml",
+        "_shop.yml",
+        "shop_stg_records.sql",
+        "shop_spine.sql",
+        "shop_features.sql",
+    }
+
+
+def test_legal_names_differ_where_the_given_ones_do() -> None:
+    names = legal_names(["A b", "a_b", "a-b", "select", "row_id", "1", "ß", "日"])
+    assert len(set(names.values())) == len(names)
+    assert all(name.isidentifier() for name in names.values())
+
+
+def test_the_lake_takes_every_legal_name(lake: Lake) -> None:
+    awkward = ["row_id", "rowid", "begin_snapshot", "end_snapshot", "select", "order", "a b", "rows", "Group By"]
+    columns = {legal: [1] for legal in legal_names(awkward).values()}
+    lake.commit(lambda con: merge_rows(con, "raw_shop.records", pa.table(columns), ["select_"]), "rows")
+    with lake.read() as con:
+        read = con.execute(f"SELECT {', '.join(columns)} FROM raw_shop.records").fetchall()
+    assert read == [tuple(1 for _ in columns)]
+
+
+def test_a_positive_class_of_few_rows_is_refused(look: Look) -> None:
+    with pytest.raises(ScaffoldError, match="at least 25 rows"):
+        look([[*row[:-1], row[-1] if i == 0 else int(i < 10)] for i, row in enumerate(customers(300))])
