@@ -201,8 +201,10 @@ async def _fill_nats(url: str, messages: list[bytes]) -> None:
 
     client = await nats.connect(url, user=USER, password=PASSWORD)
     stream = client.jetstream(publish_async_max_pending=100_000)
-    for at in range(0, len(messages), 10_000):
-        await asyncio.gather(*(stream.publish("plant.a", message) for message in messages[at : at + 10_000]))
+    for at in range(0, len(messages), 1_000):
+        # One by one each would wait for the server's answer; all at once the last would wait too long.
+        part = messages[at : at + 1_000]
+        await asyncio.gather(*(stream.publish("plant.a", message, timeout=60) for message in part))
     await client.close()
 
 

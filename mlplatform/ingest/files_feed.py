@@ -26,7 +26,7 @@ class FilesFeed:
     def batches(self, after: str | None) -> Batches:
         """New and changed files, the oldest first, some together up to 64 MiB as they are stored."""
         read: dict[str, str] = json.loads(after) if after else {}
-        for files in _together(self._new(read)):
+        for files in _together(self._new(read), self.spec.files_per_commit):
             rows = TableFiles(self.spec, files).read_all()
             read |= {file.name: file.state for file in files}
             name = files[0].name if len(files) == 1 else f"{files[0].name} ... {files[-1].name} ({len(files)} files)"
@@ -50,10 +50,10 @@ class FilesFeed:
         return sorted(new, key=lambda file: (file.changed, file.name))
 
 
-def _together(files: Sequence[File]) -> Iterator[list[File]]:
+def _together(files: Sequence[File], most: int) -> Iterator[list[File]]:
     group: list[File] = []
     for file in files:
-        if group and sum(one.size for one in group) + file.size > _BYTES_PER_BATCH:
+        if len(group) == most or (group and sum(one.size for one in group) + file.size > _BYTES_PER_BATCH):
             yield group
             group = []
         group.append(file)

@@ -83,7 +83,9 @@ class NatsClient:
             yield NatsConsumer(self, subscribed)
         finally:
             # What the consumer's name is kept for, its place, stays with the server.
-            self.call(subscribed.unsubscribe())
+            # A connection that is closed has no subscription, and its error would hide the one that ends the run.
+            with suppress(*_CLOSED):
+                self.call(subscribed.unsubscribe(), keep=_CLOSED)
 
     def call(self, work: Coroutine[Any, Any, T], keep: tuple[type[Exception], ...] = ()) -> T:
         """What a coroutine gives; its errors in words of the declaration, but those to `keep`."""
@@ -151,6 +153,7 @@ class NatsClient:
         return SourceError(f"{where} failed: {type(error).__name__} {error}. What is not stored comes again.")
 
 
+_CLOSED = (nats.errors.ConnectionClosedError,)
 _NOT_FOUND = (nats.js.errors.NotFoundError,)
 
 

@@ -55,6 +55,8 @@ class FilesSource(AnySource):
     """How files on other machines are reached."""
     new_files: bool = False
     """Read each file once, and again when it changed, instead of days or everything."""
+    files_per_commit: PositiveInt = 1_000
+    """With `new_files`: so many are stored together, and no more than about 64 MiB."""
     columns: dict[str, str] = {}
     """Rename: name in the contract -> name in the file. Columns not named keep their name."""
 

@@ -128,6 +128,19 @@ def test_a_broken_object_stops_the_run_and_what_is_mended_is_read(bucket: Any, t
     assert source.ids() == [1, 2, 3]
 
 
+@pytest.mark.slow
+def test_a_run_that_is_killed_between_objects_is_resumed(bucket: Any, tmp_path: Path, home: Home) -> None:
+    for number in range(30):
+        bucket.put_object(Key=f"in/{number:02}.csv", Body=csv(2 * number, 2 * number + 1))
+    source = Feeding(tmp_path, declared(bucket, "in/*.csv", new_files=True, files_per_commit=1))
+    source.ingest_and_kill(lambda: source.cursor() is not None)
+    stored = source.ids()
+    assert 0 < len(stored) < 60
+    assert len(json.loads(source.cursor() or "{}")) == len(stored) // 2
+    source.ingested()
+    assert source.ids() == list(range(60))
+
+
 def test_days_are_read_again_by_the_run_s_first_and_last_day(bucket: Any, tmp_path: Path, home: Home) -> None:
     bucket.put_object(Key="in/a.csv", Body=csv(1, 2, 3))
     source = Feeding(tmp_path, declared(bucket, "in/*.csv", new_files=True))
