@@ -51,7 +51,8 @@ class Encoding:
         import pandas as pd
 
         codes = pd.Index(self.categories[name]).get_indexer(pd.Index(values.map(_as_text)))
-        return np.where(codes < 0, np.nan, codes)
+        # A missing value is none of the categories, also where an empty text is one.
+        return np.where((codes < 0) | values.isna().to_numpy(), np.nan, codes)
 
 
 def _categories(values: pd.Series) -> tuple[str, ...]:
