@@ -176,9 +176,9 @@ class NatsConsumer:
                 return
             yield found
 
-    def acknowledge(self, messages: list[Any]) -> None:
-        """Tell the server that messages are stored."""
-        self._client.call(self._acknowledge(messages))
+    def acknowledge(self, message: Any) -> None:
+        """Tell the server that a message, and all before it, are stored."""
+        self._client.call(self._acknowledge(message))
 
     async def _fetch(self, most: int) -> list[Any]:
         try:
@@ -186,7 +186,6 @@ class NatsConsumer:
         except nats.errors.TimeoutError:
             return []
 
-    async def _acknowledge(self, messages: list[Any]) -> None:
-        for message in messages:
-            await message.ack()
+    async def _acknowledge(self, message: Any) -> None:
+        await message.ack()
         await self._client.flush()

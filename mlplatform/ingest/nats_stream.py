@@ -53,7 +53,8 @@ class NatsFeed:
                 durable_name=self._broker.durable,
                 deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
                 opt_start_seq=place.number + 1,
-                ack_policy=AckPolicy.EXPLICIT,
+                # Of a batch only the last message is acknowledged, which stands for all before it.
+                ack_policy=AckPolicy.ALL,
                 max_ack_pending=self.spec.rows_per_commit + _FETCH,
             )
             if last <= place.number:
@@ -62,7 +63,7 @@ class NatsFeed:
                 for messages in _up_to(consumer.batches(self.spec.rows_per_commit), last, until):
                     place = _Place(place.created, messages[-1].metadata.sequence.stream)
                     yield batch_of(self.spec, _read(messages), f"to number {place.number}", place.stored())
-                    consumer.acknowledge(messages)
+                    consumer.acknowledge(messages[-1])
                 if monotonic() < until and place.number < last and after is not None:
                     # The newest ones are of other subjects: they are behind us, too.
                     yield batch_of(self.spec, [], f"to number {last}", _Place(place.created, last).stored())
