@@ -56,9 +56,10 @@ class PairedDifference:
         By a normal distribution around the bootstrap's standard error: percentiles of a few hundred samples cannot
         tell levels far below one in a hundred.
         """
-        return (
-            self.mature and self.difference.value < 0 and float(norm.cdf(self.difference.value / self.error)) <= level
-        )
+        if not self.mature or self.difference.value >= 0:
+            return False
+        # Without a spread every sample says the same.
+        return self.error == 0 or float(norm.cdf(self.difference.value / self.error)) <= level
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def library() -> ctypes.CDLL:
     try:
         rules.loader.exec_module(module)
         loaded = ctypes.cdll.LoadLibrary(module._find_lib_path()[0])
-    except OSError as error:
+    except Exception as error:  # its rules raise just that where they find nothing
         raise ArtifactError(f"LightGBM's library cannot be loaded ({error}); install what it lacks") from error
     loaded.LGBM_GetLastError.restype = ctypes.c_char_p
     return loaded
@@ -46,7 +46,8 @@ class NativeBooster:
 
     def __init__(self, text: str) -> None:
         """`text`: a model as LightGBM writes it. Raises ArtifactError if it is none."""
-        self._library, self.handle = library(), ctypes.c_void_p()
+        self.handle = ctypes.c_void_p()
+        self._library = library()
         trees = ctypes.c_int()
         self._check(
             self._library.LGBM_BoosterLoadModelFromString(

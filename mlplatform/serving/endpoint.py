@@ -74,7 +74,7 @@ class Predict:
         began = perf_counter()
         request = self.parsed(live, body)
         lap("parse", began)
-        return _told_of_reasons(live, request, await self.reply(live, request, identity))
+        return _told_of_reasons(request, await self.reply(live, request, identity))
 
     def limits_of(self, live: Live) -> Limits:
         """What one request may hold: as the bundle says, if nothing else was said."""
@@ -126,15 +126,16 @@ class Predict:
         lap("journal", began)
 
 
-def _told_of_reasons(live: Live, request: Parsed, reply: Reply) -> Reply:
+def _told_of_reasons(request: Parsed, reply: Reply) -> Reply:
     """Say it where reasons were left out that a smaller request would have got."""
-    rows = sum(len(part.answered.answers) for part in reply.parts)
-    if request.explain is not None or live.explains(rows):
+    if request.explain is not None:
         return reply
-    why = (
-        f"of {rows} rows they may take longer than {live.bundle.limits.explanation_ms} ms; "
-        'ask for them with "explain": true, or send fewer rows'
-    )
+    # A challenger decides for its own rows.
+    without = [part for part in reply.parts if part.answered.answers and "reasons" not in part.answered.answers[0]]
+    if not without:
+        return reply
+    rows, limit = sum(len(part.answered.answers) for part in without), without[0].live.bundle.limits.explanation_ms
+    why = f'of {rows} rows they may take longer than {limit} ms; ask for them with "explain": true, or send fewer rows'
     return reply._replace(content={**reply.content, "reasons_left_out": why})
 
 

@@ -4,7 +4,6 @@ It serves a bundle of its own, or what the pointer names, if there is one.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
@@ -74,7 +73,7 @@ class Runtime:
         security, slot = Security.of(environment), Slot()
         home = environment.get(LAKE_VARIABLE)
         raw = RawFeatures(Home(Path(home)) if home else None)
-        journal, trial = journal_of(folder, key, threaded=threaded), Trial(journal_of(folder, key))
+        journal, trial = journal_of(folder, key, threaded=threaded), Trial(journal_of(folder, key, threaded=threaded))
         endpoints = create_endpoints(slot, journal=journal, trial=trial, raw=raw)
         observer = Observer(log=LogSettings.of(environment))
         metrics = WorkerMetrics(observer.traffic, slot, journal, trial, raw, worker, security.refused)
@@ -120,8 +119,10 @@ class Runtime:
         """End polling; write what the journals still hold."""
         for task in following:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        for ended in await asyncio.gather(*following, return_exceptions=True):
+            # One that died before must not keep the journal from being written.
+            if isinstance(ended, Exception):
+                logger.error("Something that was polled had died", exc_info=ended)
         await asyncio.to_thread(self.trial.close)
         if self.journal:
             await asyncio.to_thread(self.journal.close)

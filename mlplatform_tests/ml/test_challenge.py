@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -53,6 +54,15 @@ def test_the_difference_is_that_of_the_metric_on_the_same_rows() -> None:
     assert found.mature
     assert found.clearly_worse(0.025)
     assert not judged(rows, good, bad).clearly_worse(0.025)
+
+
+def test_a_breakdown_that_every_sample_shows_alike_is_clear() -> None:
+    rows = labelled()
+    right = rows["label"].to_numpy()
+    found = judged(rows, 1 - right, right)
+    assert found.difference.value < 0
+    assert replace(found, error=0.0).clearly_worse(1e-9)
+    assert not replace(judged(rows, right, right), error=0.0).clearly_worse(0.5)
 
 
 def test_the_interval_is_of_paired_samples_and_narrower_than_of_two_separate_ones() -> None:

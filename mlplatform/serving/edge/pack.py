@@ -201,7 +201,7 @@ def _put(folder: Path, out: Path) -> None:
         out.rename(before)
     try:
         folder.rename(out)
-    except OSError:
+    except BaseException:  # an interrupt, too: what lies beside is removed
         if before.exists():
             before.rename(out)
         raise

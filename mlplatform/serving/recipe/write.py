@@ -3,6 +3,7 @@
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,11 +54,22 @@ def write_recipe(bento: Path, folder: Path, image: str | None = None, extras: Se
     if not _NAME.fullmatch(image):
         raise PlatformError(f"--image {image!r}: no name of an image, such as registry.example/fraud:v1")
     requirements = image_requirements(bundle, extras)
-    shutil.copytree(bento / "src", folder / "app" / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copyfile(bento / "bento.yaml", folder / "app" / "bento.yaml")
-    (folder / "requirements.txt").write_text(requirements, encoding="utf-8")
-    for name in (*FILES, *(LAMBDA_FILES if "aws" in extras else ())):
-        (folder / name).write_text(render(name, manifest.use_case, tag, image), encoding="utf-8")
+    files = {
+        "requirements.txt": requirements,
+        **{
+            name: render(name, manifest.use_case, tag, image)
+            for name in (*FILES, *(LAMBDA_FILES if "aws" in extras else ()))
+        },
+    }
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Beside, and then in its place: what fails on the way leaves no half of a recipe, which would be refused next time.
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
+        new = Path(beside) / "new"
+        shutil.copytree(bento / "src", new / "app" / "src", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copyfile(bento / "bento.yaml", new / "app" / "bento.yaml")
+        for name, text in files.items():
+            (new / name).write_text(text, encoding="utf-8")
+        new.rename(folder)
     return Recipe(folder, tag, requirements.count("=="))
 
 
