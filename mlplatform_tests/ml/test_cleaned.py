@@ -215,7 +215,7 @@ def test_an_anchor_that_is_scaled_and_stratified_folds_of_amounts_are_refused() 
     with pytest.raises(ValidationError, match="scales the anchor of the task, same_weekday"):
         Training.model_validate(content | {"cleaning": [{"kind": "numeric", "scale": "standard"}]})
     split = {"kind": "group", "key": "series", "cross_validation": {"kind": "stratified"}}
-    with pytest.raises(ValidationError, match="a forecast has amounts; declare kind group"):
+    with pytest.raises(ValidationError, match="stratified folds need labels 0 and 1, which a forecast task has not"):
         Training.model_validate(content | {"split": split})
 
 
