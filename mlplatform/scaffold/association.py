@@ -60,7 +60,7 @@ def _samples(
     for start in range(0, len(columns), _AT_ONCE):
         some = columns[start : start + _AT_ONCE]
         told = [f"{typed_sql(each)} AS c{i}" for i, each in enumerate(some)]
-        label = f"{typed_sql(target.column)} AS y"
+        label = f"{_label_sql(target)} AS y"
         frame = con.execute(
             f"SELECT {', '.join([label, *told])} FROM (SELECT * FROM {TABLE} USING SAMPLE reservoir({_SAMPLE} ROWS) "
             f"REPEATABLE (7)) WHERE y IS NOT NULL"
@@ -81,17 +81,17 @@ def leaks(scores: dict[str, float], target: Target) -> list[Note]:
     ]
 
 
+def _label_sql(target: Target) -> str:
+    """An amount, or the text by which its class is known."""
+    value = typed_sql(target.column)
+    return value if target.task == "regression" else f"CAST({value} AS VARCHAR)"
+
+
 def _labels(values: Any, target: Target) -> Values:
     if target.task == "regression":
         return np.asarray(values.to_numpy(dtype=np.float64, na_value=np.nan))
     codes = {value: float(code) for code, value in enumerate(target.classes)}
-    return np.asarray([codes.get(_as_text(value), np.nan) for value in values], dtype=np.float64)
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, (bool, np.bool_)):
-        return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return np.asarray([codes.get(value, np.nan) for value in values], dtype=np.float64)
 
 
 def _numbers(values: Any, column: Column) -> Values:

@@ -88,6 +88,16 @@ def test_a_column_can_be_used_or_left_out_whatever_is_thought_of_it(look: Look) 
     assert "visits" not in names
 
 
+def test_labels_that_pandas_wrote_with_a_point_are_positive_where_they_say_one_and_show_leaks(look: Look) -> None:
+    table: Table = [["visits", "told", "bought"]]
+    # More ones than zeros: the rarer class is not the positive one.
+    labels = ["" if i % 10 == 0 else "0.0" if i % 5 == 1 else "1.0" for i in range(400)]
+    table += [[i % 17, label.replace("1.0", "7"), label] for i, label in enumerate(labels)]
+    plan = look(table, target="bought")
+    assert plan.target.classes == ("0.0", "1.0")
+    assert kinds(plan)["told"] == "leak"
+
+
 def test_what_is_missing_where_the_target_is_seems_to_be_learned_with_it(look: Look) -> None:
     draw = random.Random(1)
     table: Table = [["a", "after", "amount"]]
