@@ -40,9 +40,9 @@ def look(con: duckdb.DuckDBPyConnection) -> Profile:
     return Profile(tuple(columns), rows, duplicate_rows(con))
 
 
-def typed_sql(column: Column, value: str | None = None) -> str:
-    """SQL: the column's values in the type that was found, missing ones NULL; `value`: where they are taken from."""
-    return _typed(column, value or f"nullif(trim(CAST({quote(column.name)} AS VARCHAR)), '')")
+def typed_sql(column: Column) -> str:
+    """SQL: the column's values in the type that was found, missing ones NULL."""
+    return _typed(column, f"nullif(trim(CAST({quote(column.name)} AS VARCHAR)), '')")
 
 
 def _typed(column: Column, value: str) -> str:

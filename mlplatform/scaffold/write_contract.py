@@ -81,8 +81,7 @@ def _feature(feature: Feature) -> str:
     said = repr(feature.description)
     if feature.is_part:
         kind = "int" if feature.kind == "whole" and not nullable else "float"
-        bounds = {"month": (1, 12), "weekday": (1, 7), "hour": (0, 23)}
-        ends = next((f"ge={a}, le={b}, " for part, (a, b) in bounds.items() if f"_{part}" in feature.name), "")
+        ends = "" if feature.bounds is None else f"ge={feature.bounds[0]}, le={feature.bounds[1]}, "
         null = "nullable=True, " if nullable else ""
         example = 1 if ends else 10
         return (

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import yaml
 from click.testing import Result
 
 from mlplatform.errors import ScaffoldError
@@ -15,6 +16,7 @@ from mlplatform.scaffold.choose import Wishes
 from mlplatform.scaffold.make import planned
 from mlplatform.scaffold.names import legal_names
 from mlplatform.scaffold.plan import Plan
+from mlplatform.scaffold.write_contract import contract_text
 from mlplatform.spec import UseCase, load_declaration
 from mlplatform_tests.scaffold.conftest import as_text, customers
 
@@ -131,6 +133,22 @@ def test_with_a_time_the_last_fifth_judges(look: Look) -> None:
     assert 0.15 < plan.split.test_days / whole < 0.25
 
 
+def test_parts_of_times_have_names_of_their_own_and_the_bounds_of_what_they_are(look: Look) -> None:
+    table = customers(400)
+    since = [str(row[4]) for row in table[1:]]
+    header = ["ts", "event", "end_of_month", *table[0]]
+    rows = [[f"2024-{1 + i // 34:02d}-{1 + i % 28:02d}", day, day, *table[i + 1]] for i, day in enumerate(since)]
+    plan = look([header, *rows], time="ts")
+    names = [feature.name for feature in plan.features]
+    assert len(set(names)) == len(names)
+    assert {"event_month", "event_month_", "event_hour"} <= set(names)
+    bounds = {feature.name: feature.bounds for feature in plan.features}
+    assert bounds["end_of_month_days"] is None
+    assert bounds["end_of_month_month"] == (1, 12)
+    days = next(line for line in contract_text(plan).splitlines() if line.strip().startswith("end_of_month_days:"))
+    assert "le=" not in days
+
+
 def test_a_target_that_drifts_is_said(look: Look) -> None:
     draw = random.Random(3)
     table: Table = [["day", "x", "amount"]]
@@ -188,6 +206,16 @@ def test_legal_names_differ_where_the_given_ones_do() -> None:
     names = legal_names(["A b", "a_b", "a-b", "select", "row_id", "1", "ß", "日"])
     assert len(set(names.values())) == len(names)
     assert all(name.isidentifier() for name in names.values())
+
+
+@pytest.mark.parametrize(
+    "word", ["y", "N", "yes", "No", "on", "Off", "true", "False", "NULL", "~", "1e5", "0x1f", ".inf"]
+)
+def test_every_legal_name_is_a_text_in_yaml(word: str) -> None:
+    name = legal_names([word])[word]
+    assert yaml.safe_load(f"[{name}]") == [name]
+    # PyYAML takes these two for texts, YAML 1.1 does not.
+    assert name not in ("y", "n")
 
 
 def test_the_lake_takes_every_legal_name(lake: Lake) -> None:
