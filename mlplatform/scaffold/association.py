@@ -24,6 +24,7 @@ _SAMPLE = 10_000
 _LEAVES = 16
 _AT_ONCE = 100
 _LEAST = 60
+_LARGEST = float(np.finfo(np.float32).max)
 
 Values = npt.NDArray[np.float64]
 
@@ -114,9 +115,11 @@ def _score(values: Values, labels: Values, task: str) -> float:
     learned, judged = labels[half], labels[~half]
     if len(labels) < _LEAST or len(np.unique(learned)) < 2 or len(np.unique(judged)) < 2:
         return 0.0
-    # Single precision inside; a span of times fits once it begins at 0.
-    values = values - np.nanmin(values) if np.isfinite(values).any() else np.nan_to_num(values)
-    rows = values.reshape(-1, 1).astype(np.float32)
+    # Single precision inside; a span of times fits once it begins at 0, and what is too large is as good as the limit.
+    known = values[np.isfinite(values)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+    values = values - low if high - low < _LARGEST else np.clip(values, -_LARGEST, _LARGEST)
+    rows = (values if len(known) else np.zeros_like(values)).reshape(-1, 1).astype(np.float32)
     kind = DecisionTreeRegressor if task == "regression" else DecisionTreeClassifier
     tree = kind(max_leaf_nodes=_LEAVES, min_samples_leaf=5, random_state=7).fit(rows[half], learned)
     if task == "regression":

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import duckdb
 
-from mlplatform.contracts.casting import quote
 from mlplatform.errors import ScaffoldError
 from mlplatform.scaffold.column import Column
+from mlplatform.scaffold.look import typed_sql
 from mlplatform.scaffold.open_rows import TABLE
 from mlplatform.scaffold.plan import Note, Target, TaskKind
 
@@ -68,7 +68,7 @@ def _amount(
             "regression; correct it, or say --task multiclass"
         )
     _require_rows(column, column.known)
-    value = f"TRY_CAST(CAST({quote(column.name)} AS VARCHAR) AS DOUBLE)"
+    value = f"CAST({typed_sql(column)} AS DOUBLE)"
     row = con.execute(
         f"SELECT avg(abs({value} - m)) FROM {TABLE}, (SELECT median({value}) AS m FROM {TABLE}) "
         f"WHERE {value} IS NOT NULL"

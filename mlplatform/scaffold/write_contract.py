@@ -122,7 +122,9 @@ def _bounds(column: Column) -> list[str]:
         return []
     room = _ROOM * (column.maximum - column.minimum)
     low = 0 if column.minimum >= 0 else _rounded(column.minimum - room, math.floor)
-    return [f"ge={low}", f"le={_rounded(column.maximum + room, math.ceil)}"]
+    ends = {"ge": low, "le": _rounded(column.maximum + room, math.ceil)}
+    # Near the largest number that there is no room is left.
+    return [f"{name}={end}" for name, end in ends.items() if math.isfinite(end)]
 
 
 def _rounded(value: float, to: Callable[[float], int]) -> int | float:

@@ -12,6 +12,7 @@ from click.testing import Result
 from mlplatform.errors import ScaffoldError
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import merge_rows
+from mlplatform.scaffold import choose
 from mlplatform.scaffold.choose import Wishes
 from mlplatform.scaffold.make import planned
 from mlplatform.scaffold.names import legal_names
@@ -107,6 +108,52 @@ def test_what_is_missing_where_the_target_is_seems_to_be_learned_with_it(look: L
         known = i % 8 != 0
         table.append([draw.random(), draw.random() if known else "", draw.random() * i if known else ""])
     assert kinds(look(table, target="amount")) == {"after": "leak"}
+
+
+def test_a_text_that_means_missing_is_missing_where_the_target_is_too(look: Look) -> None:
+    draw = random.Random(1)
+    table: Table = [["a", "after", "amount"]]
+    for i in range(400):
+        known = i % 8 != 0
+        table.append([draw.random(), draw.random() if known else "?", draw.random() * i if known else "NA"])
+    plan = look(table, target="amount")
+    assert kinds(plan) == {"after": "leak"}
+    assert plan.target.naive > 0
+
+
+def test_a_time_with_an_offset_that_lies_after_its_row_is_no_feature(look: Look) -> None:
+    table: Table = [["day", "paid", "visits", "wanted"]]
+    # By the clock on the wall it lies before.
+    table += [
+        [f"2024-01-{1 + i % 28:02d} 12:00:00", f"2024-01-{1 + i % 28:02d} 10:00:00-05:00", i % 11, i % 3 == 0]
+        for i in range(400)
+    ]
+    assert kinds(look(table, time="day"))["paid"] == "leak"
+
+
+@pytest.mark.parametrize("odd", ["inf", "-Infinity", "1.5e308", "-1.5e308"])
+def test_what_is_infinite_is_no_value_and_what_is_nearly_so_has_no_bound(odd: str, look: Look) -> None:
+    plan = look(extended("odd", lambda i, row: odd if i % 9 == 0 else i % 20 / 2))
+    column = plan.profile.column("odd")
+    assert column is not None
+    assert column.kind == "float"
+    assert (column.missing > 0) == (odd[-1] in "fy")
+    # So that the source reads it as none, too.
+    assert column.markers == ((odd,) if column.missing else ())
+    assert "inf" not in contract_text(plan)
+
+
+def test_a_column_that_shall_be_used_is_used_among_very_many(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "MOST_FEATURES", 1)
+    draw = random.Random(5)
+    plan = look(
+        [
+            [*row[1:4], *(f"c{i}" if at == 0 else draw.random() for i in range(6)), row[-1]]
+            for at, row in enumerate(customers(400))
+        ],
+        use=["c0", "c1", "c2", "c3", "c4", "c5"],
+    )
+    assert {f"c{i}" for i in range(6)} <= {feature.name for feature in plan.features}
 
 
 @pytest.mark.parametrize(
