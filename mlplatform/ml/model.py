@@ -16,7 +16,7 @@ from mlplatform.errors import ArtifactError
 from mlplatform.ml.cleaning import STORED, Cleaning
 from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.groups import Groups
-from mlplatform.ml.heads import Head, head_from_json
+from mlplatform.ml.heads import Classes, Head, head_from_json
 from mlplatform.ml.metrics import Floats
 
 if TYPE_CHECKING:
@@ -84,8 +84,12 @@ class Model:
         """What each feature adds, in the head's `unit`, float64[n, f]; of a forecast, to the median.
 
         With a sigmoid calibration the rows add up to the calibrated log-odds less a constant; with an isotonic
-        one, which is not linear, to the uncalibrated.
+        one, which is not linear, to the uncalibrated. Of several classes: to the one that is answered.
         """
+        if isinstance(self.head, Classes):
+            from mlplatform.ml.one_vs_rest import contributions_to
+
+            return contributions_to(self.scorer, self.predict(rows).argmax(axis=1), rows)
         return self.scorer.contributions(rows) * self.head.slope
 
     def importance(self, rows: Floats) -> dict[str, float]:

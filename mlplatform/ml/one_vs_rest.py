@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 
+from mlplatform.ml.cleaned import CleanedScorer
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.metrics import Floats
+from mlplatform.ml.subset import SubsetScorer
 from mlplatform.ml.trainer import Fit, Params, Scorer, Trainer, refitting
 
-__all__ = ["OneVsRestScorer", "OneVsRestTrainer"]
+__all__ = ["OneVsRestScorer", "OneVsRestTrainer", "contributions_to"]
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,8 @@ class OneVsRestScorer:
         return np.column_stack([scorer.raw(rows) for scorer in self.scorers])
 
     def contributions(self, rows: Floats) -> Floats:
-        """Those to the log-odds of each row's likeliest class, float64[n, f]."""
-        likeliest = self.raw(rows).argmax(axis=1)
-        parts: Floats | None = None
-        for code in np.unique(likeliest):
-            chosen = likeliest == code
-            told = self.scorers[code].contributions(rows[chosen])
-            parts = np.empty((len(rows), told.shape[1])) if parts is None else parts
-            parts[chosen] = told
-        return np.empty((0, rows.shape[1])) if parts is None else parts
+        """Those to the log-odds of each row's likeliest class before calibration, float64[n, f]."""
+        return contributions_to(self, self.raw(rows).argmax(axis=1), rows)
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write a folder per class; return what opens them."""
@@ -85,6 +81,25 @@ class OneVsRestTrainer:
             for code, scorer in enumerate(fitted.scorers)
         ]
         return OneVsRestScorer(again)
+
+
+def contributions_to(scorer: Scorer, codes: npt.NDArray[np.int64], rows: Floats) -> Floats:
+    """What each feature adds to the log-odds of the class `codes` [n] of each row, float64[n, f].
+
+    `scorer` is one of several classes, behind whatever cleans rows or leaves columns out.
+    """
+    parts = np.empty(rows.shape)
+    for code in np.unique(codes):
+        chosen = codes == code
+        parts[chosen] = _of_class(scorer, code).contributions(rows[chosen])
+    return parts
+
+
+def _of_class(scorer: Scorer, code: int) -> Scorer:
+    if isinstance(scorer, CleanedScorer | SubsetScorer):
+        return replace(scorer, inner=_of_class(scorer.inner, code))
+    assert isinstance(scorer, OneVsRestScorer), f"{scorer.kind} has no classes"
+    return scorer.scorers[code]
 
 
 def _against(examples: Examples, code: int) -> Examples:

@@ -24,6 +24,7 @@ _SAMPLE = 10_000
 _LEAVES = 16
 _AT_ONCE = 100
 _LEAST = 60
+_LARGEST = float(np.finfo(np.float32).max)
 
 Values = npt.NDArray[np.float64]
 
@@ -60,7 +61,7 @@ def _samples(
     for start in range(0, len(columns), _AT_ONCE):
         some = columns[start : start + _AT_ONCE]
         told = [f"{typed_sql(each)} AS c{i}" for i, each in enumerate(some)]
-        label = f"{typed_sql(target.column)} AS y"
+        label = f"{_label_sql(target)} AS y"
         frame = con.execute(
             f"SELECT {', '.join([label, *told])} FROM (SELECT * FROM {TABLE} USING SAMPLE reservoir({_SAMPLE} ROWS) "
             f"REPEATABLE (7)) WHERE y IS NOT NULL"
@@ -81,17 +82,17 @@ def leaks(scores: dict[str, float], target: Target) -> list[Note]:
     ]
 
 
+def _label_sql(target: Target) -> str:
+    """An amount, or the text by which its class is known."""
+    value = typed_sql(target.column)
+    return value if target.task == "regression" else f"CAST({value} AS VARCHAR)"
+
+
 def _labels(values: Any, target: Target) -> Values:
     if target.task == "regression":
         return np.asarray(values.to_numpy(dtype=np.float64, na_value=np.nan))
     codes = {value: float(code) for code, value in enumerate(target.classes)}
-    return np.asarray([codes.get(_as_text(value), np.nan) for value in values], dtype=np.float64)
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, (bool, np.bool_)):
-        return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return np.asarray([codes.get(value, np.nan) for value in values], dtype=np.float64)
 
 
 def _numbers(values: Any, column: Column) -> Values:
@@ -114,9 +115,11 @@ def _score(values: Values, labels: Values, task: str) -> float:
     learned, judged = labels[half], labels[~half]
     if len(labels) < _LEAST or len(np.unique(learned)) < 2 or len(np.unique(judged)) < 2:
         return 0.0
-    # Single precision inside; a span of times fits once it begins at 0.
-    values = values - np.nanmin(values) if np.isfinite(values).any() else np.nan_to_num(values)
-    rows = values.reshape(-1, 1).astype(np.float32)
+    # Single precision inside; a span of times fits once it begins at 0, and what is too large is as good as the limit.
+    known = values[np.isfinite(values)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+    values = values - low if high - low < _LARGEST else np.clip(values, -_LARGEST, _LARGEST)
+    rows = (values if len(known) else np.zeros_like(values)).reshape(-1, 1).astype(np.float32)
     kind = DecisionTreeRegressor if task == "regression" else DecisionTreeClassifier
     tree = kind(max_leaf_nodes=_LEAVES, min_samples_leaf=5, random_state=7).fit(rows[half], learned)
     if task == "regression":

@@ -172,7 +172,8 @@ def _usable(
     left = [each for each in columns if each.name not in out]
     many = len(left)
     if many > 5 * MOST_FEATURES:
-        left = promising(con, left, target, 2 * MOST_FEATURES)
+        likely = {each.name for each in promising(con, left, target, 2 * MOST_FEATURES)} | wanted
+        left = [each for each in left if each.name in likely]
     scores = single_scores(con, left, target)
     notes += [note for note in leaks(scores, target) if note.column not in out]
     out = {note.column for note in notes if note.left_out} - wanted

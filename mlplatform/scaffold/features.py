@@ -8,6 +8,8 @@ from mlplatform.scaffold.plan import Feature
 
 __all__ = ["features_of"]
 
+_MONTH, _WEEKDAY, _HOUR = (1, 12), (1, 7), (0, 23)
+
 
 def features_of(columns: Sequence[Column], names: dict[str, str], timed: bool) -> list[Feature]:
     """The features of the columns, in their order; of a row's own time hour, weekday and month.
@@ -15,13 +17,17 @@ def features_of(columns: Sequence[Column], names: dict[str, str], timed: bool) -
     `names`: name in the source -> legal name.
     """
     made = [feature for column in columns for feature in _of(column, names[column.name], timed)]
-    taken = set(names.values())
-    of_times = [replace(each, name=_free(each.name, taken)) if each.is_part else each for each in made]
-    return of_times + ([replace(each, name=_free(each.name, taken)) for each in _of_the_time()] if timed else [])
+    made += _of_the_time() if timed else []
+    taken, features = set(names.values()), []
+    for each in made:
+        feature = replace(each, name=_free(each.name, taken)) if each.is_part else each
+        taken.add(feature.name)
+        features.append(feature)
+    return features
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """A part of a time must not be called like a column."""
+    """A part of a time must not be called like a column, nor like another part."""
     return _free(f"{name}_", taken) if name in taken else name
 
 
@@ -39,7 +45,7 @@ def _of(column: Column, name: str, timed: bool) -> list[Feature]:
 def _of_a_time(column: Column, name: str, timed: bool) -> list[Feature]:
     """How long before the row's time, where there is one: a date by itself only grows, and trees cannot follow it."""
     months = Feature(
-        f"{name}_month", name, f"month(s.{name})", "whole", column, f"Month of {column.name}.", is_part=True
+        f"{name}_month", name, f"month(s.{name})", "whole", column, f"Month of {column.name}.", _MONTH, is_part=True
     )
     weekday = Feature(
         f"{name}_weekday",
@@ -48,6 +54,7 @@ def _of_a_time(column: Column, name: str, timed: bool) -> list[Feature]:
         "whole",
         column,
         f"Weekday of {column.name}, Monday is 1.",
+        _WEEKDAY,
         is_part=True,
     )
     day = "86400000000.0"
@@ -60,7 +67,8 @@ def _of_the_time() -> list[Feature]:
     time = Column("event_time", "timestamp", 0, 0, 0)
     parts = {"hour": "hour(s.event_time)", "weekday": "isodow(s.event_time)", "month": "month(s.event_time)"}
     told = {"hour": "Hour of the row's time, UTC.", "weekday": "Its weekday, Monday is 1.", "month": "Its month."}
+    bounds = {"hour": _HOUR, "weekday": _WEEKDAY, "month": _MONTH}
     return [
-        Feature(f"event_{part}", "event_time", sql, "whole", time, told[part], is_part=True)
+        Feature(f"event_{part}", "event_time", sql, "whole", time, told[part], bounds[part], is_part=True)
         for part, sql in parts.items()
     ]

@@ -18,7 +18,8 @@ FEW_VALUES = 100
 """Of columns with no more values than this all of them are counted."""
 TEXT_MARKERS = ("NA", "N/A", "n/a", "NULL", "null", "NaN", "nan", "#N/A", "<NA>")
 """Texts that stand for a missing value wherever they stand, as pandas reads them."""
-MARKERS = (*TEXT_MARKERS, "None", "none", "?", "-", "--", ".", "missing", "unknown", "Unknown")
+_INFINITE = ("inf", "-inf", "Inf", "-Inf", "Infinity", "-Infinity")
+MARKERS = (*TEXT_MARKERS, "None", "none", "?", "-", "--", ".", "missing", "unknown", "Unknown", *_INFINITE)
 """The same among numbers and times, where they can mean nothing else."""
 _AT_ONCE = 10
 """Columns that are copied out and looked at together: planning time grows with the square (2 s for 50)."""
@@ -40,16 +41,20 @@ def look(con: duckdb.DuckDBPyConnection) -> Profile:
     return Profile(tuple(columns), rows, duplicate_rows(con))
 
 
-def typed_sql(column: Column, value: str | None = None) -> str:
-    """SQL: the column's values in the type that was found, missing ones NULL; `value`: where they are taken from."""
-    return _typed(column, value or f"nullif(trim(CAST({quote(column.name)} AS VARCHAR)), '')")
+def typed_sql(column: Column) -> str:
+    """SQL: the column's values in the type that was found, missing ones NULL."""
+    return _typed(column, f"nullif(trim(CAST({quote(column.name)} AS VARCHAR)), '')")
 
 
 def _typed(column: Column, value: str) -> str:
     value = _without(value, column.markers)
     match column.kind:
-        case "integer" | "float":
-            return f"TRY_CAST({value} AS {'BIGINT' if column.kind == 'integer' else 'DOUBLE'})"
+        case "integer":
+            return f"TRY_CAST({value} AS BIGINT)"
+        case "float":
+            # As the platform's own casts do: what is infinite is no value.
+            number = f"TRY_CAST({value} AS DOUBLE)"
+            return f"CASE WHEN isfinite({number}) THEN {number} END"
         case "boolean":
             return f"TRY_CAST({value} AS BOOLEAN)"
         case "timestamp":
@@ -95,7 +100,7 @@ def _kinds(con: duckdb.DuckDBPyConnection, fields: Sequence[pa.Field], rows: int
             f"count(v{at})",
             f"count(t{at})",
             f"count(TRY_CAST(v{at} AS BIGINT)) FILTER (NOT regexp_matches(v{at}, '[.eE]'))",
-            f"count(*) FILTER (isfinite(TRY_CAST(v{at} AS DOUBLE)))",
+            f"count(TRY_CAST(v{at} AS DOUBLE))",
             f"count(*) FILTER (lower(v{at}) IN ('true', 'false', 'yes', 'no', 't', 'f', 'y', 'n'))",
             # A number with a leading zero is a code: a postal code, an account.
             f"count(*) FILTER (regexp_matches(v{at}, '^0[0-9]'))",

@@ -6,6 +6,7 @@ from pathlib import Path
 from mlplatform.errors import ScaffoldError
 from mlplatform.scaffold.choose import Wishes, choose
 from mlplatform.scaffold.look import look
+from mlplatform.scaffold.names import YAML_WORDS
 from mlplatform.scaffold.open_rows import opened_rows
 from mlplatform.scaffold.origin import parse_origin
 from mlplatform.scaffold.plan import Plan
@@ -24,8 +25,8 @@ def require_name(name: str) -> None:
             f"{name!r} cannot be the name of a use case: lower-case letters, digits and _, beginning with a letter, at "
             "most 40; it becomes a schema in the lake, a model, a service"
         )
-    if name in _RESERVED or name.startswith(("raw_", "pg_")):
-        raise ScaffoldError(f"{name!r} is a name that the platform or the lake uses itself; choose another")
+    if name in _RESERVED | YAML_WORDS or name.startswith(("raw_", "pg_")):
+        raise ScaffoldError(f"{name!r} is a name that the platform, the lake or YAML uses itself; choose another")
 
 
 def planned(name: str, given: str, table: str | None, wishes: Wishes) -> Plan:

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 
 import duckdb
 
-__all__ = ["legal_names"]
+__all__ = ["YAML_WORDS", "legal_names"]
+
+YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+"""No texts, where they stand without quotes in YAML 1.1 (yaml.org/type/bool.html, yaml.org/type/null.html)."""
 
 _TAKEN = {
     # The platform's own columns.
@@ -21,9 +24,9 @@ _TAKEN = {
 }
 
 
-def legal_names(names: Sequence[str], kept: Sequence[str] = ()) -> dict[str, str]:
-    """A name for each of `names`: lower case, letters, digits and `_`, no keyword, none twice. `kept` are taken."""
-    forbidden = _TAKEN | _keywords() | _of_pandera() | set(kept)
+def legal_names(names: Sequence[str]) -> dict[str, str]:
+    """A name for each of `names`: lower case, letters, digits and `_`, no keyword, none twice."""
+    forbidden = _TAKEN | YAML_WORDS | _keywords() | _of_pandera()
     legal: dict[str, str] = {}
     used: set[str] = set()
     for position, name in enumerate(names, start=1):

@@ -55,6 +55,8 @@ class Feature:
     kind: Literal["number", "whole", "flag", "category"]
     column: Column
     description: str
+    bounds: tuple[int, int] | None = None
+    """Of a part of a time: the least and the largest that there is, such as 1 and 12."""
     is_part: bool = False
     """Whether it is a part of a time, such as the month."""
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import duckdb
 
-from mlplatform.contracts.casting import quote
 from mlplatform.scaffold.column import Column, Profile
+from mlplatform.scaffold.look import typed_sql
 from mlplatform.scaffold.open_rows import TABLE
 from mlplatform.scaffold.plan import Note
 
@@ -107,7 +107,7 @@ def of_times(con: duckdb.DuckDBPyConnection, time: Column | None, columns: list[
     for column in columns:
         if column.kind != "timestamp" or column.name == time.name:
             continue
-        then, now = (f"TRY_CAST(CAST({quote(each.name)} AS VARCHAR) AS TIMESTAMP)" for each in (column, time))
+        then, now = typed_sql(column), typed_sql(time)
         row = con.execute(f"SELECT avg(CAST({then} > {now} AS INTEGER)) FROM {TABLE}").fetchone()
         if row and row[0] is not None and row[0] > 0.5:
             text = f"lies after `{time.name}` in {row[0]:.0%} of the rows: it was not known then"
@@ -122,7 +122,7 @@ def missing_together(con: duckdb.DuckDBPyConnection, target: Column, columns: li
     near = [each for each in columns if each.missing and 0.9 < each.missing / target.missing < 1.1]
     notes = []
     for column in near:
-        lacks = [f"nullif(trim(CAST({quote(each.name)} AS VARCHAR)), '') IS NULL" for each in (column, target)]
+        lacks = [f"({typed_sql(each)}) IS NULL" for each in (column, target)]
         row = con.execute(
             f"SELECT count(*) FILTER ({lacks[0]} AND {lacks[1]}), count(*) FILTER ({lacks[0]} OR {lacks[1]}) "
             f"FROM {TABLE}"

@@ -1,12 +1,13 @@
 """Which task a target column asks for, what its classes are, and what the naive baseline reaches."""
 
+import re
 from collections.abc import Sequence
 
 import duckdb
 
-from mlplatform.contracts.casting import quote
 from mlplatform.errors import ScaffoldError
 from mlplatform.scaffold.column import Column
+from mlplatform.scaffold.look import typed_sql
 from mlplatform.scaffold.open_rows import TABLE
 from mlplatform.scaffold.plan import Note, Target, TaskKind
 
@@ -67,7 +68,7 @@ def _amount(
             "regression; correct it, or say --task multiclass"
         )
     _require_rows(column, column.known)
-    value = f"TRY_CAST(CAST({quote(column.name)} AS VARCHAR) AS DOUBLE)"
+    value = f"CAST({typed_sql(column)} AS DOUBLE)"
     row = con.execute(
         f"SELECT avg(abs({value} - m)) FROM {TABLE}, (SELECT median({value}) AS m FROM {TABLE}) "
         f"WHERE {value} IS NOT NULL"
@@ -110,10 +111,15 @@ def _classes(column: Column, name: str, task: TaskKind, said: TaskKind | None) -
 def _negative_and_positive(values: Sequence[tuple[str, int]]) -> tuple[str, str]:
     """By the word, else the rarer one is positive: it is what people look for."""
     by_rows = sorted(values, key=lambda each: each[1])
-    named = [value for value, _ in values if value.strip().lower() in _POSITIVE]
+    named = [value for value, _ in values if _plain(value) in _POSITIVE]
     positive = named[0] if len(named) == 1 else by_rows[0][0]
     negative = next(value for value, _ in values if value != positive)
     return negative, positive
+
+
+def _plain(value: str) -> str:
+    """In lower case, and a whole number without its point: pandas writes whole numbers with gaps as 0.0 and 1.0."""
+    return re.sub(r"^(\d+)\.0$", r"\1", value.strip().lower())
 
 
 def _imbalance(column: Column, share: float) -> list[Note]:

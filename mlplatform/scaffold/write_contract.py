@@ -81,8 +81,7 @@ def _feature(feature: Feature) -> str:
     said = repr(feature.description)
     if feature.is_part:
         kind = "int" if feature.kind == "whole" and not nullable else "float"
-        bounds = {"month": (1, 12), "weekday": (1, 7), "hour": (0, 23)}
-        ends = next((f"ge={a}, le={b}, " for part, (a, b) in bounds.items() if f"_{part}" in feature.name), "")
+        ends = "" if feature.bounds is None else f"ge={feature.bounds[0]}, le={feature.bounds[1]}, "
         null = "nullable=True, " if nullable else ""
         example = 1 if ends else 10
         return (
@@ -123,7 +122,9 @@ def _bounds(column: Column) -> list[str]:
         return []
     room = _ROOM * (column.maximum - column.minimum)
     low = 0 if column.minimum >= 0 else _rounded(column.minimum - room, math.floor)
-    return [f"ge={low}", f"le={_rounded(column.maximum + room, math.ceil)}"]
+    ends = {"ge": low, "le": _rounded(column.maximum + room, math.ceil)}
+    # Near the largest number that there is no room is left.
+    return [f"{name}={end}" for name, end in ends.items() if math.isfinite(end)]
 
 
 def _rounded(value: float, to: Callable[[float], int]) -> int | float:

@@ -1,5 +1,6 @@
 """Classes and amounts: learned, stored, read back, answered and judged."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,12 @@ import pandas as pd
 import pytest
 
 from mlplatform.errors import TrainingError
+from mlplatform.ml.calibration import Sigmoid
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.heads import Classes
 from mlplatform.ml.model import Model
+from mlplatform.ml.one_vs_rest import OneVsRestScorer
+from mlplatform.ml.subset import SubsetScorer
 from mlplatform.ml.tasks import Multiclass, Regression
 from mlplatform.ml.train import train_candidate
 from mlplatform.spec import Training
@@ -78,6 +82,27 @@ def test_every_kind_beats_the_naive_answer_and_answers_the_same_when_it_was_stor
         np.testing.assert_allclose(
             Multiclass(MulticlassTask(kind="multiclass", classes=NAMES)).read_answers(described), answers
         )
+
+
+def test_reasons_are_of_the_class_that_is_answered_also_where_calibration_chose_it() -> None:
+    candidate = {"kind": "sklearn", "model": "logistic", "name": "c", "tuning": {"trials": 0}, "ignore": ["shop"]}
+    declared = training("multiclass", candidate)
+    trained = train_candidate(
+        rows("multiclass"),
+        declared.candidates[0],
+        declared,
+        event_time="event_time",
+        as_of=pd.Timestamp("2020-01-02"),  # type: ignore[arg-type]
+    ).model
+    assert isinstance(trained.head, Classes)
+    assert isinstance(trained.scorer, SubsetScorer)
+    assert isinstance(trained.scorer.inner, OneVsRestScorer)
+    always_high = replace(trained.head, calibrations=(Sigmoid(), Sigmoid(), Sigmoid(intercept=50)))
+    model = replace(trained, head=always_high)
+    matrix = model.matrix(rows("multiclass").head(50))
+    assert {each["class"] for each in model.head.describe(model.predict(matrix))} == {"high"}
+    high = replace(trained.scorer, inner=trained.scorer.inner.scorers[2])
+    np.testing.assert_array_equal(model.explain(matrix), high.contributions(matrix))
 
 
 def test_a_perfect_answer_has_skill_one_and_the_naive_answer_none() -> None:

@@ -121,7 +121,7 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(project: 
     assert "Traceback" not in result.output
 
 
-@pytest.mark.parametrize("name", ["Shop", "1shop", "my shop", "raw_shop", "use_cases", "", "a" * 41, "shop;drop"])
+@pytest.mark.parametrize("name", ["Shop", "1shop", "my shop", "raw_shop", "use_cases", "", "a" * 41, "shop;drop", "no"])
 def test_a_name_that_no_use_case_can_have_is_refused(name: str, project: Path, new: New) -> None:
     (project / "data.csv").write_bytes(text())
     result = new("data.csv", name=name)
@@ -167,6 +167,17 @@ def test_names_of_sql_with_quotes_with_spaces_and_in_other_scripts_become_legal_
     assert "'select' is called select_" in result.output
     assert spec.sources[0].columns["select_"] == "select"  # type: ignore[union-attr]
     assert all(name.isidentifier() and name.isascii() for name in spec.training.features)
+
+
+def test_columns_called_like_words_of_yaml_stay_names(project: Path, new: New) -> None:
+    header, *rows = customers()
+    header[1:5] = ["No", "yes", "ON", "null"]
+    (project / "data.csv").write_bytes(text([header, *rows]))
+    result = new("data.csv")
+    assert result.exit_code == 0, result.output
+    assert load_declaration("shop", project / "use_cases").spec.training.features[:3] == ["no_", "yes_", "on_"]
+    models = yaml.safe_load((project / "use_cases" / "shop" / "models" / "_shop.yml").read_text())["models"]
+    assert all(isinstance(column["name"], str) for model in models for column in model["columns"])
 
 
 @pytest.mark.slow

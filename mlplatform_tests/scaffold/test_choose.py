@@ -6,15 +6,18 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import yaml
 from click.testing import Result
 
 from mlplatform.errors import ScaffoldError
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import merge_rows
+from mlplatform.scaffold import choose
 from mlplatform.scaffold.choose import Wishes
 from mlplatform.scaffold.make import planned
 from mlplatform.scaffold.names import legal_names
 from mlplatform.scaffold.plan import Plan
+from mlplatform.scaffold.write_contract import contract_text
 from mlplatform.spec import UseCase, load_declaration
 from mlplatform_tests.scaffold.conftest import as_text, customers
 
@@ -88,6 +91,16 @@ def test_a_column_can_be_used_or_left_out_whatever_is_thought_of_it(look: Look) 
     assert "visits" not in names
 
 
+def test_labels_that_pandas_wrote_with_a_point_are_positive_where_they_say_one_and_show_leaks(look: Look) -> None:
+    table: Table = [["visits", "told", "bought"]]
+    # More ones than zeros: the rarer class is not the positive one.
+    labels = ["" if i % 10 == 0 else "0.0" if i % 5 == 1 else "1.0" for i in range(400)]
+    table += [[i % 17, label.replace("1.0", "7"), label] for i, label in enumerate(labels)]
+    plan = look(table, target="bought")
+    assert plan.target.classes == ("0.0", "1.0")
+    assert kinds(plan)["told"] == "leak"
+
+
 def test_what_is_missing_where_the_target_is_seems_to_be_learned_with_it(look: Look) -> None:
     draw = random.Random(1)
     table: Table = [["a", "after", "amount"]]
@@ -95,6 +108,52 @@ def test_what_is_missing_where_the_target_is_seems_to_be_learned_with_it(look: L
         known = i % 8 != 0
         table.append([draw.random(), draw.random() if known else "", draw.random() * i if known else ""])
     assert kinds(look(table, target="amount")) == {"after": "leak"}
+
+
+def test_a_text_that_means_missing_is_missing_where_the_target_is_too(look: Look) -> None:
+    draw = random.Random(1)
+    table: Table = [["a", "after", "amount"]]
+    for i in range(400):
+        known = i % 8 != 0
+        table.append([draw.random(), draw.random() if known else "?", draw.random() * i if known else "NA"])
+    plan = look(table, target="amount")
+    assert kinds(plan) == {"after": "leak"}
+    assert plan.target.naive > 0
+
+
+def test_a_time_with_an_offset_that_lies_after_its_row_is_no_feature(look: Look) -> None:
+    table: Table = [["day", "paid", "visits", "wanted"]]
+    # By the clock on the wall it lies before.
+    table += [
+        [f"2024-01-{1 + i % 28:02d} 12:00:00", f"2024-01-{1 + i % 28:02d} 10:00:00-05:00", i % 11, i % 3 == 0]
+        for i in range(400)
+    ]
+    assert kinds(look(table, time="day"))["paid"] == "leak"
+
+
+@pytest.mark.parametrize("odd", ["inf", "-Infinity", "1.5e308", "-1.5e308"])
+def test_what_is_infinite_is_no_value_and_what_is_nearly_so_has_no_bound(odd: str, look: Look) -> None:
+    plan = look(extended("odd", lambda i, row: odd if i % 9 == 0 else i % 20 / 2))
+    column = plan.profile.column("odd")
+    assert column is not None
+    assert column.kind == "float"
+    assert (column.missing > 0) == (odd[-1] in "fy")
+    # So that the source reads it as none, too.
+    assert column.markers == ((odd,) if column.missing else ())
+    assert "inf" not in contract_text(plan)
+
+
+def test_a_column_that_shall_be_used_is_used_among_very_many(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "MOST_FEATURES", 1)
+    draw = random.Random(5)
+    plan = look(
+        [
+            [*row[1:4], *(f"c{i}" if at == 0 else draw.random() for i in range(6)), row[-1]]
+            for at, row in enumerate(customers(400))
+        ],
+        use=["c0", "c1", "c2", "c3", "c4", "c5"],
+    )
+    assert {f"c{i}" for i in range(6)} <= {feature.name for feature in plan.features}
 
 
 @pytest.mark.parametrize(
@@ -119,6 +178,22 @@ def test_with_a_time_the_last_fifth_judges(look: Look) -> None:
     assert plan.split.kind == "time"
     whole = plan.split.train_days + plan.split.tune_days + plan.split.test_days
     assert 0.15 < plan.split.test_days / whole < 0.25
+
+
+def test_parts_of_times_have_names_of_their_own_and_the_bounds_of_what_they_are(look: Look) -> None:
+    table = customers(400)
+    since = [str(row[4]) for row in table[1:]]
+    header = ["ts", "event", "end_of_month", *table[0]]
+    rows = [[f"2024-{1 + i // 34:02d}-{1 + i % 28:02d}", day, day, *table[i + 1]] for i, day in enumerate(since)]
+    plan = look([header, *rows], time="ts")
+    names = [feature.name for feature in plan.features]
+    assert len(set(names)) == len(names)
+    assert {"event_month", "event_month_", "event_hour"} <= set(names)
+    bounds = {feature.name: feature.bounds for feature in plan.features}
+    assert bounds["end_of_month_days"] is None
+    assert bounds["end_of_month_month"] == (1, 12)
+    days = next(line for line in contract_text(plan).splitlines() if line.strip().startswith("end_of_month_days:"))
+    assert "le=" not in days
 
 
 def test_a_target_that_drifts_is_said(look: Look) -> None:
@@ -178,6 +253,16 @@ def test_legal_names_differ_where_the_given_ones_do() -> None:
     names = legal_names(["A b", "a_b", "a-b", "select", "row_id", "1", "ß", "日"])
     assert len(set(names.values())) == len(names)
     assert all(name.isidentifier() for name in names.values())
+
+
+@pytest.mark.parametrize(
+    "word", ["y", "N", "yes", "No", "on", "Off", "true", "False", "NULL", "~", "1e5", "0x1f", ".inf"]
+)
+def test_every_legal_name_is_a_text_in_yaml(word: str) -> None:
+    name = legal_names([word])[word]
+    assert yaml.safe_load(f"[{name}]") == [name]
+    # PyYAML takes these two for texts, YAML 1.1 does not.
+    assert name not in ("y", "n")
 
 
 def test_the_lake_takes_every_legal_name(lake: Lake) -> None:
