@@ -50,11 +50,15 @@ class MqttFeed:
                 yield batch_of(self.spec, [_message(m) for m in messages], f"{len(messages)} messages", str(count))
                 connection.acknowledge(messages)
 
-    def pending(self, after: str | None) -> str | None:  # noqa: ARG002 - the broker knows what was acknowledged
-        """Names the first message that waits: it is not acknowledged, so it comes again."""
+    def pending(self, after: str | None) -> str | None:
+        """Names the first message that waits: it is not acknowledged, so it comes again.
+
+        The stored count is part of the name: a device may say the same twice.
+        """
         with self._connected(most=1) as connection:
             found = connection.take(1, self.spec.quiet_seconds, time.monotonic() + self.spec.quiet_seconds)
-        return hashlib.sha256(found[0].topic.encode() + found[0].payload).hexdigest()[:16] if found else None
+        told = hashlib.sha256(f"{after} {found[0].topic} ".encode() + found[0].payload) if found else None
+        return told.hexdigest()[:16] if told else None
 
     def between(self, start: date, end: date) -> Batches:
         """A broker forgets what was acknowledged."""

@@ -23,6 +23,7 @@ __all__ = ["NatsClient", "NatsConsumer"]
 T = TypeVar("T")
 _SECONDS = 10
 _FETCH = 1_000
+_SILENT_SECONDS = 1.0
 
 
 class NatsClient:
@@ -55,10 +56,12 @@ class NatsClient:
     def stream(self) -> StreamInfo:
         """The declared stream as it is now. Raises SourceError for one that forgets a message once it is read."""
         info: StreamInfo = self.call(self.jetstream.stream_info(self.broker.stream))
-        if info.config.retention == RetentionPolicy.WORK_QUEUE:
+        kept = RetentionPolicy(info.config.retention or RetentionPolicy.LIMITS)
+        if kept != RetentionPolicy.LIMITS:
+            what = "is a work queue" if kept == RetentionPolicy.WORK_QUEUE else f"has the retention `{kept.value}`"
             raise SourceError(
-                f"source `{self.spec.name}`: the stream {self.broker.stream} is a work queue, which forgets a message "
-                "once it is read and lets nobody begin in its middle. Give it the retention `limits`."
+                f"source `{self.spec.name}`: the stream {self.broker.stream} {what}, which forgets a message once it "
+                "is read, or once nobody is there to read it. Give it the retention `limits`."
             )
         return info
 
@@ -162,6 +165,7 @@ class NatsConsumer:
 
     def __init__(self, client: NatsClient, subscribed: Any) -> None:
         self._client, self._subscribed = client, subscribed
+        self._received = 0
 
     def batches(self, most: int) -> Iterator[list[Any]]:
         """Lists of at most `most` messages, until none comes for a second."""
@@ -170,11 +174,21 @@ class NatsConsumer:
             while len(found) < most:
                 more = self._client.call(self._fetch(min(_FETCH, most - len(found))))
                 found += more
+                self._received = max([self._received, *(message.metadata.sequence.consumer for message in more)])
                 if not more or not more[-1].metadata.num_pending:
                     break
             if not found:
                 return
             yield found
+
+    def unread(self) -> int:
+        """How many messages the server still holds for this consumer, or has sent that did not come.
+
+        A second in which none comes says nothing: a server may be slow.
+        """
+        info = self._client.call(self._subscribed.consumer_info())
+        sent = info.delivered.consumer_seq if info.delivered else 0
+        return int(info.num_pending or 0) + max(0, int(sent) - self._received)
 
     def acknowledge(self, message: Any) -> None:
         """Tell the server that a message, and all before it, are stored."""
@@ -182,7 +196,7 @@ class NatsConsumer:
 
     async def _fetch(self, most: int) -> list[Any]:
         try:
-            return list(await self._subscribed.fetch(most, timeout=1))
+            return list(await self._subscribed.fetch(most, timeout=_SILENT_SECONDS))
         except nats.errors.TimeoutError:
             return []
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 
+from mlplatform.errors import SourceError
 from mlplatform.ingest.batch import Batches
 from mlplatform.ingest.messages import Message, batch_of
 from mlplatform.ingest.nats_client import NatsClient
@@ -64,7 +65,7 @@ class NatsFeed:
                     place = _Place(place.created, messages[-1].metadata.sequence.stream)
                     yield batch_of(self.spec, _read(messages), f"to number {place.number}", place.stored())
                     consumer.acknowledge(messages[-1])
-                if monotonic() < until and place.number < last and after is not None:
+                if place.number < last and after is not None and not consumer.unread():
                     # The newest ones are of other subjects: they are behind us, too.
                     yield batch_of(self.spec, [], f"to number {last}", _Place(place.created, last).stored())
 
@@ -76,7 +77,10 @@ class NatsFeed:
         return f"{place.created} {info.state.last_seq}" if info.state.last_seq > place.number else None
 
     def between(self, start: date, end: date) -> Batches:
-        """The messages that were published on these days, as far as the stream still keeps them."""
+        """The messages that were published on these days, as far as the stream still keeps them, however long it takes.
+
+        Raises SourceError when the server falls silent before the last of them.
+        """
         first, behind = (datetime.combine(day, time(), UTC) for day in (start, end))
         config = ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_TIME,
@@ -87,13 +91,17 @@ class NatsFeed:
         with NatsClient(self.spec) as client:
             last = client.stream().state.last_seq
             with client.consumer(config) as consumer:
-                until = monotonic() + self.spec.seconds_per_run
-                for messages in _up_to(consumer.batches(self.spec.rows_per_commit), last, until):
+                for messages in consumer.batches(self.spec.rows_per_commit):
                     inside = [message for message in messages if message.metadata.timestamp < behind]
                     if inside:
                         yield batch_of(self.spec, _read(inside), f"{start}..{end - timedelta(days=1)}", None)
-                    if len(inside) < len(messages):
+                    if len(inside) < len(messages) or _is_last(messages[-1].metadata, last):
                         return
+                if unread := consumer.unread():
+                    raise SourceError(
+                        f"source `{self.spec.name}`: the server {self._broker.url} fell silent with {unread} messages "
+                        f"of {start}..{end - timedelta(days=1)} to come. What came is stored; run these days again."
+                    )
 
     def _place(self, info: StreamInfo, after: str | None) -> _Place:
         created = str(info.created)
@@ -107,9 +115,12 @@ def _up_to(found: Iterator[list[Any]], last: int, until: float) -> Iterator[list
     """Batches of messages up to a number; nothing is waited for that was published later."""
     for messages in found:
         yield messages
-        newest = messages[-1].metadata
-        if newest.sequence.stream >= last or not newest.num_pending or monotonic() > until:
+        if _is_last(messages[-1].metadata, last) or monotonic() > until:
             return
+
+
+def _is_last(message: Any, last: int) -> bool:
+    return message.sequence.stream >= last or not message.num_pending
 
 
 def _read(messages: Sequence[Any]) -> list[Message]:

@@ -42,7 +42,7 @@ class PythonFeed:
         """Names the first rows behind the cursor, which it reads."""
         for rows, cursor in self._yielded(after):
             if len(rows):
-                return f"{cursor} {len(rows)} {hash_of(rows)}"
+                return f"{after} {cursor} {len(rows)} {hash_of(rows)}"
         return None
 
     def between(self, start: date, end: date) -> Batches:

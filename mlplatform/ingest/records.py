@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-__all__ = ["at_path", "records_table"]
+__all__ = ["at_path", "has_path", "records_table"]
 
 
 def records_table(records: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pa.Table:
@@ -35,6 +35,15 @@ def at_path(value: Any, path: str | None) -> Any:
             return None
         value = value.get(name)
     return value
+
+
+def has_path(value: Any, path: str) -> bool:
+    """Whether something stands there, be it null."""
+    if isinstance(value, Mapping) and path in value:
+        return True
+    outer, _, name = path.rpartition(".")
+    inner = at_path(value, outer or None)
+    return isinstance(inner, Mapping) and name in inner
 
 
 def _column(values: list[Any]) -> pa.Array:

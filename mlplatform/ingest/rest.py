@@ -15,7 +15,7 @@ from mlplatform.contracts.casting import quote, timestamp_sql
 from mlplatform.errors import SourceError, SpecError
 from mlplatform.ingest.batch import Batch, Batches
 from mlplatform.ingest.columns import given_names
-from mlplatform.ingest.records import at_path, records_table
+from mlplatform.ingest.records import at_path, has_path, records_table
 from mlplatform.ingest.rest_client import RestClient
 from mlplatform.ingest.rest_pages import Page, pages
 from mlplatform.spec import RestSource
@@ -31,10 +31,11 @@ class _Rest:
         self.spec = spec
 
     def _table(self, rows: list[dict[str, Any]]) -> pa.Table:
-        """Raises SourceError when no row has a column that the declaration speaks of."""
+        """Raises SourceError when no row has the key or the time. Of other columns a whole batch may have no value."""
         given = given_names(self.spec)
-        for name, own in given.items():
-            if rows and all(at_path(row, own) is None for row in rows):
+        for name in (*self.spec.key, *([self.spec.time_column] if self.spec.time_column else [])):
+            own = given[name]
+            if rows and not any(has_path(row, own) for row in rows):
                 raise SourceError(
                     f"source `{self.spec.name}`: no row of {self.spec.url} has `{own}`; the first has "
                     f"{', '.join(rows[0])}. Say what it is called there under `columns:`: `{name}: <name in a row>`."
@@ -73,7 +74,7 @@ class RestFeed(_Rest):
         if cursor and after is not None:
             # `since` may mean `at or since`.
             rows = [row for row in rows if self._newest([row], after) != after]
-        return _hash(rows) if rows else None
+        return _hash([after, rows]) if rows else None
 
     def between(self, start: date, end: date) -> Batches:
         """An API without `days` is not told days."""

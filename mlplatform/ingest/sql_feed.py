@@ -1,6 +1,7 @@
 """A table or a query read on from the newest value of a column."""
 
 from datetime import date, datetime, timedelta
+from decimal import ROUND_FLOOR, Decimal, InvalidOperation, localcontext
 
 import pyarrow as pa
 
@@ -95,11 +96,15 @@ class SqlFeed(SqlTable):
             return after
         after = after.strip("'")  # SQLite's own way to write a text
         try:
-            number = float(after)
-        except ValueError:
-            pass
-        else:
-            return str(int(number - overlap)) if number.is_integer() else str(number - overlap)
+            number = Decimal(after)
+        except InvalidOperation:
+            number = Decimal("nan")
+        if number.is_finite():
+            # Serial numbers go beyond 2^53, where a float has no units.
+            with localcontext(prec=60):
+                lower = number - Decimal(repr(overlap))
+                whole = number == number.to_integral_value()
+                return f"{lower.to_integral_value(ROUND_FLOOR) if whole else lower:f}"
         try:
             return (datetime.fromisoformat(after) - timedelta(seconds=overlap)).isoformat(" ")
         except ValueError:

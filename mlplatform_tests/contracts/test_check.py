@@ -206,6 +206,13 @@ def test_own_rules_of_a_contract_give_reasons_too(change: dict[str, Any], reason
     assert checked.good["order"].to_pylist() == ["a", "c"]
 
 
+def test_a_key_that_the_contract_calls_unique_is_replaced_by_its_later_row() -> None:
+    batch = ORDERS.assign(order=["a", "b", "a"])
+    checked = check_rows(Orders, batch, key=["order"], repeats="replace")
+    assert checked.good.select(["order", "net"]).to_pylist() == [{"order": "b", "net": 2.0}, {"order": "a", "net": 3.0}]
+    assert (checked.replaced, checked.bad_rows) == (1, 0)
+
+
 class Steady(pandera.DataFrameModel):  # type: ignore[misc]
     value: float
 

@@ -95,6 +95,13 @@ def test_nested_values_come_under_the_contract_s_names_and_no_digit_is_lost(web:
     assert row["tags"] == '["p", "q"]'
 
 
+def test_a_column_without_a_value_in_a_whole_batch_is_a_missing_value(web: Web, tmp_path: Path, home: Home) -> None:
+    web.answer = lambda asked: sent([reading(1, sensor=None), reading(2, sensor=None)])
+    source = Feeding(tmp_path, declared(web, rows=None, pages=None))
+    source.ingested()
+    assert source.rows() == [(1, None, 1.5), (2, None, 2.5)]
+
+
 @pytest.mark.parametrize(
     ("auth", "header", "value"),
     [

@@ -98,6 +98,28 @@ def test_what_was_committed_late_is_found_by_the_overlap(database: UserDatabase,
     assert source.ids() == [*range(10), 50]
 
 
+@pytest.mark.parametrize(
+    ("overlap", "stored", "begins"),
+    [
+        (2, "9007199254740995", "9007199254740993"),
+        (10, "1234567890123456789012", "1234567890123456789002"),
+        (0.5, "7", "6"),
+        (1, "7.25", "6.25"),
+        (60, "2024-01-01 10:00:00", "2024-01-01 09:59:00"),
+    ],
+)
+def test_a_run_begins_the_overlap_behind_to_the_last_digit(
+    user_database: Open, overlap: float, stored: str, begins: str
+) -> None:
+    assert feed(declared(user_database("sqlite"), overlap=overlap))._set_back(stored) == begins
+
+
+@pytest.mark.parametrize("stored", ["nan", "Infinity", "abc"])
+def test_what_has_no_distance_has_no_overlap(user_database: Open, stored: str) -> None:
+    with pytest.raises(SourceError, match="is neither a number nor a time"):
+        feed(declared(user_database("sqlite"), overlap=1))._set_back(stored)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["postgres", "mysql"])
 def test_a_run_that_is_killed_in_the_middle_is_resumed(

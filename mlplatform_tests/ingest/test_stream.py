@@ -148,6 +148,17 @@ def test_messages_outlive_a_broker_that_is_restarted(tmp_path: Path, home: Home)
     assert source.ids() == [1, 2]
 
 
+def test_a_message_that_says_the_same_again_is_a_new_one(broker: Broker, tmp_path: Path, home: Home) -> None:
+    source = feeding(tmp_path, broker)
+    broker.publish([reading(1)])
+    first = pending(source)
+    source.ingested()
+    broker.publish([reading(1)])
+    again = pending(source)
+    assert first is not None
+    assert again not in {first, None}
+
+
 def test_the_topic_may_name_the_sensor(broker: Broker, tmp_path: Path, home: Home) -> None:
     source = feeding(tmp_path, broker, topic_column="sensor", columns={"value": "measured.celsius"})
     message = {"reading_id": 1, "event_time": "2024-01-01 10:00:00", "measured": {"celsius": 21.25}}
@@ -202,6 +213,9 @@ def test_a_stream_that_is_not_there_or_is_a_work_queue_is_named(server: NatsServ
     server.make_stream("WORK", ["work.>"], retention="workqueue")
     given["broker"]["stream"] = "WORK"
     assert "the stream WORK is a work queue" in told(Feeding(tmp_path, given))
+    server.make_stream("SEEN", ["seen.>"], retention="interest")
+    given["broker"]["stream"] = "SEEN"
+    assert "the stream SEEN has the retention `interest`" in told(Feeding(tmp_path, given))
 
 
 def test_a_stream_that_was_made_anew_is_read_from_its_beginning(server: NatsServer, tmp_path: Path, home: Home) -> None:
@@ -225,6 +239,32 @@ def test_messages_of_other_subjects_are_passed_by(server: NatsServer, tmp_path: 
     assert pending(source) is not None
     source.ingested()
     assert (source.ids(), pending(source)) == ([1], None)
+
+
+def test_a_server_too_slow_for_one_answer_loses_no_message_and_ends_no_backfill(
+    server: NatsServer, tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch, today: Callable[[], str]
+) -> None:
+    source = Feeding(tmp_path, declared(server))
+    server.publish(readings(1))
+    source.ingested()
+    cursor = source.cursor()
+    server.publish(readings(2, 3))
+    with monkeypatch.context() as hasty:
+        hasty.setattr("mlplatform.ingest.nats_client._SILENT_SECONDS", 1e-9)
+        source.ingested()
+        assert source.cursor() == cursor
+        assert "fell silent with 3 messages" in source.refused(first_day=today())
+    source.ingested()
+    assert source.ids() == [1, 2, 3]
+
+
+def test_a_backfill_takes_as_long_as_it_takes(
+    server: NatsServer, tmp_path: Path, home: Home, today: Callable[[], str]
+) -> None:
+    server.publish(readings(1, 2, 3))
+    source = Feeding(tmp_path, declared(server, seconds_per_run=1e-6, rows_per_commit=1))
+    source.ingested(first_day=today())
+    assert source.ids() == [1, 2, 3]
 
 
 def test_days_of_a_stream_are_read_again_by_when_they_were_published(
