@@ -43,8 +43,11 @@ class Call:
 
 
 def one(path: str, row: Row, request_id: str | None, **options: bool) -> Call:
-    """A call of one object, `options` beside its fields. Raises ValueError for what JSON cannot hold."""
-    return Call(path, _encoded({**row, **options}, 0), request_id or uuid4().hex)
+    """A call of one object, `options` beside its fields unless it says them itself.
+
+    Raises ValueError for what JSON cannot hold.
+    """
+    return Call(path, _encoded({**options, **row}, 0), request_id or uuid4().hex)
 
 
 def many(

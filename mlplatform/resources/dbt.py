@@ -1,6 +1,7 @@
 """dbt: where the project lies, its manifest, and the resource that runs it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,9 @@ from mlplatform.home import Home
 from mlplatform.lake.extensions import copy_extensions
 from mlplatform.lake.lake import Lake
 from mlplatform.resources.dbt_project import DBT_PROJECT, dbt_project
+
+_PARSED = "partial_parse.msgpack"
+"""What dbt keeps of the last parse, to parse only what has changed."""
 
 if TYPE_CHECKING:
     from mlplatform.lake.feature_query import FeatureQuery
@@ -78,8 +82,22 @@ def manifest(home: Home) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.parent / "parse.lock"):
         if not _is_current(path, project):
-            _dbt(home, "parse")
+            _parse(home, path.parent)
     return path
+
+
+def _parse(home: Home, target: Path) -> None:
+    """Beside, and then in its place: others read the manifest meanwhile, and half of one would be newer than its
+    sources."""
+    with TemporaryDirectory(dir=target.parent, prefix=".parse-") as beside:
+        known = target / _PARSED
+        if known.exists():
+            shutil.copyfile(known, Path(beside) / _PARSED)
+        _dbt(home, "parse", "--target-path", beside)
+        for name in (_PARSED, "manifest.json"):
+            made = Path(beside) / name
+            if made.exists():
+                made.replace(target / name)
 
 
 def parse_ahead(home: Home) -> None:

@@ -28,6 +28,12 @@ def _carried(plan: Plan) -> list[str]:
     return list(dict.fromkeys([*group, *used]))
 
 
+def _read(plan: Plan, name: str) -> str:
+    """A column as it was looked at: blanks around a text do not count, and nothing but blanks is missing."""
+    column = next(each for each in plan.raw_columns if plan.names[each.name] == name)
+    return f"nullif(trim({name}), '') as {name}" if column.kind == "string" else name
+
+
 def _staging(plan: Plan) -> str:
     raw = f"{{{{ source('raw_{plan.name}', '{SOURCE}') }}}}"
     time = "_loaded_at" if plan.time is None else plan.names[plan.time.name]
@@ -41,7 +47,7 @@ def _staging(plan: Plan) -> str:
         "    select",
         f"        {plan.key_name},",
         f"        cast({time} as timestamp) as event_time,",
-        *(f"        {name}," for name in _carried(plan)),
+        *(f"        {_read(plan, name)}," for name in _carried(plan)),
         f"        {_label(plan)} as label",
         f"    from {raw}",
         ")",
@@ -59,7 +65,7 @@ def _label(plan: Plan) -> str:
     if target.task == "regression":
         return f"cast({target.name} as double)"
     cases = [f"when {_literal(value)} then {code}" for code, value in enumerate(target.classes)]
-    return f"cast(case cast({target.name} as varchar) {' '.join(cases)} end as tinyint)"
+    return f"cast(case trim(cast({target.name} as varchar)) {' '.join(cases)} end as tinyint)"
 
 
 def _literal(text: str) -> str:

@@ -91,7 +91,7 @@ def create_app(
             Route("/healthz", lives),
             Route("/readyz", ready),
             Route("/metrics", metrics),
-            *inference_routes(slot, endpoints["/predict"], limits or Limits()),
+            *inference_routes(slot, endpoints["/predict"]),
         ],
         middleware=[Middleware(Watch, observer=observer)],
     )

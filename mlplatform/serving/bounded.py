@@ -1,9 +1,11 @@
 """BentoML reads bodies of any size and several kinds; before its own API: JSON only, and not too much."""
 
+from collections.abc import Callable
+
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mlplatform.serving.request import Limits, RefusedError, read_body, require_json
+from mlplatform.serving.request import Limits, RefusedError, parse, read_body, require_json
 
 __all__ = ["Bounded"]
 
@@ -11,7 +13,8 @@ __all__ = ["Bounded"]
 class Bounded:
     """Reads the body within the limit and passes it on whole."""
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, limits: Callable[[], Limits]) -> None:
+        """`limits`: those of the moment."""
         self._app = app
         self._limits = limits
 
@@ -20,7 +23,11 @@ class Bounded:
         headers = dict(scope["headers"])
         try:
             require_json(headers)
-            body = await read_body(headers, receive, self._limits.body_bytes)
+            limits = self._limits()
+            body = await read_body(headers, receive, limits.body_bytes)
+            if len(body) > limits.text:
+                # Also for its texts; what is no JSON is refused here, too.
+                parse(body, limits.rows, limits.text)
         except RefusedError as refused:
             await JSONResponse(refused.content, refused.status)(scope, receive, send)
             return

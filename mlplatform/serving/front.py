@@ -24,9 +24,13 @@ class Front:
         self, app: ASGIApp, endpoints: Mapping[str, Predict], slot: Slot, trial: Trial, raw: RawFeatures
     ) -> None:
         self._app = app
-        self._bounded = Bounded(app, Limits())
+        self._bounded = Bounded(app, self._limits)
         self._endpoints = endpoints
         self._slot, self._trial, self._raw = slot, trial, raw
+
+    def _limits(self) -> Limits:
+        """Those of the live model."""
+        return self._slot.live.bundle.limits if self._slot.live else Limits()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything else on."""

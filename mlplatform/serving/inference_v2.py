@@ -32,7 +32,7 @@ _DATATYPES = {"float": "FP64", "integer": "INT64", "boolean": "BOOL", "string": 
 _JSON_OR_RAW = (b"", b"application/json", b"application/octet-stream")
 
 
-def inference_routes(slot: Slot, predict: Predict, limits: Limits) -> list[Route]:
+def inference_routes(slot: Slot, predict: Predict) -> list[Route]:
     """All of /v2. `predict`: what answers and journals."""
 
     async def server(_: Request) -> Response:
@@ -61,7 +61,7 @@ def inference_routes(slot: Slot, predict: Predict, limits: Limits) -> list[Route
     async def unknown(_: Request) -> Response:
         return JSONResponse({"error": "this is no path of the Open Inference Protocol"}, 404)
 
-    infer = Infer(slot, predict, limits)
+    infer = Infer(slot, predict)
     of_model = [
         route
         for place in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
@@ -78,10 +78,9 @@ def inference_routes(slot: Slot, predict: Predict, limits: Limits) -> list[Route
 class Infer:
     """POST …/infer. A class, so that Starlette takes it as a bare ASGI app."""
 
-    def __init__(self, slot: Slot, predict: Predict, limits: Limits) -> None:
+    def __init__(self, slot: Slot, predict: Predict) -> None:
         self._slot = slot
         self._predict = predict
-        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request: whatever happens, with JSON and a request id."""
@@ -90,7 +89,7 @@ class Infer:
         length: int | None = None
         try:
             live = _named(self._slot, scope["path_params"])
-            asked = await self._asked(headers, receive)
+            asked = await self._asked(headers, receive, self._predict.limits_of(live))
             identity = identity if b"x-request-id" in headers else asked.id or identity
             status, (body, length) = 200, await self._answer(live, asked, identity)
         except RefusedError as refused:
@@ -104,13 +103,13 @@ class Infer:
             answer.headers["inference-header-content-length"] = str(length)
         await answer(scope, receive, send)
 
-    async def _asked(self, headers: Mapping[bytes, bytes], receive: Receive) -> Asked:
+    async def _asked(self, headers: Mapping[bytes, bytes], receive: Receive, limits: Limits) -> Asked:
         # Triton's client names no type.
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if kind not in _JSON_OR_RAW or headers.get(b"content-encoding", b"identity") != b"identity":
             raise RefusedError(415, "send JSON, or JSON with raw tensors behind it, not compressed")
-        body = await read_body(dict(headers), receive, self._limits.body_bytes)
-        return read_request(body, headers.get(LENGTH_HEADER))
+        body = await read_body(dict(headers), receive, limits.body_bytes)
+        return read_request(body, headers.get(LENGTH_HEADER), limits.text)
 
     async def _answer(self, live: Live, asked: Asked, identity: str) -> tuple[bytes, int | None]:
         offered = _output_names(live)
@@ -119,7 +118,9 @@ class Infer:
         if strange:
             raise RefusedError(400, f"there is no such output; there are {', '.join((*offered, REASONS_OUTPUT))}")
         explain = REASONS_OUTPUT in wanted
-        reply = await self._predict.answer_other(partial(_parsed, asked, explain, self._limits.rows), identity)
+        reply = await self._predict.answer_other(
+            partial(_parsed, asked, explain, self._predict.limits_of(live).rows), identity
+        )
         by = reply.parts[0].live.describe()
         head = {
             "model_name": by["use_case"],

@@ -20,11 +20,14 @@ __all__ = [
     "read_body",
     "request_id",
     "require_json",
+    "too_long",
     "too_many",
+    "whole_number",
 ]
 
 Option = TypeVar("Option", bool, None)
 PROBLEMS_SHOWN = 5
+_MOST_DIGITS = 18
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
@@ -63,7 +66,7 @@ def parse(body: bytes, max_rows: int, max_text: int = Limits.text, *, of_events:
         raise RefusedError(400, "the body is not valid JSON", detail=_where(error)) from None
     # No text is longer than the body, so that short requests are not searched.
     if len(body) > max_text and longer_text(content, max_text):
-        raise RefusedError(413, f"a text of the body is longer than {max_text} characters")
+        raise too_long(max_text)
     if type(content) is not dict:
         raise RefusedError(422, 'send one object of features, or {"rows": [...]}')
     explain = _option(content, "explain", None)
@@ -82,8 +85,13 @@ def as_rows(rows: list[Any], explain: bool) -> Parsed:
 
 def require_json(headers: dict[bytes, bytes]) -> None:
     """Raises RefusedError unless the body says that it is JSON."""
-    if not headers.get(b"content-type", b"").lower().startswith(b"application/json"):
+    kind, _, parameter = headers.get(b"content-type", b"").lower().partition(b";")
+    if kind.strip() != b"application/json":
         raise RefusedError(415, "send JSON, with the header Content-Type: application/json")
+    if parameter and b"charset" in parameter and b"utf-8" not in parameter:
+        raise RefusedError(415, "send JSON in UTF-8")
+    if headers.get(b"content-encoding", b"identity") != b"identity":
+        raise RefusedError(415, "send JSON as it is, not compressed")
 
 
 def _option(content: dict[str, Any], name: str, unsaid: Option) -> bool | Option:
@@ -113,6 +121,19 @@ def too_many(rows: int, limit: int) -> RefusedError:
     return RefusedError(413, f"{rows} rows in one request; the limit is {limit}, send several requests")
 
 
+def too_long(limit: int) -> RefusedError:
+    """What a request with a longer text than the limit gets."""
+    return RefusedError(413, f"a text of the body is longer than {limit} characters")
+
+
+def whole_number(text: bytes, otherwise: int) -> int:
+    """Of a header; `otherwise` where it is none. Python refuses to read thousands of digits, zeros included."""
+    if not text.isdigit():
+        return otherwise
+    digits = text.lstrip(b"0")
+    return int(digits or b"0") if len(digits) <= _MOST_DIGITS else 10**_MOST_DIGITS
+
+
 def _where(error: Exception) -> str:
     """Line and column of a JSON error, nothing of the input."""
     if isinstance(error, json.JSONDecodeError):
@@ -123,7 +144,7 @@ def _where(error: Exception) -> str:
 async def read_body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
     """The whole body. Stops reading at the limit, whatever the client announced."""
     announced = headers.get(b"content-length", b"0")
-    if announced.isdigit() and int(announced) > limit:
+    if whole_number(announced, 0) > limit:
         raise RefusedError(413, f"the body is larger than {limit} bytes; send fewer rows per request")
     chunks: list[bytes] = []
     size, more = 0, True

@@ -8,12 +8,13 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from mlplatform.serving.codec import dumps, loads
-from mlplatform.serving.request import REQUEST_ID, RefusedError
+from mlplatform.serving.limits import Limits, longer_text
+from mlplatform.serving.request import REQUEST_ID, RefusedError, too_long, whole_number
 
 __all__ = ["LENGTH_HEADER", "Asked", "Tensor", "read_request", "write_answer"]
 
@@ -26,6 +27,7 @@ _NUMBERS = {
 _TYPES = frozenset({*_NUMBERS, "BYTES"})
 _LENGTH = struct.Struct("<I")
 _NAME_SHOWN = 64
+_MOST_DIMENSIONS, _LONGEST = 2, 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,12 @@ class Asked:
     """Whether outputs that do not say so themselves are wanted as raw bytes."""
 
 
-def read_request(body: bytes, length: bytes | None) -> Asked:
-    """`length`: what LENGTH_HEADER says. Raises RefusedError with what is wrong."""
-    size = len(body) if length is None else int(length) if length.isdigit() else len(body) + 1
+def read_request(body: bytes, length: bytes | None, most_text: int = Limits.text) -> Asked:
+    """`length`: what LENGTH_HEADER says; `most_text`: characters in one text.
+
+    Raises RefusedError with what is wrong.
+    """
+    size = len(body) if length is None else whole_number(length, len(body) + 1)
     if size > len(body):
         raise RefusedError(400, "Inference-Header-Content-Length must be the length of the JSON before the raw tensors")
     try:
@@ -64,9 +69,13 @@ def read_request(body: bytes, length: bytes | None) -> Asked:
     identity = content.get("id") or None
     if identity is not None and (type(identity) is not str or not REQUEST_ID.fullmatch(identity.encode())):
         raise RefusedError(400, '"id" must be 1 to 128 letters, digits, dots, dashes or underscores')
+    if len(body) > most_text and longer_text(content, most_text):
+        raise too_long(most_text)
     raw = _Raw(body, size)
     inputs = tuple(_input(told, raw) for told in content["inputs"])
     raw.require_end()
+    if size < len(body) and longer_text([tensor.values for tensor in inputs], most_text):
+        raise too_long(most_text)
     return Asked(identity, inputs, _outputs(content), _parameters(content).get("binary_data_output") is True)
 
 
@@ -110,10 +119,10 @@ def _input(told: Any, raw: _Raw) -> Tensor:
         raise RefusedError(400, "an input must be an object with a name, a datatype and a shape")
     name, datatype, shape = told["name"], told.get("datatype"), told.get("shape")
     shown = name[:_NAME_SHOWN]
-    if datatype not in _TYPES:
+    if type(datatype) is not str or datatype not in _TYPES:
         raise RefusedError(400, f"input {shown}: the datatype must be one of {', '.join(sorted(_TYPES))}")
-    if type(shape) is not list or not shape or not all(type(each) is int and each >= 0 for each in shape):
-        raise RefusedError(400, f"input {shown}: the shape must be a list of whole numbers")
+    if not _is_shape(shape):
+        raise RefusedError(400, f"input {shown}: the shape must be a list of one or two whole numbers")
     size = _parameters(told).get("binary_data_size")
     if size is None:
         values = _from_json(told.get("data"), datatype, shown)
@@ -126,12 +135,23 @@ def _input(told: Any, raw: _Raw) -> Tensor:
     return Tensor(name, datatype, tuple(shape), values)
 
 
+def _is_shape(shape: Any) -> TypeGuard[list[int]]:
+    """No input has more than rows and columns, so that the product below is one of two small numbers."""
+    return (
+        type(shape) is list
+        and 1 <= len(shape) <= _MOST_DIMENSIONS
+        and all(type(each) is int and 0 <= each <= _LONGEST for each in shape)
+    )
+
+
 def _from_json(data: Any, datatype: str, name: str) -> list[Any]:
     """Nested or flat, as the protocol allows. A number stays what it is: the contract says what is right."""
     if type(data) is not list:
         raise RefusedError(400, f'input {name}: "data" must be a list')
-    while any(type(each) is list for each in data):
+    if any(type(each) is list for each in data):
         data = list(chain.from_iterable(each if type(each) is list else (each,) for each in data))
+    if any(type(each) is list for each in data):
+        raise RefusedError(400, f'input {name}: "data" is nested deeper than rows of values')
     if datatype == "BOOL":
         return [bool(each) if type(each) is int and each in (0, 1) else each for each in data]
     return list(data)

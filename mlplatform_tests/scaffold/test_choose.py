@@ -1,9 +1,12 @@
 """What is chosen from a table, and what is said of it."""
 
 import random
+import re
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 import yaml
@@ -18,6 +21,7 @@ from mlplatform.scaffold.make import planned
 from mlplatform.scaffold.names import legal_names
 from mlplatform.scaffold.plan import Plan
 from mlplatform.scaffold.write_contract import contract_text
+from mlplatform.scaffold.write_models import _staging
 from mlplatform.spec import UseCase, load_declaration
 from mlplatform_tests.scaffold.conftest import as_text, customers
 
@@ -277,3 +281,18 @@ def test_the_lake_takes_every_legal_name(lake: Lake) -> None:
 def test_a_positive_class_of_few_rows_is_refused(look: Look) -> None:
     with pytest.raises(ScaffoldError, match="at least 25 rows"):
         look([[*row[:-1], row[-1] if i == 0 else int(i < 10)] for i, row in enumerate(customers(300))])
+
+
+def test_blanks_around_texts_count_neither_when_looked_at_nor_in_the_lake(look: Look) -> None:
+    towns, classes = ["Berlin", " Berlin", "Bonn ", "  "], [" <=50K", ">50K "]
+    rows = [[i, towns[i % 4], classes[(i // 2) % 2]] for i in range(400)]
+    plan = look([["visits", "town", "wanted"], *rows])
+    sql = re.sub(r"\{\{ source\([^)]*\) \}\}", "given", _staging(plan))
+    visits, town, wanted = zip(*rows, strict=True)
+    given = pa.table({plan.key_name: range(400), "visits": visits, "town": town, "wanted": wanted})
+    given = given.append_column("_loaded_at", pa.array([datetime(2026, 1, 1)] * 400))
+    with duckdb.connect() as con:
+        con.register("given", given)
+        found = con.execute(f"SELECT DISTINCT label, town FROM ({sql})").fetchall()
+    assert {town for _, town in found} == {"Berlin", "Bonn", None}
+    assert {label for label, _ in found} == {0, 1}

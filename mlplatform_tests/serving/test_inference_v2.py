@@ -3,6 +3,7 @@
 import json
 import struct
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +203,42 @@ def test_whatever_bytes_come_they_are_read_or_refused(data: bytes, kind: str, ro
         return
     assert len(tensor.values) == rows
     assert not more
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"datatype": ["FP64"]}, "the datatype must be one of"),
+        ({"datatype": {"a": 1}}, "the datatype must be one of"),
+        ({"shape": [2**63] * 300}, "a list of one or two whole numbers"),
+        ({"shape": [1, 1, 1]}, "a list of one or two whole numbers"),
+        ({"shape": [2**63]}, "a list of one or two whole numbers"),
+        ({"data": [[[1.0]]]}, "nested deeper than rows of values"),
+    ],
+)
+async def test_tensors_that_are_none_are_refused_and_take_no_time(
+    client: httpx.AsyncClient, changed: dict[str, Any], said: str
+) -> None:
+    asked = tensors([GOOD])
+    asked["inputs"][0] |= changed
+    reply = await client.post(INFER, json=asked)
+    assert reply.status_code == 400
+    assert said in reply.json()["error"]
+
+
+@pytest.mark.parametrize("header", ["inference-header-content-length", "content-length"])
+async def test_lengths_of_thousands_of_digits_are_numbers_like_others(client: httpx.AsyncClient, header: str) -> None:
+    body = json.dumps(tensors([GOOD])).encode()
+    zeros = await client.post(INFER, content=body, headers={header: "0" * 5000 + str(len(body))})
+    assert zeros.status_code == 200, zeros.text
+    nines = await client.post(INFER, content=body, headers={header: "9" * 5000})
+    assert nines.status_code in (400, 413)
+
+
+async def test_what_one_request_may_hold_is_what_the_bundle_says(live: Live) -> None:
+    bundle = replace(live.bundle, limits=Limits(body_bytes=2000, rows=2, text=20))
+    async with client_of(replace(live, bundle=bundle)) as client:
+        assert (await client.post(INFER, json=tensors([GOOD]))).status_code == 200
+        assert (await client.post(INFER, json=tensors([GOOD] * 3))).status_code == 413
+        assert (await client.post(INFER, json={**tensors([GOOD]), "more": ["x" * 30]})).status_code == 413
+        assert (await client.post(INFER, json={**tensors([GOOD]), "more": ["x"] * 2000})).status_code == 413
