@@ -88,7 +88,13 @@ def test_every_kind_beats_the_naive_answer_and_answers_the_same_when_it_was_stor
 
 
 def test_reasons_are_of_the_class_that_is_answered_also_where_calibration_chose_it() -> None:
-    fields = {"kind": "sklearn", "model": "logistic", "name": "c", "tuning": {"trials": 0}, "ignore": ["shop"]}
+    fields: dict[str, object] = {
+        "kind": "sklearn",
+        "model": "logistic",
+        "name": "c",
+        "tuning": {"trials": 0},
+        "ignore": ["shop"],
+    }
     candidate = SklearnCandidate.model_validate(fields)
     trained = train_candidate(
         rows("multiclass"),
