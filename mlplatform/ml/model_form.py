@@ -14,7 +14,7 @@ from mlplatform.ml.booster_form import BoosterForm
 from mlplatform.ml.cleaned import CleanedScorer
 from mlplatform.ml.cleaning_form import add_cleaning, uncleaned
 from mlplatform.ml.head_form import add_answers, add_calibrated
-from mlplatform.ml.heads import Head
+from mlplatform.ml.heads import Classes, Head
 from mlplatform.ml.model import Model
 from mlplatform.ml.onnx_graph import ML, OnnxGraph, Port
 from mlplatform.ml.split_form import ENSEMBLE_OPSET
@@ -57,6 +57,8 @@ def model_to_onnx(model: Model, columns: Sequence[Column]) -> bytes:
     from onnx import TensorProto
 
     assert tuple(column.name for column in columns) == model.features
+    if isinstance(model.head, Classes):
+        raise ArtifactError("a model of several classes (task multiclass) cannot be exported yet; serve it instead")
     graph = OnnxGraph(ml_opset=ENSEMBLE_OPSET)
     parts = [_add_column(graph, column) for column in columns]
     rows = graph.compute("Concat", *parts, axis=1)

@@ -25,7 +25,9 @@ _MEMORY = "2GB"
 
 @contextmanager
 def opened_rows(origin: Origin) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with the table `incoming`: all rows, in a file of its own, so that more than the memory holds fit.
+    """A connection with the table `incoming`: all rows, in a file of its own.
+
+    Of a file more rows fit than the memory holds; a table of a database goes through the memory as a whole.
 
     Raises:
         ScaffoldError: a CSV file without a header, or not in UTF-8.
@@ -61,13 +63,28 @@ def _from_file(con: duckdb.DuckDBPyConnection, origin: Origin) -> None:
 def _from_database(con: duckdb.DuckDBPyConnection, origin: Origin) -> None:
     fields = {**origin.declared(), "name": "rows", "key": ["row_key"], "time_column": None}
     source = SqlSource.model_validate(fields).model_copy(update={"key": []})
-    if origin.secret is not None:
-        # As the source itself will find it.
-        os.environ[origin.place] = origin.secret
-    rows = open_table(source, Path()).read_all()
+    with _known(origin):
+        rows = open_table(source, Path()).read_all()
     con.register("_read", rows)
     con.execute(f"CREATE TABLE {TABLE} AS FROM _read")
     con.unregister("_read")
+
+
+@contextmanager
+def _known(origin: Origin) -> Iterator[None]:
+    """A secret that was typed lies where the source will look for it, for as long as it is read and no longer."""
+    if origin.secret is None:
+        yield
+        return
+    before = os.environ.get(origin.place)
+    os.environ[origin.place] = origin.secret
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[origin.place]
+        else:
+            os.environ[origin.place] = before
 
 
 def _require_utf8(path: Path) -> None:

@@ -1,7 +1,7 @@
 """What a person names with `--from`: a file or a table of a database, and how a declaration names the same."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ class Origin:
     place: str
     """Absolute path of a file, or the environment variable that holds a connection string."""
     table: str | None = None
-    secret: str | None = None
+    secret: str | None = field(default=None, repr=False)
     """A connection string that was typed; it is used now and never written."""
 
     @property

@@ -7,16 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlplatform.errors import TrainingError
+from mlplatform.errors import ArtifactError, TrainingError
 from mlplatform.ml.calibration import Sigmoid
+from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.heads import Classes
 from mlplatform.ml.model import Model
+from mlplatform.ml.model_form import Column, model_to_onnx
 from mlplatform.ml.one_vs_rest import OneVsRestScorer
 from mlplatform.ml.subset import SubsetScorer
 from mlplatform.ml.tasks import Multiclass, Regression
 from mlplatform.ml.train import train_candidate
 from mlplatform.spec import Training
+from mlplatform.spec.candidate import SklearnCandidate
 from mlplatform.spec.task import MulticlassTask, RegressionTask
 
 NAMES = ["low", "middle", "high"]
@@ -85,14 +88,20 @@ def test_every_kind_beats_the_naive_answer_and_answers_the_same_when_it_was_stor
 
 
 def test_reasons_are_of_the_class_that_is_answered_also_where_calibration_chose_it() -> None:
-    candidate = {"kind": "sklearn", "model": "logistic", "name": "c", "tuning": {"trials": 0}, "ignore": ["shop"]}
-    declared = training("multiclass", candidate)
+    fields: dict[str, object] = {
+        "kind": "sklearn",
+        "model": "logistic",
+        "name": "c",
+        "tuning": {"trials": 0},
+        "ignore": ["shop"],
+    }
+    candidate = SklearnCandidate.model_validate(fields)
     trained = train_candidate(
         rows("multiclass"),
-        declared.candidates[0],
-        declared,
+        candidate,
+        training("multiclass", fields),
         event_time="event_time",
-        as_of=pd.Timestamp("2020-01-02"),  # type: ignore[arg-type]
+        as_of=pd.Timestamp("2020-01-02"),
     ).model
     assert isinstance(trained.head, Classes)
     assert isinstance(trained.scorer, SubsetScorer)
@@ -103,6 +112,13 @@ def test_reasons_are_of_the_class_that_is_answered_also_where_calibration_chose_
     assert {each["class"] for each in model.head.describe(model.predict(matrix))} == {"high"}
     high = replace(trained.scorer, inner=trained.scorer.inner.scorers[2])
     np.testing.assert_array_equal(model.explain(matrix), high.contributions(matrix))
+
+
+def test_several_classes_are_not_exported_and_that_is_said() -> None:
+    head = Classes(("low", "high"), (Sigmoid(), Sigmoid()))
+    model = Model(Encoding(("a",), {}), OneVsRestScorer([]), head, pd.Timestamp("2020-01-01"))
+    with pytest.raises(ArtifactError, match=r"several classes .* cannot be exported"):
+        model_to_onnx(model, [Column("a")])
 
 
 def test_a_perfect_answer_has_skill_one_and_the_naive_answer_none() -> None:

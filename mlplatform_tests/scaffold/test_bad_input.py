@@ -1,6 +1,7 @@
 """Whatever is given: a use case, or one sentence that says what is wrong and what to do. Never a traceback."""
 
 import gzip
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from mlplatform.errors import PlatformError
 from mlplatform.scaffold.choose import Wishes
 from mlplatform.scaffold.make import planned
+from mlplatform.scaffold.origin import parse_origin
 from mlplatform.scaffold.write import texts
 from mlplatform.spec import UseCase, load_declaration
 from mlplatform_tests.scaffold.conftest import as_text, customers
@@ -121,6 +123,19 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(project: 
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize("before", [None, "mine"])
+def test_an_address_that_was_typed_is_forgotten_when_it_was_read(
+    before: str | None, project: Path, new: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_DATABASE", before or "")
+    if before is None:
+        monkeypatch.delenv("SHOP_DATABASE")
+    address = "postgresql://nobody:hush-hush@127.0.0.1:1/shop"
+    assert new(address, "--table", "customers").exit_code == 1
+    assert os.environ.get("SHOP_DATABASE") == before
+    assert "hush-hush" not in repr(parse_origin(address, "customers", "shop"))
+
+
 @pytest.mark.parametrize("name", ["Shop", "1shop", "my shop", "raw_shop", "use_cases", "", "a" * 41, "shop;drop", "no"])
 def test_a_name_that_no_use_case_can_have_is_refused(name: str, project: Path, new: New) -> None:
     (project / "data.csv").write_bytes(text())
@@ -170,9 +185,9 @@ def test_names_of_sql_with_quotes_with_spaces_and_in_other_scripts_become_legal_
 
 
 def test_columns_called_like_words_of_yaml_stay_names(project: Path, new: New) -> None:
-    header, *rows = customers()
-    header[1:5] = ["No", "yes", "ON", "null"]
-    (project / "data.csv").write_bytes(text([header, *rows]))
+    table = customers()
+    table[0][1:5] = ["No", "yes", "ON", "null"]
+    (project / "data.csv").write_bytes(text(table))
     result = new("data.csv")
     assert result.exit_code == 0, result.output
     assert load_declaration("shop", project / "use_cases").spec.training.features[:3] == ["no_", "yes_", "on_"]

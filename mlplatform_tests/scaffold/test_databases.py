@@ -1,6 +1,5 @@
 """A table of a database of one's own, of each engine, becomes a declaration that reads the same rows."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,7 +45,6 @@ def test_an_address_that_was_typed_is_written_to_no_file(
     database = user_database("postgres")
     database.store("customers", rows)
     result = new(database.place, "--table", "customers")
-    os.environ.pop("SHOP_DATABASE", None)
     assert result.exit_code == 0, result.output
     assert "export SHOP_DATABASE=" in result.output
     assert PASSWORD not in result.output
