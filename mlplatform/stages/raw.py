@@ -122,7 +122,12 @@ def _reading(context: dg.AssetExecutionContext, uc: Declaration, source: Source,
     elif source.goes_on:
         days = _backfill_days(source, context.op_execution_context.op_config or {})
         again = days is not None
-    return read_source(source, uc.folder, cursor=cursor, days=days, again=again)
+    columns = None
+    if source.row_id is not None:
+        from mlplatform.contracts.load import load_contract
+
+        columns = list(load_contract(uc.folder, uc.spec.contract.module, source.name).to_schema().columns)
+    return read_source(source, uc.folder, cursor=cursor, days=days, again=again, columns=columns)
 
 
 def _backfill_days(source: Source, config: dict[str, str]) -> Days | None:
