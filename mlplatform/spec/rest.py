@@ -59,6 +59,12 @@ class Key(Declared):
     param: str | None = None
     """The parameter of the address that carries it, where the API knows no header."""
 
+    @model_validator(mode="after")
+    def _is_carried(self) -> "Key":
+        if not self.header and not self.param:
+            raise ValueError("a key is carried by a `header` or a `param`; name one of them")
+        return self
+
 
 class NumberedPages(Declared):
     """`?page=1`, `?page=2` ... up to a page that is empty, or shorter than `size`."""
@@ -153,8 +159,8 @@ class RestSource(AnySource):
 
     kind: Literal["rest"]
     """Rows come from an HTTP API."""
-    url: Annotated[str, Field(pattern=r"^https?://[^?#]+$")]
-    """The address that is asked with GET, without parameters."""
+    url: Annotated[str, Field(pattern=r"^https?://[^@/?#]+(/[^?#]*)?$")]
+    """The address that is asked with GET, without parameters; who asks stands in `auth`."""
     params: dict[str, str] = {}
     """Parameters of every request."""
     headers: dict[str, str] = {}
@@ -177,7 +183,7 @@ class RestSource(AnySource):
     """No more than so many; left out, as fast as the API answers. An answer `429` is waited out in any case."""
     retries: NonNegativeInt = 5
     """How often a request that failed is sent again (connection lost, half an answer, status 408, 429 or 5xx), after
-    0.5, 1, 2 ... seconds or as long as `Retry-After` says."""
+    0.5, 1, 2 ... seconds or as long as `Retry-After` says; one of more than 120 seconds ends the run instead."""
     timeout_seconds: PositiveFloat = 30
     """How long a server may be silent."""
     rows_per_commit: PositiveInt = 50_000

@@ -172,11 +172,28 @@ def test_what_fails_for_a_moment_is_asked_again(web: Web, failure: Answer) -> No
         (Answer(status=401), r"refuses this user or key \(status 401\)\. Correct the variables that `auth` names", 1),
         (Answer(status=404), r"is not there \(status 404\)\. Correct `url`", 1),
         (Answer(b"no such field", status=400), "refuses the request .*no such field", 1),
+        (Answer(f"no {SECRET} here, and {'x' * 160} {SECRET}".encode(), status=400), r"no \*\*\* here", 1),
+        (Answer(b"no gzip", headers={"Content-Encoding": "gzip"}), "broke off in the middle of an answer", 3),
+        (Answer(status=429, headers={"Retry-After": "999"}), "to be asked again in 999 seconds. Try again then", 1),
         (Answer(status=301, headers={"Location": "http://elsewhere/x?key=1"}), r"has moved to http://elsewhere/x\.", 1),
         (Answer(b'{"error": "x"}'), r"no list of objects at `data\.items`; it has error\. Say under `rows`", 1),
         (sent({"data": {"items": [{"id": 1}]}}), r"no row of .* has `reading_id`; the first has id\. Say what", 1),
     ],
-    ids=["503", "429", "half a page", "half a JSON", "401", "404", "400", "301", "no rows", "no column"],
+    ids=[
+        "503",
+        "429",
+        "half a page",
+        "half a JSON",
+        "401",
+        "404",
+        "400",
+        "echo",
+        "gzip",
+        "wait",
+        "301",
+        "no rows",
+        "no column",
+    ],
 )
 def test_what_stays_broken_is_named_and_nothing_is_stored(
     web: Web, tmp_path: Path, home: Home, failure: Answer, says: str, requests: int
@@ -187,6 +204,11 @@ def test_what_stays_broken_is_named_and_nothing_is_stored(
         ids(feed(web, auth=auth, cursor={"param": "since", "column": "reading_id"}))
     assert SECRET not in str(caught.value)
     assert len(web.asked) == requests
+
+
+def test_a_clock_that_cannot_be_read_is_ours(web: Web) -> None:
+    web.answer = lambda asked: sent(ROWS, Date="soon")
+    assert ids(feed(web, rows=None, pages=None)) == list(range(25))
 
 
 def test_a_server_that_is_down_is_named(web: Web) -> None:
