@@ -67,7 +67,7 @@ class Key(Declared):
 
 
 class NumberedPages(Declared):
-    """`?page=1`, `?page=2` ... up to a page that is empty, or shorter than `size`."""
+    """`?page=1`, `?page=2` ... up to a page that is empty."""
 
     kind: Literal["number"]
     """Pages have numbers."""
@@ -76,13 +76,13 @@ class NumberedPages(Declared):
     first: NonNegativeInt = 1
     """The number of the first page."""
     size: PositiveInt | None = None
-    """How many rows a page has; left out, pages are asked for until one is empty."""
+    """How many rows are asked for; a server may give fewer."""
     size_param: str | None = None
     """The parameter that holds the size, if the API takes one."""
 
 
 class OffsetPages(Declared):
-    """`?offset=0&limit=100`, `?offset=100&limit=100` ... up to a page that is shorter than `limit`."""
+    """`?offset=0&limit=100`, `?offset=100&limit=100` ... up to a page that is empty."""
 
     kind: Literal["offset"]
     """A page begins at a number of rows."""
@@ -91,7 +91,7 @@ class OffsetPages(Declared):
     limit_param: str = "limit"
     """The parameter that holds how many to give."""
     limit: PositiveInt = 100
-    """How many rows a page has."""
+    """How many rows are asked for; a server may give fewer."""
 
 
 class TokenPages(Declared):
