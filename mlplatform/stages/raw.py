@@ -246,10 +246,15 @@ def _record(
     if done.left_out:
         metadata["columns_not_in_the_contract"] = ", ".join(done.left_out)
     if source.goes_on:
-        metadata["cursor"] = read_cursor(lake, raw_table(uc, source)) or "none"
+        # That of files names each of them: thousands, in every run's record.
+        metadata["cursor"] = _short(read_cursor(lake, raw_table(uc, source)) or "none")
         metadata["rows_replaced_within_a_batch"] = done.replaced
     if reading.days and source.partition != "none" and not _partitioned(context, source):
         key = asset_key(uc, f"raw_{source.name}")
         for partition in reading.days.keys(source.partition):
             context.log_event(dg.AssetMaterialization(key, partition=partition))
     yield dg.MaterializeResult(metadata=metadata, check_results=[checked])
+
+
+def _short(text: str, most: int = 200) -> str:
+    return text if len(text) <= most else f"{text[: most - 4]} ..."
