@@ -17,6 +17,7 @@ from mlplatform.contracts.unknown import (
     SchemaChange,
     as_text,
     frozen,
+    storable,
     unknown_columns,
     unknown_values,
     with_gone_columns,
@@ -114,8 +115,8 @@ def check_rows(
         unread: what the source could not even read as a row (`payload`, `_reason`): bad, too.
 
     Raises:
-        ContractError: a column is missing, one is new and the schema is frozen, or a check judges the batch as a whole
-            and fails.
+        ContractError: a column is missing, one is new and the schema is frozen or cannot take its name, or a check
+            judges the batch as a whole and fails.
         SpecError: the model lacks a key column, or has a type that rows cannot have.
     """
     contract = schema.to_schema()
@@ -124,6 +125,8 @@ def check_rows(
     unknown = unknown_columns(contract, table)
     if schema_change == "freeze":
         frozen(contract, unknown)
+    if schema_change == "evolve":
+        storable(contract, unknown)
     if schema_change == "evolve" or absent == "missing":
         table = with_gone_columns(contract, table, all_of_them=absent == "missing")
     _require_columns(contract, table, needed)

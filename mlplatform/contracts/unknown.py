@@ -12,7 +12,10 @@ from mlplatform.contracts.casting import quote
 from mlplatform.contracts.failures import Failure
 from mlplatform.errors import ContractError
 
-__all__ = ["SchemaChange", "as_text", "frozen", "unknown_columns", "unknown_values", "with_gone_columns"]
+__all__ = ["SchemaChange", "as_text", "frozen", "storable", "unknown_columns", "unknown_values", "with_gone_columns"]
+
+# DuckLake's own columns.
+_RESERVED = {"row_id", "rowid", "begin_snapshot", "end_snapshot"}
 
 SchemaChange = Literal["ignore", "evolve", "freeze", "quarantine"]
 
@@ -29,6 +32,23 @@ def frozen(contract: Any, unknown: Sequence[str]) -> None:
             f"{contract.name}: the source has a new column {', '.join(unknown)}, and `schema_change: freeze` takes "
             "none. Nothing of this batch was loaded. Add it to the contract, or choose another `schema_change`."
         )
+
+
+def storable(contract: Any, unknown: Sequence[str]) -> None:
+    """Raises ContractError when a new column has a name that the table cannot take: DuckDB knows no case."""
+    taken = {name.lower(): f"differs from `{name}` only in case" for name in contract.columns}
+    for name in unknown:
+        lower = name.lower()
+        why = taken.get(lower)
+        if lower in _RESERVED or name.startswith("_"):
+            why = "is a name that the lake keeps for itself"
+        if why is not None:
+            raise ContractError(
+                f"{contract.name}: the source has a new column `{name}`, which {why}, so that `schema_change: evolve` "
+                "cannot store it. Nothing of this batch was loaded. Rename it in the source or under `columns:`, or "
+                "choose another `schema_change`."
+            )
+        taken[lower] = f"differs from `{name}` only in case"
 
 
 def with_gone_columns(contract: Any, table: pa.Table, *, all_of_them: bool) -> pa.Table:

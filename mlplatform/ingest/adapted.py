@@ -1,5 +1,6 @@
 """What is declared of a source beside where it lies: texts that mean "missing", and a number for rows without a key."""
 
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date
@@ -27,16 +28,23 @@ def as_it_lies(source: Source) -> Source:
     return source.model_copy(update={"row_id": None, "missing_values": {}, "key": key})
 
 
-def adapted(rows: pa.Table, source: Source) -> pa.Table:
-    """The rows as declared: missing texts are NULL, then rows are numbered. A column that is not there is left to the
-    contract to name."""
+def adapted(rows: pa.Table, source: Source, columns: Collection[str] | None = None) -> pa.Table:
+    """The rows as declared: numbered as they lie, then missing texts are NULL, so that a text that is declared later
+    gives no row another number. A column that is not there is left to the contract to name.
+
+    Args:
+        columns: those that the contract names, which alone count for the number; None: all.
+    """
+    if source.row_id is not None:
+        rows = numbered(rows, source.row_id, columns)
     for name, texts in source.missing_values.items():
         position = rows.schema.get_field_index(name)
-        if position >= 0 and pa.types.is_string(rows.schema.field(position).type):
+        kind = rows.schema.field(position).type if position >= 0 else None
+        if kind is not None and (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
             column = rows.column(position)
-            said = pc.is_in(pc.utf8_trim_whitespace(column), value_set=pa.array(texts, pa.string()))
-            rows = rows.set_column(position, name, pc.if_else(said, pa.scalar(None, pa.string()), column))
-    return rows if source.row_id is None else numbered(rows, source.row_id)
+            said = pc.is_in(pc.utf8_trim_whitespace(column), value_set=pa.array(texts, kind))
+            rows = rows.set_column(position, name, pc.if_else(said, pa.scalar(None, kind), column))
+    return rows
 
 
 @dataclass(frozen=True)
@@ -45,10 +53,11 @@ class AdaptedTable:
 
     source: Source
     table: Table
+    columns: Collection[str] | None = None
 
     def read_all(self) -> pa.Table:
         """All rows, as declared."""
-        return adapted(self.table.read_all(), self.source)
+        return adapted(self.table.read_all(), self.source, self.columns)
 
     def fingerprint(self) -> str:
         """That of the source."""
@@ -61,6 +70,7 @@ class AdaptedReader:
 
     source: Source
     reader: Reader
+    columns: Collection[str] | None = None
 
     def available(self) -> tuple[date, date] | None:
         """As the source says."""
@@ -68,7 +78,7 @@ class AdaptedReader:
 
     def read(self, start: date, end: date) -> pa.Table:
         """Those of the days, as declared."""
-        return adapted(self.reader.read(start, end), self.source)
+        return adapted(self.reader.read(start, end), self.source, self.columns)
 
     def fingerprint(self) -> str:
         """That of the source."""

@@ -18,15 +18,16 @@ _BYTES_PER_BATCH = 64 * 2**20
 
 
 class FilesFeed:
-    """The cursor is the state (size and time of change) of every file that was read, as JSON."""
+    """The cursor is the state (size and time of change) of every file that was read and is still there, as JSON."""
 
     def __init__(self, spec: FilesSource) -> None:
         self.spec = spec
 
     def batches(self, after: str | None) -> Batches:
         """New and changed files, the oldest first, some together up to 64 MiB as they are stored."""
-        read: dict[str, str] = json.loads(after) if after else {}
-        for files in _together(self._new(read), self.spec.files_per_commit):
+        listed, known = found_files(self.spec), json.loads(after) if after else {}
+        read: dict[str, str] = {file.name: known[file.name] for file in listed if file.name in known}
+        for files in _together(_new(listed, read), self.spec.files_per_commit):
             rows = TableFiles(self.spec, files).read_all()
             read |= {file.name: file.state for file in files}
             name = files[0].name if len(files) == 1 else f"{files[0].name} ... {files[-1].name} ({len(files)} files)"
@@ -34,7 +35,7 @@ class FilesFeed:
 
     def pending(self, after: str | None) -> str | None:
         """Names the new and changed files; reads none of them."""
-        new = [(file.name, file.state) for file in self._new(json.loads(after) if after else {})]
+        new = [(file.name, file.state) for file in _new(found_files(self.spec), json.loads(after) if after else {})]
         return hashlib.sha256(repr(new).encode()).hexdigest()[:16] if new else None
 
     def between(self, start: date, end: date) -> Batches:
@@ -45,9 +46,10 @@ class FilesFeed:
         for days in Days(start, end).chunks(31):
             yield Batch(str(days), reader.read(days.start, days.end), days)
 
-    def _new(self, read: dict[str, str]) -> list[File]:
-        new = [file for file in found_files(self.spec) if read.get(file.name) != file.state]
-        return sorted(new, key=lambda file: (file.changed, file.name))
+
+def _new(listed: Sequence[File], read: dict[str, str]) -> list[File]:
+    new = [file for file in listed if read.get(file.name) != file.state]
+    return sorted(new, key=lambda file: (file.changed, file.name))
 
 
 def _together(files: Sequence[File], most: int) -> Iterator[list[File]]:

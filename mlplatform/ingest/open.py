@@ -1,6 +1,6 @@
 """From a declared source to its reader."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,17 @@ _TIMELESS = ("read_all", "fingerprint")
 _SIGNATURES = {"available": "available()", "read": "read(start, end)", "read_all": "read_all()"}
 
 
-def open_reader(source: Source, folder: Path) -> Reader:
+def open_reader(source: Source, folder: Path, columns: Collection[str] | None = None) -> Reader:
     """The reader of a source whose rows have a time; `folder` is the use case's, which holds its defs.yaml.
+
+    `columns` are those that the contract names: they alone count for the number of a row that has no key.
 
     Raises SpecError when a python source's file or class is missing or refuses its params, or its rows have no time.
     """
     if source.time_column is None:
         raise SpecError(f"source `{source.name}` has no time_column: it is read whole, with `open_table`.")
     if is_adapted(source):
-        return AdaptedReader(source, open_reader(as_it_lies(source), folder))
+        return AdaptedReader(source, open_reader(as_it_lies(source), folder), columns)
     if isinstance(source, SqlSource):
         return SqlReader(source)
     if isinstance(source, RestSource):
@@ -45,10 +47,10 @@ def open_reader(source: Source, folder: Path) -> Reader:
     return reader
 
 
-def open_table(source: Source, folder: Path) -> Table:
+def open_table(source: Source, folder: Path, columns: Collection[str] | None = None) -> Table:
     """The same for a source without a time."""
     if is_adapted(source):
-        return AdaptedTable(source, open_table(as_it_lies(source), folder))
+        return AdaptedTable(source, open_table(as_it_lies(source), folder), columns)
     if isinstance(source, SqlSource):
         return SqlTable(source)
     if isinstance(source, FilesSource):

@@ -1,6 +1,6 @@
 """What one run reads of a source, whatever its kind: batches, in order. The one path from a source to the lake."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -30,7 +30,15 @@ class Reading:
     """Days that the source has and the declaration does not ask for, in words."""
 
 
-def read_source(source: Source, folder: Path, *, cursor: str | None, days: Days | None, again: bool) -> Reading:
+def read_source(
+    source: Source,
+    folder: Path,
+    *,
+    cursor: str | None,
+    days: Days | None,
+    again: bool,
+    columns: Collection[str] | None = None,
+) -> Reading:
     """What a run reads of `source`, whose use case's folder is `folder`.
 
     Args:
@@ -39,6 +47,7 @@ def read_source(source: Source, folder: Path, *, cursor: str | None, days: Days 
         cursor: for a source that goes on: where it stopped.
         days: the days of the run's partitions, or of a backfill; None: all that there is, or is new.
         again: whether `days` are a backfill of a source that goes on, whose cursor then stays where it is.
+        columns: those that the contract names: of them alone a row that has no key is numbered; None: of all.
 
     Raises:
         SourceError: the source cannot be read, or has nothing in the declared days.
@@ -47,8 +56,8 @@ def read_source(source: Source, folder: Path, *, cursor: str | None, days: Days 
         feed = open_feed(source, folder)
         return Reading(feed.between(days.start, days.end) if days and again else feed.batches(cursor), days)
     if source.time_column is None:
-        return Reading(_whole(source, folder))
-    reader = open_reader(source, folder)
+        return Reading(_whole(source, folder, columns))
+    reader = open_reader(source, folder, columns)
     if days is not None:
         # Partitions of months may reach beyond the declared days.
         wanted = declared_days(source, (days.start, days.end)) or nothing_there(source)
@@ -67,8 +76,8 @@ def nothing_there(source: Source) -> Days:
     )
 
 
-def _whole(source: Source, folder: Path) -> Batches:
-    rows = open_table(source, folder).read_all()
+def _whole(source: Source, folder: Path, columns: Collection[str] | None) -> Batches:
+    rows = open_table(source, folder, columns).read_all()
     if not len(rows):
         nothing_there(source)
     yield Batch("all rows", rows)

@@ -57,9 +57,11 @@ class RestFeed(_Rest):
             for group, last in _together(pages(client, self._since(after)), self.spec.rows_per_commit):
                 rows = [row for page in group for row in page.rows]
                 table = self._table(rows)
-                newest = self._newest(rows, newest)
+                before, newest = newest, self._newest(rows, newest)
                 # Rows in no order: what is stored now says nothing of what is still to come.
-                done = newest if cursor and (last or cursor.ascending) else None
+                done = newest if cursor and last else None
+                if cursor and cursor.ascending and not last:
+                    done = self._complete(rows, before, newest)
                 if rows or (done is not None and done != after):
                     yield Batch(
                         f"{len(rows)} rows to {newest}" if cursor else f"{len(rows)} rows",
@@ -85,6 +87,11 @@ class RestFeed(_Rest):
 
     def _since(self, after: str | None) -> dict[str, str]:
         return {self.spec.cursor.param: after} if self.spec.cursor and after is not None else {}
+
+    def _complete(self, rows: list[dict[str, Any]], before: str | None, newest: str | None) -> str | None:
+        """The newest value below the last one, of which the next page may hold more rows; None if there is none."""
+        values = {self._newest([row], None) for row in rows} | {before}
+        return max((value for value in values - {newest} if value is not None), key=_order, default=None)
 
     def _newest(self, rows: list[dict[str, Any]], so_far: str | None) -> str | None:
         if self.spec.cursor is None:

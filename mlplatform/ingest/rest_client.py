@@ -1,5 +1,6 @@
 """Asks a JSON API: with its credentials, not too fast, again when it fails, and with errors that repeat no secret."""
 
+import base64
 import json
 import logging
 import random
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import httpx
 
@@ -32,8 +34,7 @@ class RestAnswer:
     def __init__(self, response: httpx.Response, content: Any) -> None:
         self.content = content
         self.next_link: str | None = response.links.get("next", {}).get("url")
-        date = response.headers.get("Date")
-        self.at = parsedate_to_datetime(date).astimezone(UTC).replace(tzinfo=None) if date else None
+        self.at = _moment(response.headers.get("Date", ""))
 
     @property
     def clock(self) -> datetime:
@@ -47,6 +48,7 @@ class RestClient:
     def __init__(self, spec: RestSource) -> None:
         self.spec = spec
         headers, self._params, auth = _credentials(spec)
+        self._secrets = _secrets(spec)
         # Redirects are not followed: another host would be told the key.
         self._http = httpx.Client(
             headers={**spec.headers, **headers}, auth=auth, timeout=spec.timeout_seconds, follow_redirects=False
@@ -70,7 +72,7 @@ class RestClient:
                 response = self._http.get(url or self.spec.url, params=self._all(params, url))
             except httpx.InvalidURL as error:
                 raise self._error(f"has no usable address ({error}).") from None
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 problem, wait = self._error(_transport(error)), None
             else:
                 if response.status_code == 200:
@@ -79,12 +81,15 @@ class RestClient:
                     except ValueError as error:
                         problem, wait = self._error(f"answered with no whole JSON ({error}). Try again later."), None
                 else:
-                    problem, wait = self._error(_status(response)), _retry_after(response)
+                    told, wait = self._scrubbed(response.text)[:200], _retry_after(response)
+                    problem = self._error(_status(response, told))
                     if response.status_code not in _AGAIN:
                         raise problem
+                    if wait is not None and wait > _LONGEST_WAIT:
+                        raise self._error(f"says that it is to be asked again in {wait:.0f} seconds. Try again then.")
             if attempt == self.spec.retries:
                 raise problem from None
-            time.sleep(min(_LONGEST_WAIT, wait if wait is not None else 0.5 * 2**attempt * random.uniform(0.8, 1.2)))  # noqa: S311 - jitter, no secret
+            time.sleep(wait if wait is not None else min(_LONGEST_WAIT, 0.5 * 2**attempt * random.uniform(0.8, 1.2)))  # noqa: S311 - jitter, no secret
         raise AssertionError("the last attempt raises or returns")
 
     def _all(self, params: Mapping[str, str], url: str | None) -> httpx.QueryParams:
@@ -99,7 +104,13 @@ class RestClient:
         self._next = max(now, self._next) + 1 / self.spec.requests_per_second
 
     def _error(self, what: str) -> SourceError:
-        return SourceError(f"source `{self.spec.name}`: {self.spec.url} {what}")
+        return SourceError(f"source `{self.spec.name}`: {self.spec.url} {self._scrubbed(what)}")
+
+    def _scrubbed(self, text: str) -> str:
+        """A server may repeat what it was told."""
+        for value in self._secrets:
+            text = text.replace(value, "***")
+        return text
 
 
 def _credentials(spec: RestSource) -> tuple[dict[str, str], dict[str, str], httpx.BasicAuth | None]:
@@ -115,7 +126,24 @@ def _credentials(spec: RestSource) -> tuple[dict[str, str], dict[str, str], http
     return {}, {}, None
 
 
-def _transport(error: httpx.TransportError) -> str:
+def _secrets(spec: RestSource) -> list[str]:
+    """What no error may repeat, in every way that a server may write it; the longest first."""
+    auth, given = spec.auth, set[str]()
+    if isinstance(auth, Bearer):
+        given = {secret(spec.name, auth.token_variable)}
+    if isinstance(auth, Key):
+        given = {secret(spec.name, auth.key_variable)}
+    if isinstance(auth, Basic):
+        password = secret(spec.name, auth.password_variable)
+        login = f"{secret(spec.name, auth.user_variable)}:{password}"
+        given = {password, base64.b64encode(login.encode()).decode()}
+    ways = {
+        way for value in given for way in (value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1])
+    }
+    return sorted(ways, key=len, reverse=True)
+
+
+def _transport(error: httpx.RequestError) -> str:
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return "does not answer. Start the server, or correct `url`."
     if isinstance(error, httpx.TimeoutException):
@@ -123,7 +151,7 @@ def _transport(error: httpx.TransportError) -> str:
     return "broke off in the middle of an answer. Try again later."
 
 
-def _status(response: httpx.Response) -> str:
+def _status(response: httpx.Response, told: str) -> str:
     status = response.status_code
     if status in {401, 403}:
         return f"refuses this user or key (status {status}). Correct the variables that `auth` names."
@@ -135,15 +163,21 @@ def _status(response: httpx.Response) -> str:
         return f"failed (status {status}). Try again later."
     if response.is_redirect:
         return f"has moved to {response.headers.get('Location', '?').partition('?')[0]}. Correct `url`."
-    return f"refuses the request (status {status}): {response.text[:200]!r}. Correct `params`, `pages` or `days`."
+    return f"refuses the request (status {status}): {told!r}. Correct `params`, `pages` or `days`."
 
 
 def _retry_after(response: httpx.Response) -> float | None:
     told = response.headers.get("Retry-After", "").strip()
     if told.isdigit():
         return float(told)
+    at = _moment(told)
+    return None if at is None else max(0.0, (at - datetime.now(UTC).replace(tzinfo=None)).total_seconds())
+
+
+def _moment(text: str) -> datetime | None:
+    """The moment of a header, UTC; None for a text that is none."""
     try:
-        at: datetime = parsedate_to_datetime(told)
-    except (TypeError, ValueError):
+        at: datetime = parsedate_to_datetime(text)
+        return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
+    except (TypeError, ValueError, IndexError, OverflowError):
         return None
-    return max(0.0, (at - datetime.now(UTC)).total_seconds()) if at.tzinfo else None

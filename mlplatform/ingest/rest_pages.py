@@ -37,11 +37,15 @@ class _Request:
 def pages(client: RestClient, params: Mapping[str, str]) -> Iterator[Page]:
     """Every page that these parameters ask for.
 
-    Raises SourceError when an answer does not hold a list of objects where it should, or names a page a second time.
+    Pages of numbers and offsets are asked for until one is empty: a server may give fewer rows than were asked for.
+
+    Raises SourceError when an answer does not hold a list of objects where it should, names a page a second time, or is
+    the one before it once more.
     """
     spec = client.spec
     request: _Request | None = _first(spec)
     seen: set[str] = set()
+    before: list[dict[str, Any]] = []
     while request is not None:
         if repr(request) in seen:
             raise SourceError(
@@ -52,6 +56,12 @@ def pages(client: RestClient, params: Mapping[str, str]) -> Iterator[Page]:
         own = {} if request.url else dict(params)
         answer = client.ask({**own, **request.params}, request.url)
         rows = _rows(spec, answer)
+        if rows and rows == before and isinstance(spec.pages, NumberedPages | OffsetPages):
+            raise SourceError(
+                f"source `{spec.name}`: {spec.url} gave the same page twice for two values of `{spec.pages.param}`, "
+                "which would go on for ever. Correct `pages.param`, or leave `pages` out if one answer holds all rows."
+            )
+        before = rows
         yield Page(rows, answer.clock)
         request = _next(spec, request, answer, len(rows))
 
@@ -68,9 +78,9 @@ def _first(spec: RestSource) -> _Request:
 def _next(spec: RestSource, request: _Request, answer: RestAnswer, rows: int) -> _Request | None:
     how = spec.pages
     if isinstance(how, NumberedPages):
-        return _numbered(how, request.number + 1) if rows and rows >= (how.size or 1) else None
+        return _numbered(how, request.number + 1) if rows else None
     if isinstance(how, OffsetPages):
-        return _offset(how, request.number + rows) if rows >= how.limit else None
+        return _offset(how, request.number + rows) if rows else None
     if isinstance(how, TokenPages):
         token = at_path(answer.content, how.token)
         return _Request({how.param: str(token)}) if token not in (None, "", False) else None

@@ -59,9 +59,15 @@ class Key(Declared):
     param: str | None = None
     """The parameter of the address that carries it, where the API knows no header."""
 
+    @model_validator(mode="after")
+    def _is_carried(self) -> "Key":
+        if not self.header and not self.param:
+            raise ValueError("a key is carried by a `header` or a `param`; name one of them")
+        return self
+
 
 class NumberedPages(Declared):
-    """`?page=1`, `?page=2` ... up to a page that is empty, or shorter than `size`."""
+    """`?page=1`, `?page=2` ... up to a page that is empty."""
 
     kind: Literal["number"]
     """Pages have numbers."""
@@ -70,13 +76,13 @@ class NumberedPages(Declared):
     first: NonNegativeInt = 1
     """The number of the first page."""
     size: PositiveInt | None = None
-    """How many rows a page has; left out, pages are asked for until one is empty."""
+    """How many rows are asked for; a server may give fewer."""
     size_param: str | None = None
     """The parameter that holds the size, if the API takes one."""
 
 
 class OffsetPages(Declared):
-    """`?offset=0&limit=100`, `?offset=100&limit=100` ... up to a page that is shorter than `limit`."""
+    """`?offset=0&limit=100`, `?offset=100&limit=100` ... up to a page that is empty."""
 
     kind: Literal["offset"]
     """A page begins at a number of rows."""
@@ -85,7 +91,7 @@ class OffsetPages(Declared):
     limit_param: str = "limit"
     """The parameter that holds how many to give."""
     limit: PositiveInt = 100
-    """How many rows a page has."""
+    """How many rows are asked for; a server may give fewer."""
 
 
 class TokenPages(Declared):
@@ -153,8 +159,8 @@ class RestSource(AnySource):
 
     kind: Literal["rest"]
     """Rows come from an HTTP API."""
-    url: Annotated[str, Field(pattern=r"^https?://[^?#]+$")]
-    """The address that is asked with GET, without parameters."""
+    url: Annotated[str, Field(pattern=r"^https?://[^@/?#]+(/[^?#]*)?$")]
+    """The address that is asked with GET, without parameters; who asks stands in `auth`."""
     params: dict[str, str] = {}
     """Parameters of every request."""
     headers: dict[str, str] = {}
@@ -177,7 +183,7 @@ class RestSource(AnySource):
     """No more than so many; left out, as fast as the API answers. An answer `429` is waited out in any case."""
     retries: NonNegativeInt = 5
     """How often a request that failed is sent again (connection lost, half an answer, status 408, 429 or 5xx), after
-    0.5, 1, 2 ... seconds or as long as `Retry-After` says."""
+    0.5, 1, 2 ... seconds or as long as `Retry-After` says; one of more than 120 seconds ends the run instead."""
     timeout_seconds: PositiveFloat = 30
     """How long a server may be silent."""
     rows_per_commit: PositiveInt = 50_000

@@ -122,7 +122,12 @@ def _reading(context: dg.AssetExecutionContext, uc: Declaration, source: Source,
     elif source.goes_on:
         days = _backfill_days(source, context.op_execution_context.op_config or {})
         again = days is not None
-    return read_source(source, uc.folder, cursor=cursor, days=days, again=again)
+    columns = None
+    if source.row_id is not None:
+        from mlplatform.contracts.load import load_contract
+
+        columns = list(load_contract(uc.folder, uc.spec.contract.module, source.name).to_schema().columns)
+    return read_source(source, uc.folder, cursor=cursor, days=days, again=again, columns=columns)
 
 
 def _backfill_days(source: Source, config: dict[str, str]) -> Days | None:
@@ -241,10 +246,15 @@ def _record(
     if done.left_out:
         metadata["columns_not_in_the_contract"] = ", ".join(done.left_out)
     if source.goes_on:
-        metadata["cursor"] = read_cursor(lake, raw_table(uc, source)) or "none"
+        # That of files names each of them: thousands, in every run's record.
+        metadata["cursor"] = _short(read_cursor(lake, raw_table(uc, source)) or "none")
         metadata["rows_replaced_within_a_batch"] = done.replaced
     if reading.days and source.partition != "none" and not _partitioned(context, source):
         key = asset_key(uc, f"raw_{source.name}")
         for partition in reading.days.keys(source.partition):
             context.log_event(dg.AssetMaterialization(key, partition=partition))
     yield dg.MaterializeResult(metadata=metadata, check_results=[checked])
+
+
+def _short(text: str, most: int = 200) -> str:
+    return text if len(text) <= most else f"{text[: most - 4]} ..."

@@ -38,6 +38,33 @@ def test_a_label_that_becomes_known_does_not_change_the_number() -> None:
     assert before.equals(after)
 
 
+def test_what_is_not_the_row_s_content_does_not_change_the_number() -> None:
+    rows = table([("a", "NA"), ("a", "b")])
+    plain = FilesSource(kind="files", name="s", path="p", key=["row_key"], time_column=None, row_id=RowId())
+
+    def ids(numbered_rows: pa.Table) -> set[int]:
+        return set(numbered_rows["row_key"].to_pylist())
+
+    first = ids(adapted(rows, plain, ["x", "y"]))
+    missing = plain.model_copy(update={"missing_values": {"y": ["NA"]}})
+    assert ids(adapted(rows, missing, ["x", "y"])) == first
+    assert ids(numbered(rows.select(["y", "x"]), RowId())) == first
+    more = rows.append_column("loaded", pa.array([1, 2])).append_column("note", pa.nulls(2, pa.string()))
+    assert ids(adapted(more, plain, ["x", "y", "note"])) == first
+
+
+def test_a_value_counts_for_its_own_column() -> None:
+    ids = numbered(table([("a", None), (None, "a"), ("a", ""), ("", "a")]), RowId())["row_key"].to_pylist()
+    swapped = numbered(table([(None, "a"), ("a", None)]), RowId())["row_key"].to_pylist()
+    assert len(set(ids)) == 4
+    assert set(swapped) < set(ids)
+
+
+def test_texts_of_either_arrow_type_may_be_missing() -> None:
+    source = FilesSource(kind="files", name="s", path="p", key=["x"], time_column=None, missing_values={"x": ["NA"]})
+    assert adapted(pa.table({"x": pa.array(["NA", "b"], pa.large_string())}), source)["x"].to_pylist() == [None, "b"]
+
+
 def test_a_number_does_not_take_the_place_of_a_column() -> None:
     with pytest.raises(SourceError, match="of their own"):
         numbered(pa.table({"row_key": [1]}), RowId())

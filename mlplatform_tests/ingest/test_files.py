@@ -1,6 +1,7 @@
 """Files of transactions: what is read, what is refused, and how it is said."""
 
 import gzip
+import json
 import os
 import random
 from datetime import date
@@ -12,6 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlplatform.errors import SourceError
+from mlplatform.ingest.files_feed import FilesFeed
+from mlplatform.spec import FilesSource
 from mlplatform_tests.ingest.conftest import reader
 
 HEADER = "transaction_id,event_time,amount\n"
@@ -120,6 +123,17 @@ def test_a_file_with_only_a_header_has_nothing_available(tmp_path: Path) -> None
     source = reader(write(tmp_path, HEADER))
     assert source.available() is None
     assert len(source.read(*APRIL)) == 0
+
+
+def test_the_cursor_forgets_files_that_are_gone(tmp_path: Path) -> None:
+    spec = FilesSource(kind="files", name="s", path=str(tmp_path / "*.csv"), key=["transaction_id"], new_files=True)
+    old = write(tmp_path, THREE, "a.csv")
+    (first,) = FilesFeed(spec).batches(None)
+    old.unlink()
+    new = write(tmp_path, THREE, "b.csv")
+    (second,) = FilesFeed(spec).batches(first.cursor)
+    assert list(json.loads(second.cursor or "")) == [str(new)]
+    assert FilesFeed(spec).pending(second.cursor) is None
 
 
 def test_the_fingerprint_changes_with_the_file(tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ NATS = {"kind": "nats", "url": "nats://127.0.0.1:4222", "stream": "S"}
             API | {"auth": {"kind": "bearer", "token_variable": "eyJ.abc"}},
             "must be the name of an environment variable",
         ),
+        (API | {"url": "https://me:secret@api.example.com/v1"}, "should match pattern"),
+        (API | {"auth": {"kind": "key", "key_variable": "K", "header": None}}, "carried by a `header` or a `param`"),
         (FILES | {"path": ["s3://b/a.csv", "/tmp/b.csv"], "new_files": True}, "mixes local and s3 paths"),
         (FILES | {"path": "/a.csv", "access": {"kind": "http"}, "new_files": True}, "`access` is of kind http"),
         (FILES | {"path": "s3://b/a", "access": {"kind": "s3", "key_variable": "K"}}, "both `key_variable` and"),

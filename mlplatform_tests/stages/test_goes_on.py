@@ -42,6 +42,12 @@ def test_a_run_reads_on_behind_the_cursor_of_the_one_before(tmp_path: Path, home
     assert whole.ingested()["rows_new_or_changed"] == 0
 
 
+def test_a_long_cursor_is_shortened_in_the_run_s_record_alone(tmp_path: Path, home: Home) -> None:
+    source = feeding(tmp_path, changes([row(1)], cursor="x" * 5000))
+    assert len(source.ingested()["cursor"]) == 200
+    assert source.cursor() == "x" * 5000
+
+
 def test_what_was_stored_before_an_error_stays_and_the_next_run_begins_behind_it(tmp_path: Path, home: Home) -> None:
     broken = feeding(tmp_path, params={"breaks_at": 3})
     assert "readings in " in (told := broken.refused())
