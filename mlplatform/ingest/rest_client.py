@@ -19,7 +19,7 @@ from mlplatform.ingest.place import secret
 from mlplatform.spec import RestSource
 from mlplatform.spec.rest import Basic, Bearer, Key
 
-__all__ = ["RestAnswer", "RestClient"]
+__all__ = ["NotThereError", "RestAnswer", "RestClient"]
 
 _AGAIN = {408, 429, 500, 502, 503, 504}
 _LONGEST_WAIT = 120.0
@@ -40,6 +40,10 @@ class RestAnswer:
     def clock(self) -> datetime:
         """The server's present moment, UTC; ours if it does not say."""
         return self.at or datetime.now(UTC).replace(tzinfo=None)
+
+
+class NotThereError(SourceError):
+    """An address that the server does not have, such as a page behind the last one."""
 
 
 class RestClient:
@@ -82,7 +86,7 @@ class RestClient:
                         problem, wait = self._error(f"answered with no whole JSON ({error}). Try again later."), None
                 else:
                     told, wait = self._scrubbed(response.text)[:200], _retry_after(response)
-                    problem = self._error(_status(response, told))
+                    problem = self._refusal(response, told)
                     if response.status_code not in _AGAIN:
                         raise problem
                     if wait is not None and wait > _LONGEST_WAIT:
@@ -102,6 +106,10 @@ class RestClient:
         now = time.monotonic()
         time.sleep(max(0.0, self._next - now))
         self._next = max(now, self._next) + 1 / self.spec.requests_per_second
+
+    def _refusal(self, response: httpx.Response, told: str) -> SourceError:
+        error = self._error(_status(response, told))
+        return NotThereError(str(error)) if response.status_code == httpx.codes.NOT_FOUND else error
 
     def _error(self, what: str) -> SourceError:
         return SourceError(f"source `{self.spec.name}`: {self.spec.url} {self._scrubbed(what)}")

@@ -10,7 +10,7 @@ import httpx
 
 from mlplatform.errors import SourceError
 from mlplatform.ingest.records import at_path
-from mlplatform.ingest.rest_client import RestAnswer, RestClient
+from mlplatform.ingest.rest_client import NotThereError, RestAnswer, RestClient
 from mlplatform.spec import RestSource
 from mlplatform.spec.rest import LinkPages, NextPages, NumberedPages, OffsetPages, TokenPages
 
@@ -54,7 +54,13 @@ def pages(client: RestClient, params: Mapping[str, str]) -> Iterator[Page]:
             )
         seen.add(repr(request))
         own = {} if request.url else dict(params)
-        answer = client.ask({**own, **request.params}, request.url)
+        try:
+            answer = client.ask({**own, **request.params}, request.url)
+        except NotThereError:
+            # Some say so of the number behind the last page (Django's REST framework).
+            if before and isinstance(spec.pages, NumberedPages | OffsetPages):
+                return
+            raise
         rows = _rows(spec, answer)
         if rows and rows == before and isinstance(spec.pages, NumberedPages | OffsetPages):
             raise SourceError(

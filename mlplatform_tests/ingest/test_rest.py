@@ -100,6 +100,17 @@ def test_a_server_that_gives_fewer_rows_than_asked_for_is_read_to_its_end(web: W
     assert ids(feed(web, pages=pages)) == list(range(25))
 
 
+def test_a_server_that_has_no_page_behind_the_last_one_is_read_to_its_end(web: Web) -> None:
+    def django(asked: Asked) -> Answer:
+        return paged(asked) if int(asked.query["page"]) <= 3 else Answer(b'{"detail": "Invalid page."}', status=404)
+
+    web.answer = django
+    assert ids(feed(web, pages={"kind": "number"})) == list(range(25))
+    web.answer = lambda asked: Answer(b"{}", status=404)
+    with pytest.raises(SourceError, match="is not there"):
+        ids(feed(web, pages={"kind": "number"}))
+
+
 @pytest.mark.parametrize("pages", [{"kind": "number"}, {"kind": "offset", "limit": 10}])
 def test_a_server_that_knows_no_pages_ends_in_an_error(web: Web, pages: dict[str, Any]) -> None:
     web.answer = lambda asked: sent({"data": {"items": ROWS[:10]}})
