@@ -132,6 +132,11 @@ def _time(column: Column, wishes: Wishes) -> Column:
             f"--time {wishes.time}: {column.missing:,} of {column.rows:,} rows have no readable time; give them one, "
             "or take those rows out"
         )
+    if {"infinity", "-infinity"} & {column.first, column.last}:
+        raise ScaffoldError(
+            f"--time {wishes.time}: some rows have an infinite time, which is no moment; give them one, take those "
+            "rows out, or choose another column"
+        )
     latest = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)
     if column.last is not None and datetime.fromisoformat(column.last) > latest:
         raise ScaffoldError(

@@ -296,3 +296,10 @@ def test_blanks_around_texts_count_neither_when_looked_at_nor_in_the_lake(look: 
         found = con.execute(f"SELECT DISTINCT label, town FROM ({sql})").fetchall()
     assert {town for _, town in found} == {"Berlin", "Bonn", None}
     assert {label for label, _ in found} == {0, 1}
+
+
+@pytest.mark.parametrize("odd", ["infinity", "-infinity"])
+def test_an_infinite_time_is_refused_with_a_sentence(odd: str, look: Look) -> None:
+    rows = [[f"2024-01-{1 + i % 28:02}" if i else odd, i % 7, i % 2] for i in range(400)]
+    with pytest.raises(ScaffoldError, match="an infinite time, which is no moment"):
+        look([["day", "x", "wanted"], *rows], time="day")
