@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlplatform.errors import LakeError
 from mlplatform.lake.lake import table_exists
-from mlplatform.lake.tables import widen
+from mlplatform.lake.tables import columns_of, quoted, widen
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,14 +21,14 @@ def fit_table(con: Any, table: str, rows: "pa.Table") -> None:
     widen(con, table, rows)
     if not table_exists(con, table):
         return
-    stored, wanted = _types(con, table), _wanted(con, rows)
+    stored, wanted = columns_of(con, table), _wanted(con, rows)
     for name, kind in wanted.items():
         if stored[name] == "VARCHAR" and kind != "VARCHAR":
             _retype(con, table, name, kind)
 
 
 def _retype(con: Any, table: str, name: str, kind: str) -> None:
-    own, new = _q(name), _q(f"{name}__typed")
+    own, new = quoted(name), quoted(f"{name}__typed")
     # An empty text is no value, as in a contract's casts.
     typed = f"TRY_CAST(nullif(trim({own}), '') AS {kind})"
     lost = con.execute(
@@ -48,14 +48,6 @@ def _retype(con: Any, table: str, name: str, kind: str) -> None:
 def _wanted(con: Any, rows: "pa.Table") -> dict[str, str]:
     con.register("_wanted", rows)
     try:
-        return _types(con, "_wanted")
+        return columns_of(con, "_wanted")
     finally:
         con.unregister("_wanted")
-
-
-def _types(con: Any, relation: str) -> dict[str, str]:
-    return {name: kind for name, kind, *_ in con.execute(f"DESCRIBE {relation}").fetchall()}
-
-
-def _q(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -17,8 +17,10 @@ __all__ = [
     "Rows",
     "TableInfo",
     "append_rows",
+    "columns_of",
     "describe_table",
     "merge_rows",
+    "quoted",
     "replace_table",
     "stored_on_another_day",
     "widen",
@@ -48,7 +50,7 @@ def replace_table(con: duckdb.DuckDBPyConnection, table: str, rows: Rows) -> int
     _create_schema(con, table)
     con.register("_incoming", rows)
     try:
-        if table_exists(con, table) and _columns(con, table) == _columns(con, "_incoming"):
+        if table_exists(con, table) and columns_of(con, table) == columns_of(con, "_incoming"):
             con.execute(f"TRUNCATE {table}")
             con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM _incoming")
         else:
@@ -73,13 +75,15 @@ def merge_rows(con: duckdb.DuckDBPyConnection, table: str, rows: Rows, key: list
     `key` must be unique in `rows`. The column `_loaded_at` says when a row came; it alone is no change.
     """
     names = _names(rows)
-    on = " AND ".join(f"t.{_q(k)} = s.{_q(k)}" for k in key)
+    on = " AND ".join(f"t.{quoted(k)} = s.{quoted(k)}" for k in key)
     values = [n for n in names if n not in key]
-    changed = " OR ".join(f"t.{_q(n)} IS DISTINCT FROM s.{_q(n)}" for n in values if n != "_loaded_at") or "false"
-    assign = ", ".join(f"{_q(n)} = s.{_q(n)}" for n in values)
+    changed = (
+        " OR ".join(f"t.{quoted(n)} IS DISTINCT FROM s.{quoted(n)}" for n in values if n != "_loaded_at") or "false"
+    )
+    assign = ", ".join(f"{quoted(n)} = s.{quoted(n)}" for n in values)
     update = f"WHEN MATCHED AND ({changed}) THEN UPDATE SET {assign} " if values else ""
-    columns = ", ".join(map(_q, names))
-    incoming = ", ".join(f"s.{_q(n)}" for n in names)
+    columns = ", ".join(map(quoted, names))
+    incoming = ", ".join(f"s.{quoted(n)}" for n in names)
     return _with_target(
         con,
         table,
@@ -97,13 +101,13 @@ def stored_on_another_day(lake: Lake, table: str, key: list[str], time: str, row
     told = rows.select([*key, time])
     if not lake.has_table(table):
         return told.slice(0, 0)
-    columns = ", ".join(f"i.{_q(name)}" for name in told.column_names)
-    same = " AND ".join(f"t.{_q(name)} = i.{_q(name)}" for name in key)
+    columns = ", ".join(f"i.{quoted(name)}" for name in told.column_names)
+    same = " AND ".join(f"t.{quoted(name)} = i.{quoted(name)}" for name in key)
     with lake.read() as con:
         con.register("_rows", told)
         return con.execute(
             f"SELECT DISTINCT {columns} FROM {table} AS t JOIN _rows AS i ON {same} "
-            f"WHERE t.{_q(time)}::DATE <> i.{_q(time)}::DATE"
+            f"WHERE t.{quoted(time)}::DATE <> i.{quoted(time)}::DATE"
         ).to_arrow_table()
 
 
@@ -122,7 +126,7 @@ def describe_table(lake: Lake, table: str, snapshot: int | None = None) -> Table
         return TableInfo(
             name=table,
             rows=_scalar(con, f"SELECT count(*) FROM {table}"),
-            columns=_columns(con, table),
+            columns=columns_of(con, table),
             bytes=_scalar(con, f"SELECT coalesce(sum(data_file_size_bytes), 0)::BIGINT FROM {files}"),
             snapshot=version,
         )
@@ -135,10 +139,10 @@ def _with_target(con: duckdb.DuckDBPyConnection, table: str, rows: Rows, sql: st
     try:
         if not table_exists(con, table):
             con.execute(f"CREATE TABLE {table} AS SELECT * FROM _incoming LIMIT 0")
-        missing = [n for n in _names(rows) if n not in _columns(con, table)]
+        missing = [n for n in _names(rows) if n not in columns_of(con, table)]
         if missing:
             raise LakeError(
-                f"{table} has no column {', '.join(missing)}; it has {', '.join(_columns(con, table))}. "
+                f"{table} has no column {', '.join(missing)}; it has {', '.join(columns_of(con, table))}. "
                 f"Add it (ALTER TABLE {table} ADD COLUMN ...) or leave it out of the source"
             )
         return int((con.execute(sql).fetchone() or (0,))[0])
@@ -152,18 +156,19 @@ def widen(con: duckdb.DuckDBPyConnection, table: str, rows: Rows) -> None:
         return
     con.register("_wanted", rows)
     try:
-        wanted = _columns(con, "_wanted")
+        wanted = columns_of(con, "_wanted")
     finally:
         con.unregister("_wanted")
-    for name in [name for name in wanted if name not in _columns(con, table)]:
-        con.execute(f"ALTER TABLE {table} ADD COLUMN {_q(name)} {wanted[name]}")
+    for name in [name for name in wanted if name not in columns_of(con, table)]:
+        con.execute(f"ALTER TABLE {table} ADD COLUMN {quoted(name)} {wanted[name]}")
 
 
 def _create_schema(con: duckdb.DuckDBPyConnection, table: str) -> None:
     con.execute(f"CREATE SCHEMA IF NOT EXISTS {table.split('.')[0]}")
 
 
-def _columns(con: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
+def columns_of(con: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
+    """Column name -> SQL type, in order."""
     return {name: kind for name, kind, *_ in con.execute(f"DESCRIBE {relation}").fetchall()}
 
 
@@ -177,5 +182,6 @@ def _scalar(con: duckdb.DuckDBPyConnection, sql: str) -> int:
     return int((con.execute(sql).fetchone() or (0,))[0])
 
 
-def _q(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name as SQL takes it, whatever it holds."""
     return '"' + name.replace('"', '""') + '"'

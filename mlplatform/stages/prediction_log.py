@@ -9,7 +9,7 @@ import dagster as dg
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake, table_exists
 from mlplatform.lake.predictions import outcomes_table, prediction_table
-from mlplatform.lake.tables import describe_table
+from mlplatform.lake.tables import columns_of, describe_table
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.spec import Declaration
 from mlplatform.stages.code_version import code_version
@@ -79,7 +79,7 @@ def _forget_unreadable(uc: Declaration, lake: Lake) -> None:
         return
     old = [(datetime.now(UTC) - timedelta(days=uc.spec.journal.keep_days)).replace(tzinfo=None)]
     with lake.read() as con:
-        if "read_at" not in {name for name, *_ in con.execute(f"DESCRIBE {table}").fetchall()}:
+        if "read_at" not in columns_of(con, table):
             # Of an earlier version: the next such line brings the column.
             return
         row = con.execute(f"SELECT count(*) FROM {table} WHERE read_at < ?", old).fetchone()

@@ -9,7 +9,7 @@ import dagster as dg
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake, table_exists
 from mlplatform.lake.predictions import served_features
-from mlplatform.lake.tables import describe_table, merge_rows, widen
+from mlplatform.lake.tables import columns_of, describe_table, merge_rows, widen
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.resources.tracking import Tracking
 from mlplatform.spec import Declaration
@@ -144,7 +144,7 @@ def _mature_before(uc: Declaration, lake: Lake, version: int, as_of: "pd.Timesta
     with lake.read() as con:
         if not table_exists(con, table):
             return None
-        if "level" not in {name for name, *_ in con.execute(f"DESCRIBE {table}").fetchall()}:
+        if "level" not in columns_of(con, table):
             return None
         row = con.execute(
             f"SELECT max(as_of)::TIMESTAMP FROM {table} WHERE model_version = ? AND as_of < ? AND NOT isnan(level)",
