@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,14 +81,18 @@ class Feeding:
         made = result.asset_materializations_for_node("fraud__raw_readings")
         return {name: value.value for name, value in made[-1].metadata.items()}
 
-    def ingest_and_kill(self, ready: Callable[[], bool]) -> None:
-        """A run in a process of its own, which is sent SIGKILL as soon as `ready`."""
-        given = self.folder / "feeding.json"
+    def ingesting(self) -> "subprocess.Popen[bytes]":
+        """A run in a process of its own."""
+        given = self.folder / f"{uuid.uuid4()}.json"
         given.write_text(json.dumps(self.source))
-        child = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "mlplatform_tests.feeding", str(given)],
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
         )
+
+    def ingest_and_kill(self, ready: Callable[[], bool]) -> None:
+        """A run in a process of its own, which is sent SIGKILL as soon as `ready`."""
+        child = self.ingesting()
         until = time.monotonic() + 120
         while child.poll() is None and not ready():
             assert time.monotonic() < until, "the run was never where it was to be killed"
@@ -121,7 +126,7 @@ class Feeding:
 
 def main() -> None:
     given = Path(sys.argv[1])
-    Feeding(given.parent, json.loads(given.read_text())).ingest()
+    sys.exit(not Feeding(given.parent, json.loads(given.read_text())).ingest().success)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ class Reading:
     """Each is read when it is asked for."""
     days: Days | None = None
     """Which days; None: rows without a time, or what there is behind the cursor."""
+    after: str | None = None
+    """The cursor behind which they begin."""
     left_out: str | None = None
     """Days that the source has and the declaration does not ask for, in words."""
 
@@ -56,7 +58,7 @@ def read_source(
     """
     if source.goes_on:
         feed = open_feed(source, folder)
-        return Reading(feed.between(days.start, days.end) if days and again else feed.batches(cursor), days)
+        return Reading(feed.between(days.start, days.end) if days and again else feed.batches(cursor), days, cursor)
     if source.time_column is None:
         return Reading(_whole(source, folder, columns))
     reader = open_reader(source, folder, columns)
@@ -67,7 +69,7 @@ def read_source(
     available = reader.available()
     wanted = declared_days(source, available) or nothing_there(source)
     chunks = [wanted] if source.partition == "none" else wanted.chunks(_DAYS_PER_COMMIT)
-    return Reading(_by_days(reader, chunks), wanted, _left_out(source, available))
+    return Reading(_by_days(reader, chunks), wanted, left_out=_left_out(source, available))
 
 
 def nothing_there(source: Source) -> NoReturn:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from mlplatform.errors import LakeError
 from mlplatform.lake.lake import Lake, table_exists
 
 __all__ = ["cursor_table", "read_cursor", "store_cursor"]
@@ -27,11 +28,21 @@ def read_cursor(lake: Lake, table: str) -> str | None:
         return found[0] if found else None
 
 
-def store_cursor(con: Any, table: str, cursor: str, now: datetime) -> None:
-    """Replace the cursor, in the transaction that `con` is in."""
+def store_cursor(con: Any, table: str, cursor: str, now: datetime, before: str | None) -> None:
+    """Replace the cursor `before`, behind which the batch begins, in the transaction that `con` is in.
+
+    Raises:
+        LakeError: another run has moved it meanwhile, so that these rows may be older than those that are stored.
+    """
     name = cursor_table(table)
     con.execute(f"CREATE SCHEMA IF NOT EXISTS {name.split('.')[0]}")
     if not table_exists(con, name):
         con.execute(f"CREATE TABLE {name} (cursor VARCHAR, _loaded_at TIMESTAMP)")
+    found = con.execute(f"SELECT cursor FROM {name}").fetchone()
+    if (found[0] if found else None) != before:
+        raise LakeError(
+            f"{table}: another run of this source has stored rows while this one read. Nothing of this batch was "
+            "stored, the cursor is that of the other run. Let only one of them run; the next one goes on behind it."
+        )
     con.execute(f"DELETE FROM {name}")
     con.execute(f"INSERT INTO {name} VALUES (?, ?)", [cursor, now])

@@ -97,22 +97,26 @@ def merge_rows(con: duckdb.DuckDBPyConnection, table: str, rows: Rows, key: list
     return _with_target(con, table, rows, lambda: merge if _scalar(con, known) else insert)
 
 
-def stored_on_another_day(lake: Lake, table: str, key: list[str], time: str, rows: "pa.Table") -> "pa.Table":
+def stored_on_another_day(
+    con: duckdb.DuckDBPyConnection, table: str, key: list[str], time: str, rows: "pa.Table"
+) -> "pa.Table":
     """Of `rows` those whose `key` a stored row of another day has: each is another row of that name.
 
     Gives the columns `key` and `time` of them; a row without a time is none of them.
     """
     told = rows.select([*key, time])
-    if not lake.has_table(table):
+    if not table_exists(con, table):
         return told.slice(0, 0)
     columns = ", ".join(f"i.{quoted(name)}" for name in told.column_names)
     same = " AND ".join(f"t.{quoted(name)} = i.{quoted(name)}" for name in key)
-    with lake.read() as con:
-        con.register("_rows", told)
+    con.register("_rows", told)
+    try:
         return con.execute(
             f"SELECT DISTINCT {columns} FROM {table} AS t JOIN _rows AS i ON {same} "
             f"WHERE t.{quoted(time)}::DATE <> i.{quoted(time)}::DATE"
         ).to_arrow_table()
+    finally:
+        con.unregister("_rows")
 
 
 def describe_table(lake: Lake, table: str, snapshot: int | None = None) -> TableInfo:

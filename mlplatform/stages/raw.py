@@ -17,7 +17,7 @@ from mlplatform.spec import Declaration, PythonSource, Source
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.contract import CONTRACT_CHECK, Tally, contract_file, contract_result, tolerance
 from mlplatform.stages.naming import asset_attributes, asset_key, check_result, check_spec
-from mlplatform.stages.raw_batch import allowed_share, checked_batch, raw_table, store_batch, store_no_rows
+from mlplatform.stages.raw_batch import ingest_batch, raw_table, store_no_rows
 from mlplatform.stages.raw_days import BACKFILL, backfill_days, is_partitioned, partitions_of
 
 if TYPE_CHECKING:
@@ -54,16 +54,16 @@ def raw_asset(uc: Declaration, source: Source) -> dg.AssetsDefinition:
         done = _Done()
         # Closed, so that a source lets go of what it was not told is committed.
         with writer(opened) as lake_writer, closing(reading.batches) as batches:
+            after = reading.after
             for batch in batches:
-                checked = checked_batch(opened, uc, source, batch)
-                accepted = checked.bad_share <= allowed_share(source, checked, allowed)
-                touched = store_batch(lake_writer, uc, source, batch, checked, accepted)
+                stored = ingest_batch(lake_writer, uc, source, batch, allowed=allowed, after=after)
+                checked, after = stored.checked, batch.cursor or after
                 context.log.info(f"{batch.name}: {len(checked.good):,} rows kept, {checked.bad_rows:,} in quarantine")
-                if not accepted:
+                if not stored.accepted:
                     refused = {"batch": batch.name, **Tally().plus(checked).evidence(uc)}
                     yield check_result(CONTRACT_CHECK, passed=False, metadata=refused)
                     checked.require(allowed, f"{source.name} {batch.name}")
-                done = done.plus(checked, touched)
+                done = done.plus(checked, stored.touched)
         yield from _record(context, uc, source, reading, opened, done, contract_result(uc, done.tally, allowed))
 
     return raw

@@ -1,8 +1,8 @@
 """One batch of a source: checked against the contract, and stored in one transaction with the cursor behind it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlplatform.lake.cursors import store_cursor
@@ -18,7 +18,22 @@ if TYPE_CHECKING:
     from mlplatform.contracts.check import Checked
     from mlplatform.ingest.batch import Batch
 
-__all__ = ["allowed_share", "checked_batch", "raw_table", "store_batch", "store_no_rows"]
+__all__ = ["Stored", "ingest_batch", "raw_table", "store_no_rows"]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What became of a batch."""
+
+    checked: "Checked"
+    accepted: bool
+    """Whether its good rows are in the lake: there were not too many bad ones."""
+    touched: int
+    """Rows that are new or changed."""
+
+
+class _OvertakenError(Exception):
+    """Another run has stored a row of the same name since this batch was checked."""
 
 
 def raw_table(uc: Declaration, source: Source) -> str:
@@ -26,8 +41,25 @@ def raw_table(uc: Declaration, source: Source) -> str:
     return f"raw_{uc.spec.name}.{source.name}"
 
 
-def checked_batch(lake: Lake, uc: Declaration, source: Source, batch: "Batch") -> "Checked":
-    """The batch's good and bad rows. Raises ContractError for one that cannot be judged by row."""
+def ingest_batch(
+    lake: Writer, uc: Declaration, source: Source, batch: "Batch", *, allowed: float, after: str | None
+) -> Stored:
+    """Check a batch that begins behind the cursor `after`, and store it; again if another run came in between.
+
+    Raises:
+        ContractError: the batch cannot be judged by row.
+        LakeError: another run has moved the cursor.
+    """
+    while True:
+        checked = _checked(lake.lake, uc, source, batch)
+        accepted = checked.bad_share <= _allowed_share(source, checked, allowed)
+        try:
+            return Stored(checked, accepted, _store(lake, uc, source, batch, checked, accepted=accepted, after=after))
+        except _OvertakenError:
+            continue
+
+
+def _checked(lake: Lake, uc: Declaration, source: Source, batch: "Batch") -> "Checked":
     from mlplatform.contracts.check import check_rows, nothing_checked
     from mlplatform.contracts.load import load_contract
 
@@ -49,14 +81,21 @@ def checked_batch(lake: Lake, uc: Declaration, source: Source, batch: "Batch") -
     )
 
 
-def allowed_share(source: Source, checked: "Checked", allowed: float) -> float:
+def _allowed_share(source: Source, checked: "Checked", allowed: float) -> float:
     """The share of bad rows that this batch may have: of a few messages, one that is bad is too large a share."""
     few = source.tolerated_messages if isinstance(source, StreamSource) else 0
     return 1.0 if checked.bad_rows <= few else allowed
 
 
-def store_batch(
-    lake: Writer, uc: Declaration, source: Source, batch: "Batch", checked: "Checked", accepted: bool
+def _store(
+    lake: Writer,
+    uc: Declaration,
+    source: Source,
+    batch: "Batch",
+    checked: "Checked",
+    *,
+    accepted: bool,
+    after: str | None,
 ) -> int:
     """Good rows, bad rows and the cursor behind them in one transaction; returns the rows that are new or changed.
 
@@ -74,9 +113,12 @@ def store_batch(
         if not accepted:
             return 0
         if batch.cursor is not None:
-            store_cursor(con, table, batch.cursor, now)
+            store_cursor(con, table, batch.cursor, now, after)
         if not checked.good.num_columns:
             return 0
+        # What was looked up before the transaction may not hold in it.
+        if (time := _days_of(source, batch)) and len(stored_on_another_day(con, table, source.key, time, checked.good)):
+            raise _OvertakenError
         loaded_at = pa.repeat(pa.scalar(now, pa.timestamp("us")), len(checked.good))
         good = checked.good.append_column("_loaded_at", loaded_at)
         if source.schema_change == "evolve":
@@ -101,6 +143,19 @@ def store_no_rows(lake: Lake, uc: Declaration, source: Source) -> None:
 
 def _taken(lake: Lake, uc: Declaration, source: Source, batch: "Batch") -> "Callable[[pa.Table], pa.Table] | None":
     """Which rows are another row of a stored name. Where all is read in each run, the row that comes is the row."""
-    if batch.days is None or source.partition == "none" or source.time_column is None:
+    time = _days_of(source, batch)
+    if time is None:
         return None
-    return partial(stored_on_another_day, lake, raw_table(uc, source), source.key, source.time_column)
+
+    def look(rows: "pa.Table") -> "pa.Table":
+        if not lake.catalog.exists():
+            return rows.slice(0, 0)
+        with lake.read() as con:
+            return stored_on_another_day(con, raw_table(uc, source), source.key, time, rows)
+
+    return look
+
+
+def _days_of(source: Source, batch: "Batch") -> str | None:
+    """The time by which a row belongs to the batch's days; None where a batch is not what these days hold."""
+    return source.time_column if batch.days is not None and source.partition != "none" else None
