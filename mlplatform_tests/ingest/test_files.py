@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlplatform.errors import SourceError
+from mlplatform.home import Home
 from mlplatform.ingest.files_feed import FilesFeed
 from mlplatform.spec import FilesSource
+from mlplatform_tests.feeding import Feeding
 from mlplatform_tests.ingest.conftest import reader
 
 HEADER = "transaction_id,event_time,amount\n"
@@ -134,6 +136,21 @@ def test_the_cursor_forgets_files_that_are_gone(tmp_path: Path) -> None:
     (second,) = FilesFeed(spec).batches(first.cursor)
     assert list(json.loads(second.cursor or "")) == [str(new)]
     assert FilesFeed(spec).pending(second.cursor) is None
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_between_files_is_resumed(tmp_path: Path, home: Home) -> None:
+    for number in range(40):
+        rows = "".join(f"{2 * number + i},2024-01-01 10:00:00,a,1.5\n" for i in range(2))
+        (tmp_path / f"{number:02}.csv").write_text(f"reading_id,event_time,sensor,value\n{rows}")
+    given = {"kind": "files", "path": str(tmp_path / "*.csv"), "new_files": True, "files_per_commit": 1}
+    source = Feeding(tmp_path, given)
+    source.ingest_and_kill(lambda: source.cursor() is not None)
+    stored = source.ids()
+    assert 0 < len(stored) < 80
+    assert len(json.loads(source.cursor() or "{}")) == len(stored) // 2
+    source.ingested()
+    assert source.ids() == list(range(80))
 
 
 def test_the_fingerprint_changes_with_the_file(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_what_has_no_distance_has_no_overlap(user_database: Open, stored: str) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["postgres", "mysql"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_run_that_is_killed_in_the_middle_is_resumed(
     user_database: Open, tmp_path: Path, home: Home, engine: str
 ) -> None:
