@@ -1,6 +1,6 @@
 """Splits a batch into the rows that keep a contract and those that do not, with the reasons. No row is lost."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -8,10 +8,17 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from mlplatform.contracts.arrow import Cast, as_arrow, as_frame, cast_table
-from mlplatform.contracts.failures import MISSING, Failure, reasons, requirement, summary
+from mlplatform.contracts.arrow import as_arrow, as_frame, cast_table
+from mlplatform.contracts.broken import (
+    broken_rules,
+    missing_values,
+    repeated,
+    stored_before,
+    too_late,
+    unique_keys,
+)
+from mlplatform.contracts.failures import Failure, reasons, summary
 from mlplatform.contracts.types import Kind, column_type
 from mlplatform.contracts.unknown import (
     SchemaChange,
@@ -134,17 +141,17 @@ def check_rows(
     cast = cast_table(table, types)
     failures = [Failure(name, _IS_NO[types[name].kind], at) for name, at in cast.refused.items()]
     present = [name for name in types if name in table.column_names]
-    failures += _missing(contract, cast, present, needed)
-    failures += _broken_rules(contract, cast.values, present)
+    failures += missing_values(contract, cast, present, needed)
+    failures += broken_rules(contract, cast.values, present)
     if time_column and before is not None:
-        failures.append(_too_late(cast.values, time_column, before))
+        failures.append(too_late(cast.values, time_column, before))
     if taken is not None and len(others := taken(cast.values)):
-        failures.append(_stored_before(cast.values, key, others))
+        failures.append(stored_before(cast.values, key, others))
     if schema_change == "quarantine":
         failures += unknown_values(table, unknown)
     # A later row of a key that replaces the one before does not repeat it, though the model may call the key unique.
-    alone = [list(key), *(columns for columns in _unique(contract) if set(columns) != set(key))]
-    failures += _repeated(cast.values, failures, alone if repeats == "refuse" else alone[1:])
+    alone = [list(key), *(columns for columns in unique_keys(contract) if set(columns) != set(key))]
+    failures += repeated(cast.values, failures, alone if repeats == "refuse" else alone[1:])
     values = cast.values
     if schema_change == "evolve" and unknown:
         text = as_text(table, unknown)
@@ -186,69 +193,6 @@ def _require_columns(contract: Any, table: pa.Table, needed: Sequence[str]) -> N
         )
 
 
-def _missing(contract: Any, cast: Cast, present: list[str], needed: Sequence[str]) -> Iterator[Failure]:
-    """Values that are not there but must be. One that was refused is not also missing."""
-    for name in present:
-        if name in needed or not contract.columns[name].nullable:
-            empty = np.flatnonzero(_mask(pc.is_null(cast.values[name])))
-            yield Failure(name, MISSING, np.setdiff1d(empty, cast.refused[name]))
-
-
-def _broken_rules(contract: Any, values: pa.Table, present: list[str]) -> Iterator[Failure]:
-    """Every check of the model on its own, as pandera runs it, missing values aside.
-
-    Not through `schema.validate(lazy=True)`: that builds a frame of failing values for each check and joins them all,
-    a copy of the batch with a FutureWarning of pandas when a value is missing; here only positions are needed.
-    """
-    frame = as_frame(values.select(present))
-    for name in present:
-        for check in contract.columns[name].checks:
-            yield _judged(check, check(frame, name).check_output, name, contract)
-    for check in contract.checks:
-        yield _judged(check, check(frame).check_output, "", contract)
-
-
-def _judged(check: Any, passed: Any, column: str, contract: Any) -> Failure:
-    demand = requirement(check)
-    if isinstance(passed, pd.DataFrame):
-        passed = passed.all(axis="columns")
-    if isinstance(passed, pd.Series):
-        # pandera leaves rows with a missing value out, so the labels (0 to n - 1) are the positions.
-        return Failure(column, demand, passed.index[~passed.to_numpy(dtype=bool)].to_numpy(dtype=np.int64))
-    if not passed:
-        raise ContractError(f"{contract.name}, {column or 'all columns'}: the batch as a whole {demand}.")
-    return Failure(column, demand, np.array([], dtype=np.int64))
-
-
-def _too_late(values: pa.Table, time_column: str, before: datetime) -> Failure:
-    late = pc.greater_equal(values[time_column], pa.scalar(before, values[time_column].type))
-    return Failure(time_column, f"is in the future: its batch ends before {before}", np.flatnonzero(_mask(late)))
-
-
-def _stored_before(values: pa.Table, key: Sequence[str], taken: pa.Table) -> Failure:
-    by = taken.column_names
-    found = as_frame(values.select(by)).merge(as_frame(taken).drop_duplicates(), on=by, how="left", indicator=True)
-    again = np.flatnonzero(found["_merge"] == "both")
-    return Failure(key[0] if len(key) == 1 else "", f"is the {' + '.join(key)} of a row stored for another day", again)
-
-
-def _unique(contract: Any) -> list[list[str]]:
-    together = [list(contract.unique)] if contract.unique else []
-    return [[name] for name, column in contract.columns.items() if column.unique] + together
-
-
-def _repeated(values: pa.Table, failures: Sequence[Failure], keys: Sequence[Sequence[str]]) -> Iterator[Failure]:
-    """Rows that repeat the key of an earlier row that is good in every other way."""
-    good = np.ones(len(values), dtype=bool)
-    for failure in failures:
-        good[failure.rows] = False
-    for key in filter(None, keys):
-        at = np.flatnonzero(good)
-        again = at[as_frame(values.select(list(key)).take(pa.array(at))).duplicated().to_numpy()]
-        good[again] = False
-        yield Failure(key[0] if len(key) == 1 else "", f"repeats the {' + '.join(key)} of an earlier row", again)
-
-
 def _split(table: pa.Table, values: pa.Table, failures: Sequence[Failure]) -> Checked:
     why = reasons(failures, table)
     if why.empty:
@@ -258,7 +202,3 @@ def _split(table: pa.Table, values: pa.Table, failures: Sequence[Failure]) -> Ch
     bad[why.index.to_numpy()] = True
     rejected = table.filter(pa.array(bad)).append_column("_reason", pa.array(why.to_list(), pa.string()))
     return Checked(values.filter(pa.array(~bad)), rejected, summary(failures, table))
-
-
-def _mask(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    return np.asarray(pc.fill_null(column, fill_value=False).to_numpy())

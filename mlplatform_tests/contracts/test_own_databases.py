@@ -45,7 +45,7 @@ def test_a_use_case_takes_its_rows_from_a_database(
     given = some_rows(declared, uc)
     database = user_database(engine)
     database.store(name, given)
-    kept = declared.model_dump(exclude={"kind", "module", "params", "function"})
+    kept = declared.model_dump(exclude={"kind", "module", "params", "function", "rows_per_commit"})
     source = SqlSource.model_validate(kept | {"kind": "sql", "database": database.declared, "table": name})
     schema = load_contract(uc.folder, uc.spec.contract.module, name)
     good = [_good(schema, rows, source) for rows in (given, rows_of(source, uc))]
@@ -64,6 +64,6 @@ def test_the_days_of_a_database_are_those_of_its_rows(user_database: Callable[[s
     assert isinstance(source, PythonSource)
     database = user_database("duckdb")
     database.store("transactions", some_rows(source, uc))
-    kept = source.model_dump(exclude={"kind", "module", "params", "function"})
+    kept = source.model_dump(exclude={"kind", "module", "params", "function", "rows_per_commit"})
     own = SqlSource.model_validate(kept | {"kind": "sql", "database": database.declared, "table": "transactions"})
     assert open_reader(own, uc.folder).available() == (date(2018, 4, 1), date(2018, 4, 3))
