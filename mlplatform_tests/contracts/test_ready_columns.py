@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlplatform.contracts.arrow import _ARROW, _turned, cast_table
@@ -26,6 +26,7 @@ KINDS: dict[str, tuple[ColumnType, st.SearchStrategy[Any]]] = {
 
 
 @pytest.mark.parametrize("name", KINDS)
+@settings(deadline=None)  # DuckDB on a busy machine
 @given(data=st.data())
 def test_a_column_of_the_contract_s_type_comes_out_as_a_cast_would_make_it(name: str, data: st.DataObject) -> None:
     to, values = KINDS[name]
