@@ -1,5 +1,6 @@
 """Servers that a test starts as processes of its own, on free ports of loopback."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -49,9 +50,10 @@ def running(
 
 
 @contextmanager
-def s3_server(log: Path) -> Iterator[int]:
-    """The port of a server of the S3 protocol."""
+def s3_server(log: Path, free_requests: int | None = None) -> Iterator[int]:
+    """The port of a server of the S3 protocol. It looks at no key, or at that of every request behind the first few."""
     port = free_port()
+    told = {} if free_requests is None else {"INITIAL_NO_AUTH_ACTION_COUNT": str(free_requests)}
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with running(command, lambda: accepts(port), log):
+    with running(command, lambda: accepts(port), log, env={**os.environ, **told}):
         yield port

@@ -168,6 +168,44 @@ def test_a_bucket_or_an_object_that_is_not_there_is_named(bucket: Any) -> None:
     assert "s3://no-such-bucket-at-all/x.csv is not there" in told(nowhere)
 
 
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
+    """A bucket whose server checks every signature, and the one key that may read it."""
+    may_all = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+    with s3_server(tmp_path / "s3.log", free_requests=3) as port:
+        place = {"endpoint_url": f"http://127.0.0.1:{port}", "region_name": "us-east-1"}
+        users = boto3.client("iam", aws_access_key_id="root", aws_secret_access_key="root", **place)
+        users.create_user(UserName="reader")
+        users.put_user_policy(UserName="reader", PolicyName="all", PolicyDocument=json.dumps(may_all))
+        key = users.create_access_key(UserName="reader")["AccessKey"]
+        login = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+        made = boto3.resource("s3", **login, **place).Bucket("guarded")
+        made.create()
+        yield made, {"SHOP_KEY": key["AccessKeyId"], "SHOP_SECRET": key["SecretAccessKey"]}
+
+
+@pytest.mark.parametrize("wrong", ["SHOP_KEY", "SHOP_SECRET"])
+def test_a_refused_key_of_a_bucket_is_named_and_its_cursor_stays(
+    guarded: tuple[Any, dict[str, str]], tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    bucket, right = guarded
+    for name, value in right.items():
+        monkeypatch.setenv(name, value)
+    bucket.put_object(Key="in/a.csv", Body=csv(1))
+    source = Feeding(tmp_path, declared(bucket, "in/*.csv", new_files=True))
+    source.ingested()
+    cursor = source.cursor()
+    bucket.put_object(Key="in/b.csv", Body=csv(2))
+    with monkeypatch.context() as mistaken:
+        mistaken.setenv(wrong, "AKIANOBODYATALL")
+        message = source.refused()
+    assert "is refused to this key, if any. Correct the variables that `access` names" in message
+    assert right["SHOP_SECRET"] not in message
+    assert (source.cursor(), source.ids()) == (cursor, [1])
+    source.ingested()
+    assert source.ids() == [1, 2]
+
+
 def test_a_store_that_does_not_answer_is_named(bucket: Any) -> None:
     source = declared(bucket, "x.csv")
     source["access"]["endpoint"] = f"http://127.0.0.1:{free_port()}"
