@@ -11,6 +11,8 @@ from mlplatform.stages.naming import asset_key
 __all__ = [
     "BY_HAND",
     "FINGERPRINT_TAG",
+    "RANGE_END",
+    "RANGE_START",
     "ROLLBACK_TAG",
     "backtest_job",
     "challenge_job",
@@ -42,8 +44,9 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-_RANGE_START = "dagster/asset_partition_range_start"
-_RANGE_END = "dagster/asset_partition_range_end"
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+"""Tags of a single run over partitions: the first and the last of them."""
 
 
 def everything_job(uc: Declaration) -> str:
@@ -90,7 +93,7 @@ def range_tags(uc: Declaration, start: date, end: date) -> dict[str, str]:
     first, last = start, end - timedelta(days=1)
     if partitions == {"month"}:
         first, last = first.replace(day=1), last.replace(day=1)
-    return {_RANGE_START: first.isoformat(), _RANGE_END: last.isoformat()}
+    return {RANGE_START: first.isoformat(), RANGE_END: last.isoformat()}
 
 
 def jobs(uc: Declaration) -> dict[str, Any]:

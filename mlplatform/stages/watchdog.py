@@ -14,9 +14,10 @@ from mlplatform.healing.problem import problems
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.resources.sensor_states import sensor_states
+from mlplatform.serving.journal_losses import read_losses
 from mlplatform.spec import Declaration
 from mlplatform.stages.alerting import deliver_alerts, raise_for, wall_clock
-from mlplatform.watchdog.checks import Finding, check_backlog, check_disk, check_sensors, check_sources
+from mlplatform.watchdog.checks import Finding, check_backlog, check_disk, check_losses, check_sensors, check_sources
 from mlplatform.watchdog.seen import Seen, follow
 from mlplatform.watchdog.sources import source_states
 
@@ -43,6 +44,8 @@ def look(uc: Declaration, instance: dg.DagsterInstance, now: datetime, ticking: 
         yield from check_sensors(sensor_states(instance, uc.spec.name), limits, now)
     yield from check_sources(source_states(uc, Lake.at(home)), now)
     yield from check_backlog(home, uc.spec.name, limits)
+    lost = read_losses(home.journal(uc.spec.name))
+    yield from check_losses(uc.spec.name, str(lost), lost.last, now)
 
 
 def tell_findings(uc: Declaration, found: list[Finding], seen: Seen, now: datetime) -> Seen:
@@ -64,7 +67,7 @@ def watchdog_sensor(uc: Declaration) -> dg.SensorDefinition:
         name=f"{uc.spec.name}_watchdog",
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Sensors that stopped or fail, stale sources, a full disk, predictions that pile up: alerts.",
+        description="Sensors that stopped or fail, stale sources, a full disk, predictions piled up or lost: alerts.",
     )
     def watchdog(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         now = wall_clock()
