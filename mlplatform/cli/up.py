@@ -101,6 +101,7 @@ def _wait_ready(parts: list[Part]) -> None:
 def _watch(home: Home, parts: list[Part], ports: dict[str, int], running: ExitStack) -> int:
     """Start each service as soon as its use case is deployed; 1 when anything ends by itself."""
     served: dict[str, Served] = {}
+    refused: dict[str, float] = {}
     for name in ports:
         if not home.deployment(name).exists():
             click.echo(f"  {name:<10} nothing is deployed yet; its service starts when something is")
@@ -110,10 +111,19 @@ def _watch(home: Home, parts: list[Part], ports: dict[str, int], running: ExitSt
     click.echo("Ctrl-C ends them all")
     while True:
         for name, port in ports.items():
-            if name not in served and home.deployment(name).exists():
+            pointer = home.deployment(name)
+            written = pointer.stat().st_mtime if pointer.exists() else None
+            if name in served or written is None or refused.get(name) == written:
+                continue
+            try:
                 served[name] = start_live(name, port, home)
-                running.callback(stop_service, served[name].pid)
-                _announce(name, served[name].url, str(served[name].log))
+            except PlatformError as error:
+                # One bento that cannot be served takes neither the UI nor the other services down.
+                refused[name] = written
+                _tell_not_started(name, error)
+                continue
+            running.callback(stop_service, served[name].pid)
+            _announce(name, served[name].url, str(served[name].log))
         ended = [str(part.log) for part in parts if part.process.poll() is not None]
         ended += [str(each.log) for each in served.values() if not is_running(each.pid)]
         if ended:
@@ -121,6 +131,14 @@ def _watch(home: Home, parts: list[Part], ports: dict[str, int], running: ExitSt
             tell_all([Finding("up", "a part of `mlplatform up` ended by itself", ", ".join(ended))], Seen())
             return 1
         time.sleep(_POLL_SECONDS)
+
+
+def _tell_not_started(name: str, error: PlatformError) -> None:
+    click.secho(
+        f"  {name:<10} does not start; it is tried again when something else is deployed: {error}", fg="red", err=True
+    )
+    first = str(error).partition("\n")[0]
+    tell_all([Finding(f"service {name}", f"the service of {name} does not start: {first}", str(error))], Seen())
 
 
 def _announce(name: str, url: str, log: str) -> None:

@@ -99,7 +99,7 @@ def test_what_somebody_stopped_by_hand_and_other_use_cases_are_not_watched(insta
 
 def test_all_is_well_where_nothing_is_wrong(instance: dg.DagsterInstance, home: Home) -> None:
     platform = Platform(small_fraud(), instance)
-    assert platform.tick("fraud_watchdog").skipped == "disk, sensors, sources and journal are well"
+    assert platform.tick("fraud_watchdog").skipped == "disk, sensors, sources, journal and services are well"
     assert not home.alert_log.exists()
 
 
