@@ -121,12 +121,13 @@ class Infer:
         reply = await self._predict.answer_other(
             partial(_parsed, asked, explain, self._predict.limits_of(live).rows), identity
         )
-        by = reply.parts[0].live.describe()
+        stamp = reply.parts[0].live.stamp
+        by, threshold = stamp["model"], {name: stamp[name] for name in ("threshold",) if name in stamp}
         head = {
             "model_name": by["use_case"],
             "model_version": by["version"],
             **({"id": asked.id} if asked.id else {}),
-            "parameters": {"bento": by["bento"], "request_id": identity},
+            "parameters": {"bento": by["bento"], "request_id": identity, **threshold},
         }
         outputs = {tensor.name: tensor for tensor in _tensors(live, reply.content["predictions"])}
         return write_answer(head, [(outputs[name], raw) for name, raw in wanted.items()])

@@ -79,11 +79,12 @@ class Scoring:
         await runtime.close(self._following)
 
     @bentoml.api  # type: ignore[untyped-decorator]
-    async def predict_rows(
-        self, rows: list[dict[str, Any]], explain: bool = False, ctx: bentoml.Context = None
-    ) -> dict[str, Any]:
-        """POST /predict for BentoML's own clients: `SyncHTTPClient(url).predict_rows(rows=[...])`."""
-        return await answer_rows(runtime.endpoints["/predict"], rows, explain, ctx.response)
+    async def predict_rows(self, rows: list[dict[str, Any]], explain: bool = False) -> dict[str, Any]:
+        """Rows in, predictions out: `SyncHTTPClient(url).predict_rows(rows=[...])`.
+
+        Over HTTP `Front` answers this path, alike, before BentoML does; from this declaration its clients know of it.
+        """
+        return await answer_rows(runtime.endpoints["/predict"], rows, explain)
 
     def __is_ready__(self) -> bool:
         return runtime.slot.live is not None

@@ -73,12 +73,16 @@ def test_bentoml_s_own_client_gets_the_answers_of_predict(served: Served) -> Non
     assert content["model"]["version"] == "1"
 
 
-def test_bentoml_s_route_takes_json_of_a_bounded_size_only(served: Served) -> None:
+def test_bentoml_s_route_takes_json_of_a_bounded_size_only_and_keeps_the_request_id(served: Served) -> None:
     url, kind = f"{served.url}/predict_rows", "application/vnd.bentoml+pickle"
+    named = httpx.post(url, json={"rows": [GOOD]}, headers={"X-Request-ID": "mine"}, trust_env=False)
+    strange = httpx.post(url, json={"rows": [GOOD], "threshold": 0.5}, trust_env=False)
     pickled = httpx.post(url, content=b"x", headers={"Content-Type": kind}, trust_env=False)
     large = httpx.post(url, json={"rows": ["x" * 5_000_000]}, timeout=30, trust_env=False)
 
-    assert (pickled.status_code, large.status_code) == (415, 413)
+    assert (named.json()["request_id"], named.json()["threshold"]) == ("mine", 0.3)
+    assert [each.status_code for each in (strange, pickled, large)] == [422, 415, 413]
+    assert "limit" in large.json()["error"] or "larger than" in large.json()["error"]
 
 
 @pytest.mark.parametrize("raw", [True, False])
