@@ -62,6 +62,8 @@ async def test_by_the_inference_protocol_the_threshold_is_a_parameter(live: Live
 async def test_what_decides_nothing_has_no_threshold(request: pytest.FixtureRequest, case: str) -> None:
     live = Live.of(load_bundle(request.getfixturevalue(case)), "case:v1")
     async with client_of(live) as client:
+        bodies = (live.example(), {"rows": [live.example()]})
+        answers = [(await client.post("/predict", json=body)).json() for body in bodies]
         document = (await client.get("/openapi.json")).json()
 
     assert all("threshold" not in answer and answer["model"]["bento"] == "case:v1" for answer in answers)
