@@ -24,7 +24,7 @@ from mlplatform.serving.runtime import (
     POINTER_VARIABLE,
     Runtime,
 )
-from mlplatform.serving.slow_clients import limit_headers
+from mlplatform.serving.slow_clients import limit_connections
 from mlplatform.serving.watch import Watch
 from mlplatform.serving.workers import Workers, shared_folder
 
@@ -64,7 +64,7 @@ class Scoring:
     """POST /predict with features, get score, decision and reasons."""
 
     def __init__(self) -> None:
-        limit_headers(runtime.security.protection.header_seconds)
+        limit_connections(runtime.security.protection, runtime.security.refused)
         runtime.load()
         self._following: list[asyncio.Task[None]] = []
 
