@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from mlplatform.serving import presence
 from mlplatform.serving.answering import answer
 from mlplatform.serving.canary import Part, Reply, answer_tried
 from mlplatform.serving.codec import dumps
@@ -30,6 +31,8 @@ __all__ = ["UNFORESEEN", "Predict", "PredictRows"]
 
 logger = logging.getLogger(__name__)
 
+LARGE = 65_536
+"""Bytes of a body that arrives in parts, and takes milliseconds to parse: its client may have left meanwhile."""
 NO_MODEL = "no model is loaded yet; try again in a moment"
 UNFORESEEN = "the service failed on this request; its log has the cause under the request id"
 
@@ -53,6 +56,8 @@ class Predict:
             reply = await self._answer(headers, receive, identity)
             status = 200
             body = reply.parts[0].live.stamped(reply.content, identity)
+        except presence.GoneError:
+            return
         except RefusedError as refused:
             status, body = refused.status, dumps({**self.told(refused), "request_id": identity})
         except Exception as error:  # whatever fails, the client gets JSON with an id, and the log gets the rest
@@ -60,7 +65,7 @@ class Predict:
             sentence = str(error) if isinstance(error, ScoreError) else UNFORESEEN
             status, body = 500, dumps({"error": sentence, "request_id": identity})
         milliseconds = 1000 * (perf_counter() - started)
-        # A client that has gone away got its answer all the same, as far as the model is concerned.
+        # A client that has gone since the work began got its answer all the same, as far as the model is concerned.
         if reply is not None and status == 200:
             self._remember(reply, identity, milliseconds)
         await _respond(send, status, body, identity)
@@ -73,10 +78,16 @@ class Predict:
             raise RefusedError(503, NO_MODEL)
         require_json(headers)
         body = await read_body(headers, receive, self.limits_of(live).body_bytes)
-        began = perf_counter()
-        request = self.parsed(live, body)
-        lap("parse", began)
-        return _told_of_reasons(request, await self.reply(live, request, identity))
+        if len(body) > LARGE:
+            presence.require_client(receive)
+        client = presence.begin(receive)
+        try:
+            began = perf_counter()
+            request = self.parsed(live, body)
+            lap("parse", began)
+            return _told_of_reasons(request, await self.reply(live, request, identity))
+        finally:
+            presence.end(client)
 
     def limits_of(self, live: Live) -> Limits:
         """What one request may hold: as the bundle says, if nothing else was said."""

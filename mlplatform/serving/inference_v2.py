@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from mlplatform.ml.heads import Classes, Probability, Quantiles
+from mlplatform.serving import presence
 from mlplatform.serving.column import Column
 from mlplatform.serving.endpoint import UNFORESEEN, Predict
 from mlplatform.serving.request import Limits, Parsed, RefusedError, read_body, request_id, too_many
@@ -91,7 +92,9 @@ class Infer:
             live = _named(self._slot, scope["path_params"])
             asked = await self._asked(headers, receive, self._predict.limits_of(live))
             identity = identity if b"x-request-id" in headers else asked.id or identity
-            status, (body, length) = 200, await self._answer(live, asked, identity)
+            status, (body, length) = 200, await self._for_client(receive, live, asked, identity)
+        except presence.GoneError:
+            return
         except RefusedError as refused:
             status, body = refused.status, _error(refused.sentence())
         except Exception as error:  # whatever fails, the client gets JSON with an id, and the log gets the rest
@@ -110,6 +113,13 @@ class Infer:
             raise RefusedError(415, "send JSON, or JSON with raw tensors behind it, not compressed")
         body = await read_body(dict(headers), receive, limits.body_bytes)
         return read_request(body, headers.get(LENGTH_HEADER), limits.text)
+
+    async def _for_client(self, receive: Receive, live: Live, asked: Asked, identity: str) -> tuple[bytes, int | None]:
+        client = presence.begin(receive)
+        try:
+            return await self._answer(live, asked, identity)
+        finally:
+            presence.end(client)
 
     async def _answer(self, live: Live, asked: Asked, identity: str) -> tuple[bytes, int | None]:
         offered = _output_names(live)

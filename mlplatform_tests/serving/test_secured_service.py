@@ -224,12 +224,30 @@ def test_an_answer_that_nobody_reads_loses_its_connection_and_is_counted(secured
             assert client.post("/predict", json=GOOD).status_code == 200
 
 
+def test_long_work_is_not_begun_for_clients_that_have_gone(secured: Secured) -> None:
+    body = dumps({"rows": [GOOD] * 5000, "explain": True})
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secured.key}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    with contextlib.ExitStack() as opened:
+        for _ in range(60):
+            leaving = opened.enter_context(socket.create_connection(secured.address, timeout=10))
+            leaving.sendall(head.encode() + body)
+    # Some had begun; the most of them had not.
+    wait_until(lambda: counted(secured, "requests", route="/predict", status="499") > 20)
+    with secured.client() as client:
+        assert client.post("/predict", json=GOOD).status_code == 200
+
+
 def refused(secured: Secured, reason: str) -> float:
+    return counted(secured, "requests_refused", reason=reason)
+
+
+def counted(secured: Secured, name: str, **labels: str) -> float:
     with secured.client() as client:
         text = client.get("/metrics").text
     families = {family.name: family for family in text_string_to_metric_families(text)}
-    samples = families["mlplatform_requests_refused"].samples
-    return sum(each.value for each in samples if each.labels["reason"] == reason)
+    samples = families[f"mlplatform_{name}"].samples
+    return sum(each.value for each in samples if labels.items() <= each.labels.items())
 
 
 def test_a_body_that_never_ends_is_answered_and_cut_off(secured: Secured) -> None:
