@@ -26,7 +26,7 @@ from mlplatform.serving.runtime import (
 )
 from mlplatform.serving.slow_clients import limit_connections
 from mlplatform.serving.watch import Watch
-from mlplatform.serving.workers import Workers, shared_folder
+from mlplatform.serving.workers import Workers, shared_folder, worker_count
 
 __all__ = [
     "BUNDLE",
@@ -58,6 +58,7 @@ workers = Workers(shared_folder, worker, runtime.metrics.families)
     metrics={"enabled": False},
     tracing={"excluded_urls": ".*"},
     traffic={"timeout": 30},
+    workers=worker_count(os.environ),
 )
 @bentoml.asgi_app(runtime.app(others=workers))
 class Scoring:

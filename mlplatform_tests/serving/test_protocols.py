@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from mlplatform.home import Home
 from mlplatform.serving.build import build_bento
 from mlplatform.serving.launch import Served, start_service, stop_service
 from mlplatform_tests.serving.conftest import GOOD, write_bundle
-from mlplatform_tests.serving.otlp import WAIT_SECONDS, Receiver, attributes_of, receiving
+from mlplatform_tests.serving.otlp import Receiver, attributes_of, receiving
 from mlplatform_tests.serving.test_launch import deploy, free_port
 
 # bentoml 1.4.40 is older than these deprecations of pydantic (at its import) and of importlib (at a build).
@@ -169,28 +168,3 @@ def test_each_line_of_the_worker_s_log_is_one_json_object(served: Served) -> Non
     events = [json.loads(line) for line in lines]
     assert {"deployment_swapped", "service_started"} <= {event["event"] for event in events}
     assert all(event["worker"] == "1" for event in events)
-
-
-def test_a_scrape_of_one_worker_tells_of_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = Home(tmp_path / "home")
-    built = build_bento(write_bundle(tmp_path / "v1", "1"), "fraud", 1, home=home)
-    deploy(home, built.bundle, "1")
-    config = tmp_path / "bentoml.yaml"
-    config.write_text("services:\n  Scoring:\n    workers: 2\n")
-    monkeypatch.setenv("BENTOML_CONFIG", str(config))
-    running = start_service(built.tag, free_port(), home, home.deployment("fraud"))
-    try:
-        end = time.monotonic() + WAIT_SECONDS
-        while time.monotonic() < end and (workers := workers_of(running)) != {"1", "2"}:
-            time.sleep(0.2)
-    finally:
-        stop_service(running.pid)
-
-    assert workers == {"1", "2"}
-
-
-def workers_of(served: Served) -> set[str]:
-    """Who serves version 1, as one scrape tells it."""
-    text = httpx.get(f"{served.url}/metrics", trust_env=False).text
-    families = {family.name: family for family in text_string_to_metric_families(text)}
-    return {s.labels["worker"] for s in families["mlplatform_model_info"].samples if s.labels["version"] == "1"}
