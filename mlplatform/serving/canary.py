@@ -98,8 +98,8 @@ async def _answer_in_parts(
     if said is None:
         return _by_champion(live, await answer(live, request))
     ours = await answer(live, _only(request, [not each for each in taken]))
-    model, other, own = challenge.live.describe(), iter(said.answers), iter(ours.answers)
-    merged = [{**next(other), "model": model} if each else dict(next(own)) for each in taken]
+    stamp, other, own = challenge.live.stamp, iter(said.answers), iter(ours.answers)
+    merged = [{**next(other), **stamp} if each else dict(next(own)) for each in taken]
     parts = (Part(live, ours), Part(challenge.live, said, CANARY))
     return Reply({"predictions": merged}, parts)
 

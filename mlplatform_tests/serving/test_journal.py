@@ -23,7 +23,7 @@ from mlplatform.serving.app import create_app
 from mlplatform.serving.journal import Entry, Journal, JournalSettings, keyed_hash
 from mlplatform.serving.journal_ingest import Ingested, ingest_journal
 from mlplatform.serving.journal_key import journal_key
-from mlplatform.serving.openapi import document
+from mlplatform.serving.openapi.document import document
 from mlplatform.serving.scoring import Live, Slot
 from mlplatform.serving.segments import SegmentWriter, segments
 from mlplatform_tests.serving.conftest import FEATURES, GOOD
