@@ -8,10 +8,10 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
 from mlplatform.contracts.casting import quote, timestamp_sql
+from mlplatform.contracts.scratch import scratch
 from mlplatform.errors import SourceError, SpecError
 from mlplatform.ingest.batch import Batch, Batches
 from mlplatform.ingest.clock import Clock, utc_now
@@ -141,8 +141,7 @@ class RestReader(_Rest):
         clock = str(self.spec.time_column)
         moment = timestamp_sql(quote(clock), table.schema.field(clock).type)
         bounds = {"start": datetime.combine(start, time()), "end": datetime.combine(end, time())}
-        with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as con:
-            con.execute("SET TimeZone = 'UTC'")
+        with scratch() as con:
             con.register("incoming", table)
             query = f"FROM incoming WHERE coalesce({moment} >= $start AND {moment} < $end, true)"
             return con.execute(query, bounds).to_arrow_table()

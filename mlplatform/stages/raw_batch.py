@@ -74,7 +74,8 @@ def store_batch(lake: Lake, uc: Declaration, source: Source, batch: "Batch", che
             store_cursor(con, table, batch.cursor, now)
         if not checked.good.num_columns:
             return 0
-        good = checked.good.append_column("_loaded_at", pa.array([now] * len(checked.good), pa.timestamp("us")))
+        loaded_at = pa.repeat(pa.scalar(now, pa.timestamp("us")), len(checked.good))
+        good = checked.good.append_column("_loaded_at", loaded_at)
         if source.schema_change == "evolve":
             fit_table(con, table, good)
         return merge_rows(con, table, good, source.key)
