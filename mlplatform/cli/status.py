@@ -38,6 +38,8 @@ class Status:
     undelivered_alerts: list[str] = field(default_factory=list)
     workers: list[dict[str, Any]] = field(default_factory=list)
     """What each running worker says that it serves, and what it refused."""
+    skew: str | None = None
+    """Why nothing is promoted: answers were made of other features than those that training reads."""
 
 
 def print_status(as_json: bool) -> None:
@@ -79,6 +81,7 @@ def read_status(uc: Declaration, home: Home) -> Status:
         paused=_paused(uc),
         undelivered_alerts=[f"{title} ({channel}: {error})" for channel, title, error in undelivered(lake, name)],
         workers=_workers(live),
+        skew=_skew(uc, lake),
     )
 
 
@@ -86,6 +89,13 @@ def _workers(pointer: Path) -> list[dict[str, Any]]:
     from mlplatform.stages.served_check import serving_workers
 
     return [asdict(worker) for worker in serving_workers(pointer)]
+
+
+def _skew(uc: Declaration, lake: Lake) -> str | None:
+    from mlplatform.stages.skew_block import open_skew
+
+    found = open_skew(uc, lake)
+    return str(found) if found else None
 
 
 def _paused(uc: Declaration) -> str | None:
@@ -116,6 +126,8 @@ def _print(status: Status) -> None:
         click.echo(f"  decision                        {status.decision['verdict']}: {status.decision['reason']}")
     if status.paused:
         click.secho(f"  paused                          {status.paused}", fg="yellow")
+    if status.skew:
+        click.secho(f"  nothing is promoted             {status.skew}", fg="red")
     for problem in status.problems:
         click.secho(f"  open problem                    {problem}", fg="red")
     for alert in status.undelivered_alerts:
