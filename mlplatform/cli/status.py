@@ -137,7 +137,7 @@ def _print(status: Status) -> None:
 def _print_workers(status: Status) -> None:
     """What is served is known of the services alone: the pointer says only what should be."""
     if not status.workers:
-        click.echo("  served                          by no running service")
+        click.echo("  served                          by no running service that says so")
     for bento, count in sorted(Counter(worker["bento"] for worker in status.workers).items()):
         named = bento or "nothing"
         right = bento == (status.live or {}).get("bento")
