@@ -310,6 +310,18 @@ def resume(use_case: str) -> int:
     return 0
 
 
+@main.command("accept-skew")
+@click.argument("use_case")
+@click.option("--reason", required=True, help="Why it is known and harmless, or mended; it stays in the lake.")
+@_reported
+def accept_skew(use_case: str, reason: str) -> int:
+    """Let candidates be promoted again although answers up to now were made of other features than the lake's."""
+    from mlplatform.cli.skew import accept_use_case_skew
+
+    accept_use_case_skew(use_case, reason)
+    return 0
+
+
 @main.command()
 @click.argument("use_case")
 @click.option("--to", default=None, type=click.IntRange(min=1), help="Version; default: the one before the champion.")

@@ -41,6 +41,8 @@ class Status:
     """What services answered and their journal could not keep, as long as `journal.keep_days`."""
     workers: list[dict[str, Any]] = field(default_factory=list)
     """What each running worker says that it serves, and what it refused."""
+    skew: str | None = None
+    """Why nothing is promoted: answers were made of other features than those that training reads."""
 
 
 def print_status(as_json: bool) -> None:
@@ -83,6 +85,7 @@ def read_status(uc: Declaration, home: Home) -> Status:
         undelivered_alerts=[f"{title} ({channel}: {error})" for channel, title, error in undelivered(lake, name)],
         lost_predictions=_lost(home, name),
         workers=_workers(live),
+        skew=_skew(uc, lake),
     )
 
 
@@ -95,6 +98,13 @@ def _workers(pointer: Path) -> list[dict[str, Any]]:
     from mlplatform.stages.served_check import serving_workers
 
     return [asdict(worker) for worker in serving_workers(pointer)]
+
+
+def _skew(uc: Declaration, lake: Lake) -> str | None:
+    from mlplatform.stages.skew_block import open_skew
+
+    found = open_skew(uc, lake)
+    return str(found) if found else None
 
 
 def _paused(uc: Declaration) -> str | None:
@@ -125,6 +135,8 @@ def _print(status: Status) -> None:
         click.echo(f"  decision                        {status.decision['verdict']}: {status.decision['reason']}")
     if status.paused:
         click.secho(f"  paused                          {status.paused}", fg="yellow")
+    if status.skew:
+        click.secho(f"  nothing is promoted             {status.skew}", fg="red")
     for problem in status.problems:
         click.secho(f"  open problem                    {problem}", fg="red")
     if status.lost_predictions:
@@ -136,7 +148,7 @@ def _print(status: Status) -> None:
 def _print_workers(status: Status) -> None:
     """What is served is known of the services alone: the pointer says only what should be."""
     if not status.workers:
-        click.echo("  served                          by no running service")
+        click.echo("  served                          by no running service that says so")
     for bento, count in sorted(Counter(worker["bento"] for worker in status.workers).items()):
         named = bento or "nothing"
         right = bento == (status.live or {}).get("bento")

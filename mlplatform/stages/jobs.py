@@ -20,6 +20,7 @@ __all__ = [
     "ingest_job",
     "jobs",
     "range_tags",
+    "served_skew_job",
     "training_job",
     "unfinished_run",
     "use_case_tags",
@@ -74,6 +75,11 @@ def challenge_job(uc: Declaration) -> str:
     return f"{uc.spec.name}_challenge"
 
 
+def served_skew_job(uc: Declaration) -> str:
+    """Name of the job that takes the journal in and compares it with the lake, once a day."""
+    return f"{uc.spec.name}_served_skew"
+
+
 def unfinished_run(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
     """The short id of a run of this use case that is queued or running."""
     runs = instance.get_runs(dg.RunsFilter(tags=use_case_tags(uc), statuses=_UNFINISHED), limit=1)
@@ -114,6 +120,10 @@ def jobs(uc: Declaration) -> dict[str, Any]:
         f"{uc.spec.name}_batch_scores": (
             "A table, or some days of it, scored by the live model.",
             _keys(uc, "batch_scores"),
+        ),
+        served_skew_job(uc): (
+            "What services answered, and its features beside those in the lake; daily.",
+            _keys(uc, "prediction_log", "skew_report"),
         ),
         challenge_job(uc): (
             "What services answered, the challenger on the same requests, and both compared.",

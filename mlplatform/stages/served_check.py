@@ -65,7 +65,7 @@ def _pending(worker: "Served", pointer: "Pointer") -> bool:
 
 def _said(uc: Declaration, workers: "list[Served]", wrong: "list[Served]", pointer: "Pointer") -> str:
     if not workers:
-        return f"no service of {uc.spec.name} runs; the next one that starts serves {pointer.bento}"
+        return f"no service of {uc.spec.name} says that it runs; the next one that starts serves {pointer.bento}"
     if not wrong:
         return f"{len(workers)} of {len(workers)} workers serve {pointer.bento}"
     first = wrong[0]
