@@ -133,6 +133,10 @@ def _print(status: Status) -> None:
         _print_workers(status)
     if status.decision:
         click.echo(f"  decision                        {status.decision['verdict']}: {status.decision['reason']}")
+    _print_troubles(status)
+
+
+def _print_troubles(status: Status) -> None:
     if status.paused:
         click.secho(f"  paused                          {status.paused}", fg="yellow")
     if status.skew:
