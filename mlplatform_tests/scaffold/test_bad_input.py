@@ -3,6 +3,7 @@
 import gzip
 import os
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlplatform.errors import PlatformError
-from mlplatform.scaffold.choose import Wishes
+from mlplatform.scaffold.wishes import Wishes
 from mlplatform.scaffold.make import planned
 from mlplatform.scaffold.origin import parse_origin
 from mlplatform.scaffold.write import texts
@@ -229,7 +230,7 @@ def test_any_column_gives_a_plan_or_one_of_our_errors(
     path = project / "data.csv"
     path.write_bytes(as_text(table).encode())
     try:
-        plan = planned("shop", str(path), None, Wishes(target="t"))
+        plan = planned("shop", str(path), None, Wishes(target="t"), datetime(2026, 7, 1))
     except PlatformError:
         return
     compile(texts(plan)["contract.py"], "contract.py", "exec")

@@ -15,8 +15,8 @@ from click.testing import Result
 from mlplatform.errors import ScaffoldError
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import merge_rows
-from mlplatform.scaffold import choose
-from mlplatform.scaffold.choose import Wishes
+from mlplatform.scaffold import usable
+from mlplatform.scaffold.wishes import Wishes
 from mlplatform.scaffold.make import planned
 from mlplatform.scaffold.names import legal_names
 from mlplatform.scaffold.plan import Plan
@@ -34,7 +34,7 @@ def look(project: Path) -> Look:
     def run(table: Table, target: str = "wanted", **wishes: object) -> Plan:
         (project / "data.csv").write_text(as_text(table), encoding="utf-8")
         said = Wishes.model_validate({"target": target, **wishes})
-        return planned("shop", "data.csv", None, said)
+        return planned("shop", "data.csv", None, said, datetime(2026, 7, 1))
 
     return run
 
@@ -148,7 +148,7 @@ def test_what_is_infinite_is_no_value_and_what_is_nearly_so_has_no_bound(odd: st
 
 
 def test_a_column_that_shall_be_used_is_used_among_very_many(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choose, "MOST_FEATURES", 1)
+    monkeypatch.setattr(usable, "MOST_FEATURES", 1)
     draw = random.Random(5)
     plan = look(
         [
