@@ -33,9 +33,11 @@ def time_span(con: duckdb.DuckDBPyConnection, column: Column, as_of: datetime) -
     """
     _require_times(con, column)
     span = _span(con, column, as_of)
-    if not span.strays:
-        return span, []
-    return span, [Note(column.name, "stray time", _told(con, column, span))]
+    notes = [Note(column.name, "stray time", _told(con, column, span))] if span.strays else []
+    if column.missing:
+        text = f"{column.missing:,} of {column.rows:,} rows have no time: to quarantine; give them one"
+        notes.append(Note(column.name, "no time", text))
+    return span, notes
 
 
 def _require_times(con: duckdb.DuckDBPyConnection, column: Column) -> None:
@@ -46,8 +48,8 @@ def _require_times(con: duckdb.DuckDBPyConnection, column: Column) -> None:
         )
     if column.missing_share > 0.005:
         raise ScaffoldError(
-            f"--time {column.name}: {column.missing:,} of {column.rows:,} rows have no readable time; give them one, "
-            "or take those rows out"
+            f"--time {column.name}: {column.missing:,} of {column.rows:,} rows have no readable time (an infinite one is "
+            "none); give them one, or take those rows out"
         )
 
 
@@ -83,17 +85,11 @@ def _span(con: duckdb.DuckDBPyConnection, column: Column, as_of: datetime) -> Ti
 def _bulk(con: duckdb.DuckDBPyConnection, column: Column, as_of: datetime) -> tuple[datetime, datetime]:
     """The times between which nearly all rows lie. Raises ScaffoldError where many lie in no time."""
     moment = typed_sql(column)
-    rows, infinite, future = _one(
+    rows, future = _one(
         con,
-        "SELECT count(t), count(*) FILTER (NOT isfinite(t)), count(*) FILTER (isfinite(t) AND t > $now) "
-        f"FROM (SELECT {moment} AS t FROM {TABLE})",
+        f"SELECT count(t), count(*) FILTER (t > $now) FROM (SELECT {moment} AS t FROM {TABLE})",
         {"now": as_of + _DAY},
     )
-    if infinite > _BULK * rows:
-        raise ScaffoldError(
-            f"--time {column.name}: {infinite:,} of {rows:,} rows have an infinite time, which is no moment; give them "
-            "one, take those rows out, or choose another column"
-        )
     if future > _BULK * rows:
         raise ScaffoldError(
             f"--time {column.name}: {future:,} of {rows:,} rows have a time that is yet to come, up to {column.last}; "
@@ -102,7 +98,7 @@ def _bulk(con: duckdb.DuckDBPyConnection, column: Column, as_of: datetime) -> tu
     low, high = _one(
         con,
         f"SELECT quantile_disc(t, {_BULK}), quantile_disc(t, {1 - _BULK}) FROM (SELECT {moment} AS t FROM {TABLE}) "
-        "WHERE isfinite(t) AND t <= $now",
+        "WHERE t <= $now",
         {"now": as_of + _DAY},
     )
     return low, high
@@ -134,9 +130,10 @@ def _told(con: duckdb.DuckDBPyConnection, column: Column, span: TimeSpan) -> str
         {"first": span.first, "last": span.last},
     ).fetchall()
     shown = ", ".join(f"{value} ({rows:,})" for value, rows in some)
+    lie = "rows lie" if span.strays > 1 else "row lies"
     return (
-        f"{span.strays:,} row{'s lie' if span.strays > 1 else ' lies'} far from the others ({span.first:%Y-%m-%d} to {span.last:%Y-%m-%d}): {shown}. To "
-        "quarantine, and out of every decision; correct it in the data, or in contract.py"
+        f"{span.strays:,} {lie} far from the others ({span.first:%Y-%m-%d} to {span.last:%Y-%m-%d}): {shown}. To "
+        "quarantine, and out of every decision; correct it in the data, or the bounds in contract.py"
     )
 
 

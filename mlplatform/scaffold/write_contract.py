@@ -91,8 +91,8 @@ def _features(plan: Plan) -> Iterator[str]:
         said = "description='Rows of one of these belong together.'"
         yield f"    {plan.names[plan.entity.name]}: {kind} = pa.Field({said})"
     if any(not feature.column.missing for feature in plan.features):
-        yield "    # choice: a request that says null where no row had a gap is refused. To take it, add nullable=True to the"
-        yield "    # line, and make its int a float; no model has learned what a gap there means."
+        yield "    # choice: a request that says null where no row had a gap is refused. To take it, add"
+        yield "    # nullable=True to the line and make its int a float; no model has learned what a gap there means."
     for feature in plan.features:
         yield _feature(feature)
 
