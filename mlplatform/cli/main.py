@@ -113,7 +113,7 @@ def new(
 ) -> int:
     """Look at a table and make a use case of it: declaration, contract, dbt models."""
     from mlplatform.cli.new import Asked, new_use_case
-    from mlplatform.scaffold.choose import Wishes
+    from mlplatform.scaffold.wishes import Wishes
 
     wishes = Wishes(
         target=target,
