@@ -86,7 +86,10 @@ class Client:
     async def _ask(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes
     ) -> tuple[int, bytes, bool]:
-        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
         writer.write(head.encode() + body)
         answered = (await reader.readuntil(b"\r\n\r\n")).lower()
         length = next(int(line[15:]) for line in answered.split(b"\r\n") if line.startswith(b"content-length:"))
