@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from mlplatform.serving.answering import answer, answered_without_asking, is_by_key, read_rows
+from mlplatform.serving.identity import key_text
 from mlplatform.serving.request import Parsed, RefusedError
 from mlplatform.serving.scoring import Answered, Live
 from mlplatform.serving.trial import CANARY, Challenge, Trial
@@ -83,7 +84,7 @@ def _by_champion(live: Live, said: Answered) -> Reply:
 
 def entity_of(row: Mapping[str, Any], names: Sequence[str]) -> str:
     """The keys that a row names, as one text; empty if it names none."""
-    return "\x1f".join(f"{name}={row[name]}" for name in names if row.get(name) is not None)
+    return "\x1f".join(f"{name}={key_text(row[name])}" for name in names if row.get(name) is not None)
 
 
 async def _answer_in_parts(

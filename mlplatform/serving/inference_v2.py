@@ -59,9 +59,6 @@ def inference_routes(slot: Slot, predict: Predict) -> list[Route]:
             return JSONResponse({"error": str(refused)}, refused.status)
         return JSONResponse({"name": live.bundle.use_case, "ready": True})
 
-    async def unknown(_: Request) -> Response:
-        return JSONResponse({"error": "this is no path of the Open Inference Protocol"}, 404)
-
     infer = Infer(slot, predict)
     of_model = [
         route
@@ -73,7 +70,7 @@ def inference_routes(slot: Slot, predict: Predict) -> list[Route]:
         )
     ]
     probes = [Route("/v2", server), Route("/v2/health/live", alive), Route("/v2/health/ready", ready)]
-    return [*probes, *of_model, Route("/v2/{rest:path}", unknown, methods=["GET", "POST"])]
+    return [*probes, *of_model]
 
 
 class Infer:

@@ -65,6 +65,10 @@ def _wrap_life(protocol: Any) -> None:
         clock = getattr(self, _CLOCK)
         clock.stop()
         clock.rules.readers.remove(self)
+        for cycle in clock.overtaken:
+            # uvicorn tells the newest only, and the others would write to what is closed.
+            cycle.disconnected = True
+            cycle.message_event.set()
         lost(self, exc)
 
     protocol.connection_made, protocol.connection_lost = connection_made, connection_lost
@@ -75,10 +79,11 @@ def _wrap_clock(protocol: Any) -> None:
 
     def data_received(self: Any, data: bytes) -> None:
         before = self.cycle
+        is_body = before is not None and before.more_body
         received(self, data)
         cycle, clock = self.cycle, getattr(self, _CLOCK)
         answering = cycle is not None and not cycle.response_complete
-        if cycle is before and (cycle is None or not cycle.more_body):
+        if cycle is before and not is_body:
             # Headers that are not complete, maybe behind a request that is being answered.
             clock.waits(len(data), at_rest=not answering)
         elif answering:
@@ -97,7 +102,11 @@ def _wrap_parser(protocol: Any) -> None:
         if len(self.url) + sum(len(name) + len(value) + _LINE for name, value in self.headers) > HEADER_BYTES:
             getattr(self, _CLOCK).refuse()
             raise HeadersTooLargeError
+        before = self.cycle
         complete(self)
+        if before is not None and not before.response_complete:
+            clock = getattr(self, _CLOCK)
+            clock.overtaken = [cycle for cycle in (*clock.overtaken, before) if not cycle.response_complete]
 
     def send_400_response(self: Any, msg: str) -> None:
         if not self.transport.is_closing():
@@ -112,6 +121,8 @@ class _Clock:
     def __init__(self, transport: asyncio.Transport, rules: _Rules) -> None:
         self._transport = transport
         self.rules = rules
+        self.overtaken: list[Any] = []
+        """Requests that are not answered yet, behind which the next one has come on the same connection."""
         self._size = 0
         self._timer: asyncio.TimerHandle | None = None
         self.waits(0)

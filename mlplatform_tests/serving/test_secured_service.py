@@ -195,6 +195,25 @@ def test_headers_of_more_than_64_kib_are_refused_also_when_they_come_at_once(
         assert answer.count(b"HTTP/1.1") == 1
 
 
+def test_bodies_of_any_size_pass_on_one_connection(secured: Secured) -> None:
+    with secured.client() as client:
+        for rows in (1, 200, 400, 700, 1000, 2000, 5000, 3):
+            answer = client.post("/predict", json={"rows": [GOOD] * rows, "explain": False})
+            assert (answer.status_code, len(answer.json()["predictions"])) == (200, rows)
+
+
+def test_a_client_that_leaves_requests_behind_each_other_is_no_error_in_the_log(secured: Secured) -> None:
+    body = dumps({"rows": [GOOD] * 300, "explain": False})
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secured.key}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    for _ in range(10):
+        with socket.create_connection(secured.address, timeout=10) as leaving:
+            leaving.sendall((head.encode() + body) * 5)
+    with secured.client() as client:
+        assert client.post("/predict", json=GOOD).status_code == 200
+    assert "Traceback" not in secured.served.log.read_text()
+
+
 def test_headers_behind_a_request_that_is_being_answered_are_limited_too(secured: Secured) -> None:
     body = dumps({"rows": [GOOD] * 5000, "explain": True})
     head = f"POST /predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secured.key}\r\n"

@@ -4,9 +4,12 @@ from typing import Any
 
 from mlplatform.serving.inference_v2 import model_metadata
 from mlplatform.serving.openapi.parts import JSON, TURNED_AWAY, answer_of, object_of, ref
+from mlplatform.serving.request import REQUEST_ID
 from mlplatform.serving.scoring import Live
 
 __all__ = ["v2_paths", "v2_schemas"]
+
+_ID = {"type": "string", "pattern": f"^(?:{REQUEST_ID.pattern.decode()})?$"}
 
 
 def v2_paths(live: Live) -> dict[str, Any]:
@@ -62,10 +65,11 @@ def v2_paths(live: Live) -> dict[str, Any]:
 def v2_schemas() -> dict[str, Any]:
     """What the paths speak of; the same for every model."""
     text, truth = {"type": "string"}, {"type": "boolean"}
-    shape = {"type": "array", "items": {"type": "integer", "minimum": -1}}
+    shape: dict[str, Any] = {"type": "array", "items": {"type": "integer", "minimum": -1}}
+    sent = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": 2}
     numbers = {"type": "array", "items": {}, "description": "Row after row; null for a missing value."}
     kind = {"type": "string", "enum": [*("BOOL", "FP64", "FP32", "BYTES"), *(f"INT{n}" for n in (8, 16, 32, 64))]}
-    tensor = object_of({"name": text, "datatype": kind, "shape": shape, "data": numbers})
+    tensor = object_of({"name": text, "datatype": kind, "shape": sent, "data": numbers})
     described = object_of({"name": text, "datatype": text, "shape": shape})
     tensors = {"type": "array", "items": ref("V2Tensor"), "minItems": 1}
     wanted = {"type": "array", "items": object_of({"name": text}), "description": "All but `reasons` if left out."}
@@ -75,7 +79,7 @@ def v2_schemas() -> dict[str, Any]:
         "V2Described": described,
         "V2Request": {
             **object_of({"inputs": tensors}),
-            "properties": {"id": text, "inputs": tensors, "outputs": wanted},
+            "properties": {"id": _ID, "inputs": tensors, "outputs": wanted},
         },
         "V2Answer": object_of({"model_name": text, "model_version": text, "outputs": tensors}),
         "V2Server": object_of({"name": text, "version": text, "extensions": {"type": "array", "items": text}}),
