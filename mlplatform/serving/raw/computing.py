@@ -63,6 +63,6 @@ class Computing:
                 asked = {entity: [event.get(entity) for event in events] for entity in one.declared.entities}
                 rows = one.of_entities(asked, first - timedelta(days=one.declared.lookback_days))
                 if seen is not None and name == happened:
-                    rows = pa.concat_tables([rows, seen.of_entities(asked, rows)])
+                    rows = pa.concat_tables([rows, seen.of_entities(asked, rows, events)])
                 history[name] = rows
         return self.engine.run(self.reader.table(events), history, past)

@@ -171,13 +171,25 @@ class RawFeatures:
         past = computing.keeper.past
         assert past is not None
         self._settle(computing, past)
+        # What is asked for again is not part of its own past, but it is of the others'.
+        again = [self._seen is not None and self._seen.knows(work.events) for work in batch]
+        groups = [[n for n, known in enumerate(again) if not known], *([n] for n, known in enumerate(again) if known)]
+        results: dict[int, list[Rows]] = {}
+        for group in filter(None, groups):
+            found = self._run(computing, past, [batch[n] for n in group])
+            results.update(zip(group, found, strict=True))
+        return [results[n] for n in range(len(batch))]
+
+    def _run(self, computing: Computing, past: Past, batch: Sequence[_Work]) -> list[list[Rows]]:
+        """One query."""
         rows = computing.run([event for work in batch for event in work.events], past, self._seen)
         results, start = [], 0
         for work in batch:
             results.append(rows[start : start + len(work.events)])
             start += len(work.events)
-        if self._seen is not None:
-            self._seen.add(event for work in batch if work.remember for event in work.events)
+            if self._seen is not None and work.remember:
+                # What nothing could be made of is refused, and has not happened.
+                self._seen.add(event for event, made in zip(work.events, results[-1], strict=True) if made)
         return results
 
     def _settle(self, computing: Computing, past: Past) -> None:
