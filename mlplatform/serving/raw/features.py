@@ -108,7 +108,8 @@ class RawFeatures:
             raise refuse_rows(old, "events", 409)
         work = _Work(computing, events, remember)
         try:
-            return await self._batcher.submit(Item(work, len(events), id(computing), self._alone(computing, events)))
+            together, alone = (id(computing), remember), self._alone(computing, events, remember)
+            return await self._batcher.submit(Item(work, len(events), together, alone))
         except QueueFullError:
             raise RefusedError(503, "too many events wait to be scored; try again in a second") from None
 
@@ -159,9 +160,17 @@ class RawFeatures:
         problem = computing.keeper.problem if computing else "the model has only just come"
         return f"the history that features are made of is not loaded: {problem}; POST /predict with features meanwhile"
 
-    def _alone(self, computing: Computing, events: Sequence[Event]) -> frozenset[Any]:
-        key = computing.settings.query.key
-        return frozenset(event.get(key) or tuple(event.values()) for event in events)
+    def _alone(self, computing: Computing, events: Sequence[Event], remember: bool) -> frozenset[Any]:
+        """What no other request of the same query may share: an event's key and, of questions, its entities.
+
+        Texts may take each row of the spine for something that happened; what did not may be seen by nobody else.
+        """
+        query = computing.settings.query
+        keys = frozenset(event.get(query.key) or tuple(event.values()) for event in events)
+        if remember:
+            return keys
+        entities = {name for table in query.history for name in table.entities}
+        return keys | {(name, event.get(name)) for name in entities for event in events}
 
     def _compute(self, batch: Sequence[_Work]) -> list[list[Rows]]:
         """On the one thread of the batcher, which alone uses the engines and what was seen."""
@@ -169,13 +178,14 @@ class RawFeatures:
         past = computing.keeper.past
         assert past is not None
         self._settle(computing, past)
-        rows = computing.run([event for work in batch for event in work.events], past, self._seen)
+        happened = [event for work in batch if work.remember for event in work.events]
+        rows = computing.run([event for work in batch for event in work.events], past, self._seen, happened)
         results, start = [], 0
         for work in batch:
             results.append(rows[start : start + len(work.events)])
             start += len(work.events)
         if self._seen is not None:
-            self._seen.add(event for work in batch if work.remember for event in work.events)
+            self._seen.add(happened)
         return results
 
     def _settle(self, computing: Computing, past: Past) -> None:
