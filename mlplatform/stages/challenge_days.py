@@ -8,7 +8,7 @@ import dagster as dg
 
 from mlplatform.errors import ArtifactError
 from mlplatform.spec import Declaration
-from mlplatform.stages.jobs import RANGE_END, RANGE_START
+from mlplatform.stages.jobs import PARTITION, RANGE_END, RANGE_START
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,6 @@ _WINDOWS = 16
 """How many of performance's windows are looked at if nothing is said."""
 _EPOCH = "1970-01-01"
 """Where no source declares its first day."""
-_PARTITION = "dagster/partition"
 
 
 class Challenge(dg.Config):
@@ -61,7 +60,7 @@ def challenge_span(
     """
     import pandas as pd
 
-    single = tags.get(_PARTITION)
+    single = tags.get(PARTITION)
     first_day, last_day = tags.get(RANGE_START, single), tags.get(RANGE_END, single)
     if first_day and last_day:
         return pd.Timestamp(first_day), pd.Timestamp(last_day) + timedelta(days=1)

@@ -11,6 +11,7 @@ from mlplatform.stages.naming import asset_key
 __all__ = [
     "BY_HAND",
     "FINGERPRINT_TAG",
+    "PARTITION",
     "RANGE_END",
     "RANGE_START",
     "ROLLBACK_TAG",
@@ -45,6 +46,8 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+PARTITION = "dagster/partition"
+"""Tag of a run over one partition."""
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 """Tags of a single run over partitions: the first and the last of them."""

@@ -125,6 +125,19 @@ def test_predictions_that_a_dead_service_could_not_write_down_reach_people_once(
     assert any("4 answered predictions" in each.detail and not each.good for each in findings(home))
 
 
+def test_losses_of_two_use_cases_are_both_told_while_the_daemon_is_dead(
+    instance: dg.DagsterInstance, home: Home
+) -> None:
+    from mlplatform.cli.watch import DaemonWatch, tell_all
+    from mlplatform.watchdog.seen import Seen
+
+    for name in ("fraud", "demand"):
+        LossFile(home.journal(name)).note(dropped=3, failed=0)
+    tell_all(DaemonWatch(home, print).look(), Seen())
+    told = {title.partition(":")[0] for title in alerts(home) if "were not kept" in title}
+    assert told == {"fraud", "demand"}
+
+
 def test_losses_of_days_ago_are_history(instance: dg.DagsterInstance, home: Home) -> None:
     from mlplatform.stages.alerting import wall_clock
     from mlplatform.stages.watchdog import look
