@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from mlplatform.home import Home
 from mlplatform.serving.build import build_bento
 from mlplatform.serving.launch import Served, start_service, stop_service
+from mlplatform.serving.served import read_served
 from mlplatform_tests.serving.conftest import GOOD, write_bundle
 from mlplatform_tests.serving.otlp import WAIT_SECONDS, Receiver, attributes_of, receiving
 from mlplatform_tests.serving.test_launch import deploy, free_port
@@ -200,7 +202,9 @@ def test_each_line_of_the_worker_s_log_is_one_json_object(served: Served) -> Non
     assert all(event["worker"] == "1" for event in events)
 
 
-def test_a_scrape_of_one_worker_tells_of_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scrape_of_one_worker_tells_of_both_and_both_follow_a_deployment_within_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = Home(tmp_path / "home")
     built = build_bento(write_bundle(tmp_path / "v1", "1"), "fraud", 1, home=home)
     deploy(home, built.bundle, "1")
@@ -212,10 +216,21 @@ def test_a_scrape_of_one_worker_tells_of_both(tmp_path: Path, monkeypatch: pytes
         end = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < end and (workers := workers_of(running)) != {"1", "2"}:
             time.sleep(0.2)
+        deploy(home, write_bundle(tmp_path / "v2", "2"), "2")
+        end = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < end and (versions := versions_of(home)) != {"1": "2", "2": "2"}:
+            time.sleep(0.1)
     finally:
         stop_service(running.pid)
 
     assert workers == {"1", "2"}
+    assert versions == {"1": "2", "2": "2"}
+
+
+def versions_of(home: Home) -> dict[str, str]:
+    """Worker -> the version that it says it serves."""
+    served = read_served(home.deployment("fraud"), datetime.now(UTC).replace(tzinfo=None))
+    return {each.worker: each.version for each in served}
 
 
 def workers_of(served: Served) -> set[str]:
