@@ -9,13 +9,13 @@ import click
 
 from mlplatform.cli.orphans import end_orphans
 from mlplatform.cli.processes import Part, answers, end_on_signals, require_free, start_part, stop_parts
-from mlplatform.cli.serve import start_live
+from mlplatform.cli.services import Services
 from mlplatform.cli.setup import prepare_home
 from mlplatform.cli.watch import DaemonWatch, tell_all
 from mlplatform.errors import PlatformError
 from mlplatform.home import Home
 from mlplatform.resources.dbt import dbt_environment, manifest
-from mlplatform.serving.launch import HOST, Served, is_running, stop_service
+from mlplatform.serving.launch import HOST, is_running
 from mlplatform.spec import declared_use_cases
 from mlplatform.watchdog.checks import Finding
 from mlplatform.watchdog.seen import Seen
@@ -100,8 +100,6 @@ def _wait_ready(parts: list[Part]) -> None:
 
 def _watch(home: Home, parts: list[Part], ports: dict[str, int], running: ExitStack) -> int:
     """Start each service as soon as its use case is deployed; 1 when anything ends by itself."""
-    served: dict[str, Served] = {}
-    refused: dict[str, float] = {}
     for name in ports:
         if not home.deployment(name).exists():
             click.echo(f"  {name:<10} nothing is deployed yet; its service starts when something is")
@@ -109,36 +107,17 @@ def _watch(home: Home, parts: list[Part], ports: dict[str, int], running: ExitSt
     watch.start()
     running.callback(watch.stop)
     click.echo("Ctrl-C ends them all")
+    services = Services(home, ports, running)
     while True:
-        for name, port in ports.items():
-            pointer = home.deployment(name)
-            written = pointer.stat().st_mtime if pointer.exists() else None
-            if name in served or written is None or refused.get(name) == written:
-                continue
-            try:
-                served[name] = start_live(name, port, home)
-            except PlatformError as error:
-                # One bento that cannot be served takes neither the UI nor the other services down.
-                refused[name] = written
-                _tell_not_started(name, error)
-                continue
-            running.callback(stop_service, served[name].pid)
-            _announce(name, served[name].url, str(served[name].log))
+        for name, served in services.start_deployed().items():
+            _announce(name, served.url, str(served.log))
         ended = [str(part.log) for part in parts if part.process.poll() is not None]
-        ended += [str(each.log) for each in served.values() if not is_running(each.pid)]
+        ended += [str(each.log) for each in services.served.values() if not is_running(each.pid)]
         if ended:
             click.secho(f"ended by itself; see {', '.join(ended)}", fg="red", err=True)
             tell_all([Finding("up", "a part of `mlplatform up` ended by itself", ", ".join(ended))], Seen())
             return 1
         time.sleep(_POLL_SECONDS)
-
-
-def _tell_not_started(name: str, error: PlatformError) -> None:
-    click.secho(
-        f"  {name:<10} does not start; it is tried again when something else is deployed: {error}", fg="red", err=True
-    )
-    first = str(error).partition("\n")[0]
-    tell_all([Finding(f"service {name}", f"the service of {name} does not start: {first}", str(error))], Seen())
 
 
 def _announce(name: str, url: str, log: str) -> None:
