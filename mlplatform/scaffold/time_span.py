@@ -48,8 +48,8 @@ def _require_times(con: duckdb.DuckDBPyConnection, column: Column) -> None:
         )
     if column.missing_share > 0.005:
         raise ScaffoldError(
-            f"--time {column.name}: {column.missing:,} of {column.rows:,} rows have no readable time (an infinite one is "
-            "none); give them one, or take those rows out"
+            f"--time {column.name}: {column.missing:,} of {column.rows:,} rows have no readable time (an infinite one "
+            "is none); give them one, or take those rows out"
         )
 
 
