@@ -113,7 +113,7 @@ def new(
 ) -> int:
     """Look at a table and make a use case of it: declaration, contract, dbt models."""
     from mlplatform.cli.new import Asked, new_use_case
-    from mlplatform.scaffold.choose import Wishes
+    from mlplatform.scaffold.wishes import Wishes
 
     wishes = Wishes(
         target=target,
@@ -307,6 +307,18 @@ def resume(use_case: str) -> int:
     from mlplatform.cli.pause import resume_use_case
 
     resume_use_case(use_case)
+    return 0
+
+
+@main.command("accept-skew")
+@click.argument("use_case")
+@click.option("--reason", required=True, help="Why it is known and harmless, or mended; it stays in the lake.")
+@_reported
+def accept_skew(use_case: str, reason: str) -> int:
+    """Let candidates be promoted again although answers up to now were made of other features than the lake's."""
+    from mlplatform.cli.skew import accept_use_case_skew
+
+    accept_use_case_skew(use_case, reason)
     return 0
 
 

@@ -18,7 +18,7 @@ from mlplatform.serving.column import example_value
 from mlplatform.serving.laps import lap
 from mlplatform.serving.rows import RowReader
 
-__all__ = ["REASONS", "RESERVED", "Answered", "ExplanationCost", "Live", "ScoreError", "Slot"]
+__all__ = ["REASONS", "RESERVED", "Answered", "ExplanationCost", "Live", "Refusal", "ScoreError", "Slot"]
 
 REASONS = 3
 """Features named per prediction, by size of their contribution."""
@@ -205,11 +205,20 @@ def _seconds(live: Live, matrix: npt.NDArray[np.float64]) -> float:
     return perf_counter() - began
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Why a deployment is not live, and which one; "" where the pointer could not be read."""
+
+    why: str
+    bento: str = ""
+    version: str = ""
+
+
 class Slot:
     """The one mutable cell of a service. `live` is replaced as a whole; `problem` says why a newer one is not live."""
 
     def __init__(self, live: Live | None = None) -> None:
-        self._state: tuple[Live | None, str | None] = (live, None)
+        self._state: tuple[Live | None, Refusal | None] = (live, None)
         self.swapped = self.refused = 0
         """How often another model went live, and how often one could not."""
 
@@ -221,6 +230,12 @@ class Slot:
     @property
     def problem(self) -> str | None:
         """Why the newest deployment is not live; None if it is."""
+        refusal = self._state[1]
+        return refusal.why if refusal else None
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """The same, with what was refused."""
         return self._state[1]
 
     def swap(self, live: Live) -> None:
@@ -228,7 +243,7 @@ class Slot:
         self.swapped += live is not self._state[0]
         self._state = (live, None)
 
-    def refuse(self, problem: str) -> None:
+    def refuse(self, refusal: Refusal) -> None:
         """Keep what is live and remember why the newer one is not."""
         self.refused += 1
-        self._state = (self._state[0], problem)
+        self._state = (self._state[0], refusal)

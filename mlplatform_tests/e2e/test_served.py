@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import httpx
 import pandas as pd
 import pytest
@@ -24,13 +25,14 @@ from mlplatform.serving.journal import Journal
 from mlplatform.serving.pointer import read_pointer
 from mlplatform.serving.scoring import Slot
 from mlplatform.stages.batch_scores import batch_scores_job
-from mlplatform.stages.jobs import use_case_tags
+from mlplatform.stages.jobs import served_skew_job, use_case_tags
 from mlplatform.stages.performance_report import performance_windows
 from mlplatform_tests.serving.edge.bare import make_bare_python, run_runner
 from mlplatform_tests.small_fraud import Platform, dagster_home, failed_checks, small_fraud
 
 pytestmark = pytest.mark.slow
 MONITORING = ["prediction_log", "outcomes", "drift_report", "performance_report", "retrain_decision"]
+TRAINING = ["training_set", "candidate_lightgbm", "candidate_logistic", "champion"]
 DATA = ["raw_transactions", "stg_transactions", "spine", "features"]
 
 
@@ -45,6 +47,11 @@ def platform(module_home: Home) -> Iterator[Platform]:
 def trained(platform: Platform) -> Platform:
     assert platform.run(days=70).success
     return platform
+
+
+def skew_check(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
+    (check,) = [e for e in result.get_asset_check_evaluations() if e.check_name == "served_skew"]
+    return check
 
 
 def score(module_home: Home, rows: pd.DataFrame) -> list[dict[str, Any]]:
@@ -207,6 +214,49 @@ def test_a_window_that_turned_out_worse_than_promised_fails_the_check_and_not_th
     assert "as_promised" in failed_checks(result)
 
 
+def test_a_skewed_feature_of_the_live_service_fails_the_daily_check_alerts_and_blocks_promotion_until_accepted(
+    trained: Platform, module_home: Home
+) -> None:
+    uc, lake = trained.declaration, Lake.at(module_home)
+    trained.tick("fraud_healing")
+    before = trained.launch(served_skew_job(uc), use_case_tags(uc))
+    assert skew_check(before).passed is False, "the test before served mixed-up features"
+    told = CliRunner().invoke(main, ["accept-skew", "fraud", "--reason", "mixed up on purpose"])
+    assert "block no promotion any more" in told.output, told.output
+    assert skew_check(trained.launch(served_skew_job(uc), use_case_tags(uc))).passed
+
+    rows = feature_rows(trained, "2018-07-02", "2018-07-04")
+    score(module_home, rows.assign(terminal_risk_7d=rows["terminal_risk_7d"] / 2 + 0.25))
+    daily = trained.launch(served_skew_job(uc), use_case_tags(uc))
+    assert daily.success, "the run goes on"
+    check = skew_check(daily)
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert check.metadata["skewed"].value == "terminal_risk_7d"
+    with lake.read() as con:
+        listed = con.execute(
+            "SELECT count(*) FROM fraud.skew_differences WHERE cause = 'skew' AND event_time >= '2018-07-02'"
+        ).fetchone()
+    assert listed == (check.metadata["values_skewed"].value,)
+
+    trained.tick("fraud_healing")
+    alerts = [json.loads(line)["title"] for line in module_home.alert_log.read_text().splitlines()]
+    assert any("skew_report.served_skew failed" in title for title in alerts)
+    status = CliRunner().invoke(main, ["status"]).output
+    assert "nothing is promoted" in status
+    assert "served values of terminal_risk_7d are not those that training reads" in status
+
+    version = trained.metadata("champion")["model_version"]
+    assert trained.run(TRAINING).success
+    verdict = trained.metadata("champion")["verdict"]
+    assert verdict.startswith(f"kept v{version}: ")
+    assert "served values of terminal_risk_7d are not those that training reads" in verdict
+
+    CliRunner().invoke(main, ["accept-skew", "fraud", "--reason", "the gateway is mended"])
+    assert "nothing is promoted" not in CliRunner().invoke(main, ["status"]).output
+    assert trained.run(["champion"]).success
+    assert "not those that training reads" not in trained.metadata("champion")["verdict"]
+
+
 def test_a_bento_that_computes_other_features_than_the_lake_holds_is_not_deployed(
     trained: Platform, module_home: Home
 ) -> None:
@@ -222,6 +272,9 @@ def test_a_bento_that_computes_other_features_than_the_lake_holds_is_not_deploye
     assert failed_checks(result) == {"skew"}
     (check,) = [e for e in result.get_asset_check_evaluations() if e.check_name == "skew"]
     assert check.metadata["skewed"].value == "customer_mean_amount_30d"
+    with Lake.at(module_home).read() as con:
+        listed = con.execute('SELECT count(*) FROM fraud.bento_skew WHERE "column" = ?', ["customer_mean_amount_30d"])
+        assert listed.fetchone() == (check.metadata["values_that_differ"].value,)
     assert read_pointer(module_home.deployment("fraud")) == before
     assert trained.run(["features"]).success
     assert trained.run(["bento", "deployment"]).success

@@ -17,7 +17,7 @@ from mlplatform.serving.app import INLINE_ROWS, create_app
 from mlplatform.serving.endpoint import UNFORESEEN
 from mlplatform.serving.request import Limits
 from mlplatform.serving.rows import RowReader
-from mlplatform.serving.scoring import Live, ScoreError, Slot
+from mlplatform.serving.scoring import Live, Refusal, ScoreError, Slot
 from mlplatform_tests.serving.conftest import FEATURES, GOOD
 
 JSON_HEADERS = {"Content-Type": "application/json"}
@@ -241,7 +241,7 @@ async def test_without_a_model_the_service_is_alive_but_not_ready() -> None:
 
 async def test_a_refused_deployment_shows_in_readiness_while_the_old_model_serves(live: Live) -> None:
     slot = Slot(live)
-    slot.refuse("bundle v2 was altered")
+    slot.refuse(Refusal("bundle v2 was altered"))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app(slot)), base_url="http://service") as client:
         ready = await client.get("/readyz")
         served = await client.post("/predict", json=GOOD)

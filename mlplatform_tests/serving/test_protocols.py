@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from mlplatform.home import Home
@@ -25,7 +28,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:_bentoml_sdk.images"),
 ]
 
-DASHBOARD = Path(__file__).parents[2] / "deploy" / "grafana" / "mlplatform-serving.json"
+DEPLOY = Path(__file__).parents[2] / "deploy"
+DASHBOARD = DEPLOY / "grafana" / "mlplatform-serving.json"
+ALERT_RULES = DEPLOY / "prometheus" / "mlplatform-alerts.yaml"
 METRIC = re.compile(r"\b(?:mlplatform|process)_[a-z_]+")
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -133,12 +138,7 @@ def test_spans_of_a_running_service_reach_the_collector(served: Served, receiver
 
 
 def test_each_query_of_the_dashboard_names_a_metric_that_is_there(served: Served) -> None:
-    post(served, "/predict", GOOD)
-    text = httpx.get(f"{served.url}/metrics", trust_env=False).text
-    ends = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
-    there = {
-        f"{family.name}{end}" for family in text_string_to_metric_families(text) for end in ends.get(family.type, [""])
-    }
+    there = metrics_of(served)
 
     expressions = list(expressions_of(json.loads(DASHBOARD.read_text())))
     assert len(expressions) > 20
@@ -146,6 +146,39 @@ def test_each_query_of_the_dashboard_names_a_metric_that_is_there(served: Served
         named = set(METRIC.findall(expression))
         assert named, expression
         assert named <= there, expression
+
+
+def test_each_alert_rule_names_a_metric_that_is_there(served: Served) -> None:
+    there = metrics_of(served)
+
+    rules = [rule for group in yaml.safe_load(ALERT_RULES.read_text())["groups"] for rule in group["rules"]]
+    assert len(rules) >= 10
+    for rule in rules:
+        assert set(METRIC.findall(rule["expr"])) <= there, rule["alert"]
+        assert rule["annotations"]["summary"], rule["alert"]
+
+
+def test_the_alert_rules_are_valid_and_fire_on_what_they_are_for_and_on_nothing_else() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
+    tests = ALERT_RULES.with_name("mlplatform-alerts-test.yaml")
+    for arguments in (["check", "rules", ALERT_RULES], ["test", "rules", tests]):
+        done = subprocess.run([promtool, *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    tried = [case for each in yaml.safe_load(tests.read_text())["tests"] for case in each["alert_rule_test"]]
+    rules = [rule for group in yaml.safe_load(ALERT_RULES.read_text())["groups"] for rule in group["rules"]]
+    assert {case["alertname"] for case in tried if case["exp_alerts"]} == {rule["alert"] for rule in rules}
+
+
+def metrics_of(served: Served) -> set[str]:
+    """The names under which Prometheus stores what a service says after one request."""
+    post(served, "/predict", GOOD)
+    text = httpx.get(f"{served.url}/metrics", trust_env=False).text
+    ends = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
+    return {
+        f"{family.name}{end}" for family in text_string_to_metric_families(text) for end in ends.get(family.type, [""])
+    }
 
 
 def expressions_of(node: Any) -> Iterator[str]:

@@ -108,9 +108,10 @@ class RawFeatures:
         if old := _too_old(events, query.time, computing.keeper.past):
             # Not the contract's word: the same event would have been taken earlier.
             raise refuse_rows(old, "events", 409)
-        alone, work = self._alone(computing, events), _Work(computing, events, remember)
+        alone, work = self._alone(computing, events, remember), _Work(computing, events, remember)
         try:
-            return await self._batcher.submit(Item(work, len(events), id(computing), alone, watch()))
+            together = (id(computing), remember)
+            return await self._batcher.submit(Item(work, len(events), together, alone, watch()))
         except QueueFullError:
             raise RefusedError(503, "too many events wait to be scored; try again in a second") from None
 
@@ -161,9 +162,17 @@ class RawFeatures:
         problem = computing.keeper.problem if computing else "the model has only just come"
         return f"the history that features are made of is not loaded: {problem}; POST /predict with features meanwhile"
 
-    def _alone(self, computing: Computing, events: Sequence[Event]) -> frozenset[Any]:
-        key = computing.settings.query.key
-        return frozenset(event.get(key) or tuple(event.values()) for event in events)
+    def _alone(self, computing: Computing, events: Sequence[Event], remember: bool) -> frozenset[Any]:
+        """What no other request of the same query may share: an event's key and, of questions, its entities.
+
+        Texts may take each row of the spine for something that happened; what did not may be seen by nobody else.
+        """
+        query = computing.settings.query
+        keys = frozenset(event.get(query.key) or tuple(event.values()) for event in events)
+        if remember:
+            return keys
+        entities = {name for table in query.history for name in table.entities}
+        return keys | {(name, event.get(name)) for name in entities for event in events}
 
     def _compute(self, batch: Sequence[_Work]) -> list[list[Rows]]:
         """On the one thread of the batcher, which alone uses the engines and what was seen."""
@@ -171,18 +180,8 @@ class RawFeatures:
         past = computing.keeper.past
         assert past is not None
         self._settle(computing, past)
-        # What is asked for again is not part of its own past, but it is of the others'.
-        again = [self._seen is not None and self._seen.knows(work.events) for work in batch]
-        groups = [[n for n, known in enumerate(again) if not known], *([n] for n, known in enumerate(again) if known)]
-        results: dict[int, list[Rows]] = {}
-        for group in filter(None, groups):
-            found = self._run(computing, past, [batch[n] for n in group])
-            results.update(zip(group, found, strict=True))
-        return [results[n] for n in range(len(batch))]
-
-    def _run(self, computing: Computing, past: Past, batch: Sequence[_Work]) -> list[list[Rows]]:
-        """One query."""
-        rows = computing.run([event for work in batch for event in work.events], past, self._seen)
+        happened = [event for work in batch if work.remember for event in work.events]
+        rows = computing.run([event for work in batch for event in work.events], past, self._seen, happened)
         results, start = [], 0
         for work in batch:
             results.append(rows[start : start + len(work.events)])

@@ -32,10 +32,6 @@ class Seen:
     def __len__(self) -> int:
         return len(self._events)
 
-    def knows(self, events: Iterable[Event]) -> bool:
-        """Whether any of them has been answered before."""
-        return any(event[self._key] in self._events for event in events)
-
     def add(self, events: Iterable[Event]) -> None:
         """Remember events; one with the key of an earlier one takes its place."""
         for event in events:

@@ -101,6 +101,20 @@ def test_concurrent_requests_share_queries_and_get_their_own_answers(
     assert len(set(alone)) > 1
 
 
+def test_a_question_is_seen_by_no_request_that_shares_its_moment_of_asking(live: Live, home: Home) -> None:
+    """Of the same customer and terminal, half an hour before, for a million: what did not happen changes nothing."""
+    question = {**EVENT, "amount": 1e6, "remember": False}
+    events = [{**EVENT, "transaction_id": 70_000 + n, "event_time": "2018-05-31T08:30:00"} for n in range(8)]
+    alone = [reply.json()["score"] for reply in ask(served(live, RawFeatures(home)), *events)]
+    questions = [{**question, "transaction_id": 71_000 + n} for n in range(8)]
+    mixed = [body for pair in zip(questions, events, strict=True) for body in pair]
+    beside = ask(served(live, RawFeatures(home)), *mixed)
+    assert [reply.json()["score"] for reply in beside[1::2]] == alone
+    later = [{**body, "remember": False} for body in events]
+    asked = ask(served(live, RawFeatures(home)), *questions, *later)
+    assert [reply.json()["score"] for reply in asked[8:]] == alone
+
+
 def test_a_later_event_sees_an_earlier_one_unless_it_was_a_question_only(live: Live, home: Home) -> None:
     later = {**EVENT, "transaction_id": 50_001, "event_time": "2018-05-31T08:30:00"}
 
