@@ -61,7 +61,7 @@ def run(service: ScoreService, key: str, seconds: float, schemathesis: Path | No
         by_hand, changed = Outcomes(), Outcomes()
         asyncio.run(send_all(service.port, corpus(good, key), by_hand))
         asyncio.run(send_all(service.port, mutations(good, key, SEED), changed, seconds))
-        generated = run_schemathesis(schemathesis, url, key, seconds) if schemathesis else {}
+        generated = run_schemathesis(schemathesis.resolve(), url, key, seconds) if schemathesis else {}
         after = {route: answer(client, route, body) for route, body in good.items()}
         refused = dict(re.findall(r'refused_total\{reason="(\w+)".*?\} ([\d.]+)', client.get("/metrics").text))
     both = (by_hand, changed)
@@ -112,16 +112,19 @@ def worker_pids(service: ScoreService) -> set[int]:
 
 def run_schemathesis(environment: Path, url: str, key: str, seconds: float) -> dict[str, Any]:
     """Cases and failures as it counts them; the server errors among the failures."""
-    done = subprocess.run(
-        [
-            *(environment / "bin" / "schemathesis", "run", f"{url}/openapi.json", "--no-color"),
-            *("--header", f"X-API-Key: {key}", "--checks", "all", "--max-time", str(max(1, round(seconds)))),
-            *("--continue-on-failure", "--generation-database", "none", "--seed", str(SEED)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory(prefix="bench-schemathesis-") as folder:
+        done = subprocess.run(
+            [
+                *(environment / "bin" / "schemathesis", "run", f"{url}/openapi.json", "--no-color"),
+                *("--header", f"X-API-Key: {key}", "--checks", "all", "--max-time", str(max(1, round(seconds)))),
+                *("--continue-on-failure", "--generation-database", "none", "--seed", str(SEED)),
+            ],
+            # It leaves a cache where it runs.
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     print(done.stdout[done.stdout.find("SUMMARY") :])
     failures = re.findall(r"^\s*- (.+)$", done.stdout, re.MULTILINE)
     cases = _CASES.search(done.stdout)

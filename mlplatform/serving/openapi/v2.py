@@ -73,7 +73,8 @@ def v2_schemas(live: Live) -> dict[str, Any]:
     described = object_of({"name": text, "datatype": text, "shape": shape})
     tensors = {"type": "array", "items": ref("V2Tensor"), "minItems": 1}
     output = {"type": "string", "enum": [each["name"] for each in model_metadata(live)["outputs"]]}
-    wanted = {"type": "array", "items": object_of({"name": output}), "description": "All but `reasons` if left out."}
+    wanted = {"type": ["array", "null"], "items": object_of({"name": output})}
+    wanted["description"] = "All but `reasons` if left out."
     listed = {"type": "array", "items": ref("V2Described")}
     return {
         "V2Tensor": tensor,
