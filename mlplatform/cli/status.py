@@ -14,6 +14,7 @@ from mlplatform.healing.ledger import read_steps
 from mlplatform.healing.problem import problems
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake, table_exists
+from mlplatform.serving.journal_losses import read_losses
 from mlplatform.spec import Declaration, declared_use_cases, load_declaration
 
 __all__ = ["Status", "print_status", "read_status"]
@@ -36,6 +37,8 @@ class Status:
     """What failed and is not well again, from the healing ledger."""
     paused: str | None = None
     undelivered_alerts: list[str] = field(default_factory=list)
+    lost_predictions: str | None = None
+    """What services answered and their journal could not keep, as long as `journal.keep_days`."""
     workers: list[dict[str, Any]] = field(default_factory=list)
     """What each running worker says that it serves, and what it refused."""
     skew: str | None = None
@@ -60,7 +63,7 @@ def read_status(uc: Declaration, home: Home) -> Status:
     lake, name = Lake.at(home), uc.spec.name
     live = home.deployment(name)
     if not lake.catalog.exists():
-        return Status(name, {}, None, None, None)
+        return Status(name, {}, None, None, None, lost_predictions=_lost(home, name))
     tables = [f"raw_{name}.{s.name}" for s in uc.spec.sources]
     tables += [f"{name}.{t}" for t in _TABLES]
     with lake.read() as con:
@@ -80,9 +83,15 @@ def read_status(uc: Declaration, home: Home) -> Status:
         problems=[str(problem) for problem in problems(read_steps(lake, name)) if problem.open],
         paused=_paused(uc),
         undelivered_alerts=[f"{title} ({channel}: {error})" for channel, title, error in undelivered(lake, name)],
+        lost_predictions=_lost(home, name),
         workers=_workers(live),
         skew=_skew(uc, lake),
     )
+
+
+def _lost(home: Home, name: str) -> str | None:
+    lost = read_losses(home.journal(name))
+    return str(lost) if lost.last else None
 
 
 def _workers(pointer: Path) -> list[dict[str, Any]]:
@@ -124,12 +133,18 @@ def _print(status: Status) -> None:
         _print_workers(status)
     if status.decision:
         click.echo(f"  decision                        {status.decision['verdict']}: {status.decision['reason']}")
+    _print_troubles(status)
+
+
+def _print_troubles(status: Status) -> None:
     if status.paused:
         click.secho(f"  paused                          {status.paused}", fg="yellow")
     if status.skew:
         click.secho(f"  nothing is promoted             {status.skew}", fg="red")
     for problem in status.problems:
         click.secho(f"  open problem                    {problem}", fg="red")
+    if status.lost_predictions:
+        click.secho(f"  lost                            {status.lost_predictions}", fg="red")
     for alert in status.undelivered_alerts:
         click.secho(f"  alert not delivered             {alert}", fg="yellow")
 

@@ -3,9 +3,9 @@
 import hashlib
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import date
 from threading import Event
 from typing import Any
 
@@ -17,6 +17,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from mlplatform.errors import SourceError, SpecError
 from mlplatform.ingest.batch import Batches
+from mlplatform.ingest.clock import Clock, utc_now
 from mlplatform.ingest.messages import Message, batch_of
 from mlplatform.ingest.place import secret
 from mlplatform.spec import StreamSource
@@ -36,9 +37,9 @@ class MqttFeed:
     at least once, and once in the table by its key. MQTT numbers nothing that lasts, so the cursor is only a count.
     """
 
-    def __init__(self, spec: StreamSource) -> None:
+    def __init__(self, spec: StreamSource, now: Clock = utc_now) -> None:
         assert isinstance(spec.broker, Mqtt), "the other brokers have feeds of their own"
-        self.spec, self._broker = spec, spec.broker
+        self.spec, self._broker, self._now = spec, spec.broker, now
 
     def batches(self, after: str | None) -> Batches:
         """Micro-batches until the broker is quiet, or the run has taken its time."""
@@ -47,7 +48,7 @@ class MqttFeed:
         with self._connected() as connection:
             while messages := connection.take(self.spec.rows_per_commit, self.spec.quiet_seconds, until):
                 count += len(messages)
-                yield batch_of(self.spec, [_message(m) for m in messages], f"{len(messages)} messages", str(count))
+                yield batch_of(self.spec, self._read(messages), f"{len(messages)} messages", str(count))
                 connection.acknowledge(messages)
 
     def pending(self, after: str | None) -> str | None:
@@ -66,6 +67,10 @@ class MqttFeed:
             f"source `{self.spec.name}` cannot be asked for the days {start}..{end}: an MQTT broker does not keep what "
             "was acknowledged. Every row of it is in the lake."
         )
+
+    def _read(self, messages: Sequence[paho.MQTTMessage]) -> list[Message]:
+        now = self._now()  # MQTT does not say when a message was published
+        return [Message(message.topic, bytes(message.payload), now) for message in messages]
 
     @contextmanager
     def _connected(self, most: int = _MOST_IN_FLIGHT) -> Iterator["_Connection"]:
@@ -171,7 +176,3 @@ class _Connection:
     def _error(self, what: str) -> SourceError:
         place = f"the broker {self._broker.host}:{self._broker.port}"
         return SourceError(f"source `{self._spec.name}`: {place} {what}")
-
-
-def _message(message: paho.MQTTMessage) -> Message:
-    return Message(message.topic, bytes(message.payload), datetime.now(UTC).replace(tzinfo=None))

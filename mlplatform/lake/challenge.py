@@ -12,7 +12,7 @@ from mlplatform.spec import UseCase
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["EXAMPLE", "Latency", "answers_to_both", "served_latency", "unanswered"]
+__all__ = ["EXAMPLE", "Latency", "answers_by_day", "answers_to_both", "served_latency", "unanswered"]
 
 EXAMPLE = "example"
 """Column: which example of its request a prediction is about; its keys, or its place where the request named none."""
@@ -43,6 +43,20 @@ def unanswered(
         rows: list[dict[str, Any]] = found.to_pylist()
         yield rows
         last = rows[-1]["prediction_id"]
+
+
+def answers_by_day(
+    lake: Lake, spec: UseCase, versions: tuple[int, int], since: datetime, until: datetime
+) -> dict[str, tuple[int, int]]:
+    """Day of event time in [since, until) -> how many answers of the first and of the second version are logged."""
+    with lake.read() as con:
+        found = con.execute(
+            "SELECT strftime(event_time, '%Y-%m-%d'), count(*) FILTER (model_version = ?), "
+            f"count(*) FILTER (model_version = ?) FROM {prediction_table(spec)} "
+            "WHERE model_version IN (?, ?) AND event_time >= ? AND event_time < ? GROUP BY ALL",
+            [*versions, *versions, since, until],
+        ).fetchall()
+    return {str(day): (int(first), int(second)) for day, first, second in found}
 
 
 def answers_to_both(

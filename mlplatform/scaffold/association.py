@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mlplatform.scaffold.column import Column
-from mlplatform.scaffold.look import typed_sql
 from mlplatform.scaffold.open_rows import TABLE
 from mlplatform.scaffold.plan import Note, Target
+from mlplatform.scaffold.typed import typed_sql
 
 __all__ = ["LEAK", "leaks", "promising", "single_scores"]
 

@@ -11,11 +11,12 @@ import duckdb
 
 from mlplatform.contracts.casting import quote
 from mlplatform.errors import ScaffoldError
+from mlplatform.ingest.dialect import text_sql
 from mlplatform.ingest.open import open_table
-from mlplatform.ingest.place import local_file
+from mlplatform.ingest.place import found_files, local_file, opened
 from mlplatform.ingest.scan import scan_sql, source_errors
 from mlplatform.scaffold.origin import Origin
-from mlplatform.spec import SqlSource
+from mlplatform.spec import FilesSource, SqlSource
 
 __all__ = ["TABLE", "column_names", "duplicate_rows", "opened_rows", "row_count"]
 
@@ -30,7 +31,7 @@ def opened_rows(origin: Origin) -> Iterator[duckdb.DuckDBPyConnection]:
     Of a file more rows fit than the memory holds; a table of a database goes through the memory as a whole.
 
     Raises:
-        ScaffoldError: a CSV file without a header, or not in UTF-8.
+        ScaffoldError: a CSV file that is not in UTF-8.
         SourceError: the rows cannot be read.
     """
     with TemporaryDirectory(prefix="mlplatform-new-") as folder:
@@ -41,7 +42,9 @@ def opened_rows(origin: Origin) -> Iterator[duckdb.DuckDBPyConnection]:
         }
         with duckdb.connect(str(Path(folder) / "rows.duckdb"), config=config) as con:
             con.execute("SET TimeZone = 'UTC'")
-            if origin.is_file:
+            if origin.is_remote:
+                _from_afar(con, origin, Path(folder))
+            elif origin.is_file:
                 _from_file(con, origin)
             else:
                 _from_database(con, origin)
@@ -54,10 +57,19 @@ def _from_file(con: duckdb.DuckDBPyConnection, origin: Origin) -> None:
         _require_utf8(path)
     files = [local_file(path)]
     with source_errors(files):
-        scan = scan_sql(con, files, origin.kind, [])
-        if origin.kind == "csv":
-            _require_header(con, path, scan)
-        con.execute(f"CREATE TABLE {TABLE} AS {scan}")
+        con.execute(f"CREATE TABLE {TABLE} AS {scan_sql(con, files, origin.kind, [])}")
+
+
+def _from_afar(con: duckdb.DuckDBPyConnection, origin: Origin, folder: Path) -> None:
+    """Copied here whole: the values are asked for many times."""
+    source = FilesSource.model_validate({**origin.declared(), "name": "rows", "key": ["row_key"], "time_column": None})
+    copied = folder / "rows.parquet"
+    files = found_files(source)
+    with source_errors(files), opened(source) as afar:
+        scan = scan_sql(afar, files, origin.kind, [])
+        afar.execute(f"COPY ({scan}) TO {text_sql(str(copied))} (FORMAT parquet)")
+    con.execute(f"CREATE TABLE {TABLE} AS FROM {text_sql(str(copied))}")
+    copied.unlink()
 
 
 def _from_database(con: duckdb.DuckDBPyConnection, origin: Origin) -> None:
@@ -111,23 +123,6 @@ def _require_text(line: bytes, number: int, path: Path) -> None:
             f"kind: iconv -f WINDOWS-1252 -t UTF-8 {path.name} > utf8-{path.name}; if lines of several encodings were "
             "put together, convert each part before."
         ) from error
-
-
-def _require_header(con: duckdb.DuckDBPyConnection, path: Path, scan: str) -> None:
-    """Names are not numbers, not dates and not empty. DuckDB's own guess takes a table of texts for one without."""
-    names = [name for name, *_ in con.execute(f"DESCRIBE {scan}").fetchall()]
-    wrong = [name for name in names if _is_value(con, name)]
-    if wrong and 2 * len(wrong) >= len(names):
-        raise ScaffoldError(
-            f"{path} has no header: its first line says {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}. Put "
-            "a line with the names of the columns before it."
-        )
-
-
-def _is_value(con: duckdb.DuckDBPyConnection, name: str) -> bool:
-    asked = "SELECT TRY_CAST(? AS DOUBLE) IS NOT NULL OR TRY_CAST(? AS TIMESTAMP) IS NOT NULL"
-    row = con.execute(asked, [name, name]).fetchone()
-    return bool(row and row[0]) or not name.strip()
 
 
 def row_count(con: duckdb.DuckDBPyConnection, where: str = "true") -> int:

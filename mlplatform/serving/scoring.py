@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from mlplatform.errors import ArtifactError
 from mlplatform.ml.heads import Order, Probability
 from mlplatform.serving.bundle import Bundle
+from mlplatform.serving.codec import dumps
 from mlplatform.serving.column import example_value
 from mlplatform.serving.laps import lap
 from mlplatform.serving.rows import RowReader
@@ -77,6 +79,24 @@ class Live:
     def describe(self) -> dict[str, str]:
         """What answered: goes into every response, readiness and metrics."""
         return {"use_case": self.bundle.use_case, "version": self.bundle.version, "bento": self.bento}
+
+    @cached_property
+    def stamp(self) -> dict[str, Any]:
+        """What stands behind each answer: the decisions' threshold, where there are any, and which model it was."""
+        head = self.bundle.model.head
+        threshold = {"threshold": head.threshold} if isinstance(head, Probability) else {}
+        return {**threshold, "model": self.describe()}
+
+    @cached_property
+    def _encoded_stamp(self) -> bytes:
+        return b"," + dumps(self.stamp)[1:-1] + b',"request_id":"'
+
+    def stamped(self, content: Mapping[str, Any], identity: str) -> bytes:
+        """The body that goes out; the stamp is the same each time, and encoded once.
+
+        `content`: at least one key. `identity`: as `request_id` makes it, with nothing that JSON would escape.
+        """
+        return b"".join((dumps(content)[:-1], self._encoded_stamp, identity.encode(), b'"}'))
 
     def predict(self, rows: list[dict[str, Any]], explain: bool) -> list[dict[str, Any]]:
         """Predictions for rows that are known to be good; raises ArtifactError if they are not."""

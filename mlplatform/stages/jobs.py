@@ -11,6 +11,9 @@ from mlplatform.stages.naming import asset_key
 __all__ = [
     "BY_HAND",
     "FINGERPRINT_TAG",
+    "PARTITION",
+    "RANGE_END",
+    "RANGE_START",
     "ROLLBACK_TAG",
     "backtest_job",
     "challenge_job",
@@ -43,8 +46,11 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-_RANGE_START = "dagster/asset_partition_range_start"
-_RANGE_END = "dagster/asset_partition_range_end"
+PARTITION = "dagster/partition"
+"""Tag of a run over one partition."""
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+"""Tags of a single run over partitions: the first and the last of them."""
 
 
 def everything_job(uc: Declaration) -> str:
@@ -96,7 +102,7 @@ def range_tags(uc: Declaration, start: date, end: date) -> dict[str, str]:
     first, last = start, end - timedelta(days=1)
     if partitions == {"month"}:
         first, last = first.replace(day=1), last.replace(day=1)
-    return {_RANGE_START: first.isoformat(), _RANGE_END: last.isoformat()}
+    return {RANGE_START: first.isoformat(), RANGE_END: last.isoformat()}
 
 
 def jobs(uc: Declaration) -> dict[str, Any]:

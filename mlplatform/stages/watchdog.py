@@ -14,10 +14,11 @@ from mlplatform.healing.problem import problems
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.resources.sensor_states import sensor_states
+from mlplatform.serving.journal_losses import read_losses
 from mlplatform.spec import Declaration
 from mlplatform.stages.alerting import deliver_alerts, raise_for, wall_clock
 from mlplatform.stages.served_check import SERVED_CHECK
-from mlplatform.watchdog.checks import Finding, check_backlog, check_disk, check_sensors, check_sources
+from mlplatform.watchdog.checks import Finding, check_backlog, check_disk, check_losses, check_sensors, check_sources
 from mlplatform.watchdog.seen import Seen, follow
 from mlplatform.watchdog.served import Deployed, check_served, parse_time
 from mlplatform.watchdog.sources import source_states
@@ -45,6 +46,8 @@ def look(uc: Declaration, instance: dg.DagsterInstance, now: datetime, ticking: 
         yield from check_sensors(sensor_states(instance, uc.spec.name), limits, now)
     yield from check_sources(source_states(uc, Lake.at(home)), now)
     yield from check_backlog(home, uc.spec.name, limits)
+    lost = read_losses(home.journal(uc.spec.name))
+    yield from check_losses(uc.spec.name, str(lost), lost.last, now)
     yield from look_at_services(uc, now)
 
 
@@ -82,7 +85,7 @@ def watchdog_sensor(uc: Declaration) -> dg.SensorDefinition:
         name=f"{uc.spec.name}_watchdog",
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Sensors that stopped or fail, stale sources, a full disk, predictions that pile up, "
+        description="Sensors that stopped or fail, stale sources, a full disk, predictions that pile up or are lost, "
         "bentos that services refuse: alerts.",
     )
     def watchdog(context: dg.SensorEvaluationContext) -> dg.SensorResult:

@@ -193,7 +193,5 @@ def test_a_service_that_has_ended_serves_nothing(service: Served, module_home: H
     stop_service(service.pid)
 
     assert serving_workers(module_home.deployment("fraud")) == []
-    assert (
-        "served                          by no running service that says so"
-        in CliRunner().invoke(main, ["status"]).output
-    )
+    told = CliRunner().invoke(main, ["status"]).output
+    assert "served                          by no running service that says so" in told

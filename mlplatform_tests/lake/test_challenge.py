@@ -4,7 +4,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from mlplatform.lake.challenge import answers_to_both, served_latency, unanswered
+from mlplatform.lake.challenge import answers_by_day, answers_to_both, served_latency, unanswered
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.predictions import prediction_table
 from mlplatform.lake.tables import append_rows
@@ -50,6 +50,14 @@ def test_what_went_out_and_is_not_rescored_is_given_once_in_chunks(lake: Lake, s
         ["s1:000", "s1:001", "s1:002", "s1:004"],
         ["s1:005", "s1:006"],
     ]
+
+
+def test_answers_are_counted_by_day_of_the_event_and_version_whatever_their_role(lake: Lake, spec: UseCase) -> None:
+    asked = [row(n) for n in (0, 23, 24, 49)]
+    log(lake, spec, *asked, row(1, 2, "journal"), row(2, 2, "shadow"), row(30, 3), row(300))
+
+    counts = {"2018-08-01": (2, 2), "2018-08-02": (1, 0), "2018-08-03": (1, 0)}
+    assert answers_by_day(lake, spec, (1, 2), *SPAN) == counts
 
 
 def test_only_requests_that_both_answered_are_compared_each_once(lake: Lake, spec: UseCase) -> None:

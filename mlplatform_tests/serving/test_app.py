@@ -47,7 +47,8 @@ async def test_one_object_in_gives_one_prediction_out(client: httpx.AsyncClient)
 
     assert response.status_code == 200
     content = response.json()
-    assert set(content) == {"score", "decision", "reasons", "model", "request_id"}
+    assert set(content) == {"score", "decision", "reasons", "threshold", "model", "request_id"}
+    assert content["threshold"] == 0.3
     assert content["model"] == {"use_case": "fraud", "version": "1", "bento": "fraud:v1"}
 
 

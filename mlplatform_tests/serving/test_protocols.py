@@ -4,9 +4,7 @@ import json
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from mlplatform.home import Home
 from mlplatform.serving.build import build_bento
 from mlplatform.serving.launch import Served, start_service, stop_service
-from mlplatform.serving.served import read_served
 from mlplatform_tests.serving.conftest import GOOD, write_bundle
-from mlplatform_tests.serving.otlp import WAIT_SECONDS, Receiver, attributes_of, receiving
+from mlplatform_tests.serving.otlp import Receiver, attributes_of, receiving
 from mlplatform_tests.serving.test_launch import deploy, free_port
 
 # bentoml 1.4.40 is older than these deprecations of pydantic (at its import) and of importlib (at a build).
@@ -80,12 +77,16 @@ def test_bentoml_s_own_client_gets_the_answers_of_predict(served: Served) -> Non
     assert content["model"]["version"] == "1"
 
 
-def test_bentoml_s_route_takes_json_of_a_bounded_size_only(served: Served) -> None:
+def test_bentoml_s_route_takes_json_of_a_bounded_size_only_and_keeps_the_request_id(served: Served) -> None:
     url, kind = f"{served.url}/predict_rows", "application/vnd.bentoml+pickle"
+    named = httpx.post(url, json={"rows": [GOOD]}, headers={"X-Request-ID": "mine"}, trust_env=False)
+    strange = httpx.post(url, json={"rows": [GOOD], "threshold": 0.5}, trust_env=False)
     pickled = httpx.post(url, content=b"x", headers={"Content-Type": kind}, trust_env=False)
     large = httpx.post(url, json={"rows": ["x" * 5_000_000]}, timeout=30, trust_env=False)
 
-    assert (pickled.status_code, large.status_code) == (415, 413)
+    assert (named.json()["request_id"], named.json()["threshold"]) == ("mine", 0.3)
+    assert [each.status_code for each in (strange, pickled, large)] == [422, 415, 413]
+    assert "limit" in large.json()["error"] or "larger than" in large.json()["error"]
 
 
 @pytest.mark.parametrize("raw", [True, False])
@@ -200,41 +201,3 @@ def test_each_line_of_the_worker_s_log_is_one_json_object(served: Served) -> Non
     events = [json.loads(line) for line in lines]
     assert {"deployment_swapped", "service_started"} <= {event["event"] for event in events}
     assert all(event["worker"] == "1" for event in events)
-
-
-def test_a_scrape_of_one_worker_tells_of_both_and_both_follow_a_deployment_within_seconds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    home = Home(tmp_path / "home")
-    built = build_bento(write_bundle(tmp_path / "v1", "1"), "fraud", 1, home=home)
-    deploy(home, built.bundle, "1")
-    config = tmp_path / "bentoml.yaml"
-    config.write_text("services:\n  Scoring:\n    workers: 2\n")
-    monkeypatch.setenv("BENTOML_CONFIG", str(config))
-    running = start_service(built.tag, free_port(), home, home.deployment("fraud"))
-    try:
-        end = time.monotonic() + WAIT_SECONDS
-        while time.monotonic() < end and (workers := workers_of(running)) != {"1", "2"}:
-            time.sleep(0.2)
-        deploy(home, write_bundle(tmp_path / "v2", "2"), "2")
-        end = time.monotonic() + WAIT_SECONDS
-        while time.monotonic() < end and (versions := versions_of(home)) != {"1": "2", "2": "2"}:
-            time.sleep(0.1)
-    finally:
-        stop_service(running.pid)
-
-    assert workers == {"1", "2"}
-    assert versions == {"1": "2", "2": "2"}
-
-
-def versions_of(home: Home) -> dict[str, str]:
-    """Worker -> the version that it says it serves."""
-    served = read_served(home.deployment("fraud"), datetime.now(UTC).replace(tzinfo=None))
-    return {each.worker: each.version for each in served}
-
-
-def workers_of(served: Served) -> set[str]:
-    """Who serves version 1, as one scrape tells it."""
-    text = httpx.get(f"{served.url}/metrics", trust_env=False).text
-    families = {family.name: family for family in text_string_to_metric_families(text)}
-    return {s.labels["worker"] for s in families["mlplatform_model_info"].samples if s.labels["version"] == "1"}

@@ -69,7 +69,7 @@ class Computing:
                 rows = one.of_entities(asked, first - timedelta(days=one.declared.lookback_days))
                 if name == kept_in:
                     if seen is not None:
-                        rows = pa.concat_tables([rows, seen.of_entities(asked, rows)])
+                        rows = pa.concat_tables([rows, seen.of_entities(asked, rows, events)])
                     if len(happened) > 1:
                         rows = pa.concat_tables([rows, self._fresh(happened, rows)])
                 history[name] = rows

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlplatform.errors import ArtifactError
 from mlplatform.home import Home
 from mlplatform.serving.answering import refuse_rows
+from mlplatform.serving.presence import watch
 from mlplatform.serving.raw.batcher import Batcher, Item, QueueFullError
 from mlplatform.serving.request import RefusedError
 from mlplatform.serving.rows import MAX_PROBLEMS, Problem
@@ -93,6 +94,7 @@ class RawFeatures:
 
         Raises:
             RefusedError: with what is wrong with the events, or why none can be scored now.
+            GoneError: the client did not wait for its turn.
         """
         computing = self._computing.get(live.bento)
         if live.bundle.raw is None:
@@ -106,10 +108,10 @@ class RawFeatures:
         if old := _too_old(events, query.time, computing.keeper.past):
             # Not the contract's word: the same event would have been taken earlier.
             raise refuse_rows(old, "events", 409)
-        work = _Work(computing, events, remember)
+        alone, work = self._alone(computing, events, remember), _Work(computing, events, remember)
         try:
-            together, alone = (id(computing), remember), self._alone(computing, events, remember)
-            return await self._batcher.submit(Item(work, len(events), together, alone))
+            together = (id(computing), remember)
+            return await self._batcher.submit(Item(work, len(events), together, alone, watch()))
         except QueueFullError:
             raise RefusedError(503, "too many events wait to be scored; try again in a second") from None
 
@@ -184,8 +186,9 @@ class RawFeatures:
         for work in batch:
             results.append(rows[start : start + len(work.events)])
             start += len(work.events)
-        if self._seen is not None:
-            self._seen.add(happened)
+            if self._seen is not None and work.remember:
+                # What nothing could be made of is refused, and has not happened.
+                self._seen.add(event for event, made in zip(work.events, results[-1], strict=True) if made)
         return results
 
     def _settle(self, computing: Computing, past: Past) -> None:

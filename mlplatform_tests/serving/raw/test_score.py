@@ -156,6 +156,31 @@ def test_what_is_wrong_with_an_event_is_named(
     assert not {"much", "yesterday"} & set(reply.text.split('"')), "input is not echoed"
 
 
+def test_an_event_that_is_sent_again_gets_the_same_answer_whatever_was_said_of_it_before(
+    client: httpx.AsyncClient,
+) -> None:
+    """A client that heard no answer asks again; one that was wrong corrects itself."""
+    named = {**EVENT, "explain": False}
+    wrong = {**named, "customer_id": 7, "event_time": "2018-05-31T11:00:00"}
+    first, again, otherwise, corrected = ask(client, named, named, wrong, named)
+    assert [each.status_code for each in (first, again, otherwise, corrected)] == [200] * 4
+    assert first.json()["score"] == again.json()["score"] == corrected.json()["score"]
+
+
+async def test_an_event_that_is_sent_again_is_still_part_of_the_past_of_others_in_the_same_query(
+    live: Live, home: Home
+) -> None:
+    raw = RawFeatures(home)
+    await asyncio.to_thread(raw.adopt, live)
+    later = {**EVENT, "transaction_id": EVENT["transaction_id"] + 1, "event_time": "2018-05-31T12:30:00"}
+    await raw.compute(live, [dict(EVENT)], remember=True)
+    alone = await raw.compute(live, [dict(later)], remember=False)
+    together = await asyncio.gather(
+        raw.compute(live, [dict(EVENT)], remember=True), raw.compute(live, [dict(later)], remember=False)
+    )
+    assert together[1] == alone
+
+
 def test_a_missing_field_and_a_repeated_key_are_named(client: httpx.AsyncClient) -> None:
     missing, repeated, both = ask(
         client,
