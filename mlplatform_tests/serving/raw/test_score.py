@@ -247,6 +247,27 @@ def test_an_inlined_insert_of_one_row_is_seen_too(live: Live, home: Home, lake: 
     assert keeper.past.size == rows + 1
 
 
+def test_a_lake_that_was_put_back_from_a_backup_is_read_again(live: Live, home: Home, lake: Lake) -> None:
+    raw = RawFeatures(home)
+    served(live, raw)
+    assert raw.keeper is not None
+    assert raw.keeper.past is not None
+    first = raw.keeper.past.size
+    backup = lake.catalog.read_bytes()
+    with lake.read() as con:
+        before = con.execute(f"FROM {HISTORY}").to_arrow_table()
+    lake.commit(lambda con: replace_table(con, HISTORY, before.slice(0, 1000)), "a mistake")
+    assert raw.keeper.refresh()
+    mistaken = raw.keeper.past.size
+    for suffix in ("-wal", "-shm"):
+        lake.catalog.with_name(lake.catalog.name + suffix).unlink(missing_ok=True)
+    lake.catalog.write_bytes(backup)
+
+    assert mistaken != first
+    assert raw.keeper.refresh()
+    assert raw.keeper.past.size == first
+
+
 def test_a_lake_that_disappears_leaves_the_last_past_and_comes_back(live: Live, home: Home, lake: Lake) -> None:
     raw = RawFeatures(home)
     client = served(live, raw)
