@@ -27,7 +27,7 @@ from mlplatform.serving.api_keys import create_key
 
 SEED = 0
 _CASES = re.compile(r"(\d[\d,]*) (?:test cases? )?generated")
-_TRACEBACKS = ("Traceback (most recent call last)", "Exception in ASGI application", '"event": "request_failed"')
+_ERRORS = ('"level":"error"', "Traceback (most recent call last)", "Exception in ASGI application")
 
 
 def main() -> None:
@@ -42,12 +42,12 @@ def main() -> None:
         key = create_key(home.api_keys("fraud"), "fuzz")
         with score_service(folder, free_port()) as service:
             found = run(service, key, given.seconds, given.schemathesis)
-        found["tracebacks_in_the_log"] = tracebacks(home)
+        found["errors_in_the_log"] = errors_in_log(home)
     for name, value in found.items():
         print(f"{name:32} {value}")
     if given.json:
         print(json.dumps(found))
-    if any(found[name] for name in ("server_errors", "crashes", "hangs", "tracebacks_in_the_log")):
+    if any(found[name] for name in ("server_errors", "crashes", "hangs", "errors_in_the_log")):
         sys.exit("the service did not withstand it")
 
 
@@ -135,11 +135,11 @@ def run_schemathesis(environment: Path, url: str, key: str, seconds: float) -> d
     }
 
 
-def tracebacks(home: Home) -> int:
+def errors_in_log(home: Home) -> int:
     """In the log of the service: none is meant to be there."""
     logs = (home.root / "logs").glob("serve-*.log")
     text = "".join(log.read_text(encoding="utf-8", errors="replace") for log in logs)
-    return sum(text.count(each) for each in _TRACEBACKS)
+    return sum(text.count(each) for each in _ERRORS)
 
 
 if __name__ == "__main__":
