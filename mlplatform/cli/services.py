@@ -1,5 +1,6 @@
 """The services of `mlplatform up`: each starts as soon as its use case is deployed, and none keeps the others down."""
 
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -15,6 +16,8 @@ from mlplatform.watchdog.seen import Seen
 
 __all__ = ["Services"]
 
+_AGAIN_SECONDS = 60.0
+
 
 @dataclass
 class Services:
@@ -24,23 +27,25 @@ class Services:
     ports: dict[str, int]
     running: ExitStack
     served: dict[str, Served] = field(default_factory=dict)
-    _refused: dict[str, float] = field(default_factory=dict)
-    """When the pointer was written that could not be served."""
+    _refused: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """When the pointer was written that could not be served, and until when it is left alone."""
 
     def start_deployed(self) -> dict[str, Served]:
         """Start what is deployed and not started yet, and return it. What does not start is told, and tried again when
-        something else is deployed."""
+        something else is deployed, or after a minute: the port may have been taken, the machine busy."""
         started: dict[str, Served] = {}
         for name, port in self.ports.items():
             pointer = self.home.deployment(name)
             written = pointer.stat().st_mtime if pointer.exists() else None
-            if name in self.served or written is None or self._refused.get(name) == written:
+            refused, until = self._refused.get(name, (None, 0.0))
+            if name in self.served or written is None or (refused == written and time.monotonic() < until):
                 continue
             try:
                 served = start_live(name, port, self.home)
             except PlatformError as error:
-                self._refused[name] = written
-                _tell(name, error)
+                self._refused[name] = (written, time.monotonic() + _AGAIN_SECONDS)
+                if refused != written:
+                    _tell(name, error)
                 continue
             self.running.callback(stop_service, served.pid)
             self.served[name] = started[name] = served
@@ -51,7 +56,7 @@ def _tell(name: str, error: PlatformError) -> None:
     from mlplatform.stages.alerting import wall_clock
     from mlplatform.stages.watchdog import tell_findings
 
-    again = "it is tried again when something else is deployed"
+    again = "it is tried again each minute, and when something else is deployed"
     click.secho(f"  {name:<10} does not start; {again}: {error}", fg="red", err=True)
     title = f"the service of {name} does not start: {str(error).partition(chr(10))[0]}"
     try:

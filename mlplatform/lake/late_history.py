@@ -61,7 +61,7 @@ def features_then(
                 then = _computed(con, query, spine)
         except duckdb.CatalogException:
             continue  # the tables were not there yet, so nothing was known
-        found |= {each: Then(then[each.key], now[each.key]) for each in group if each.key in then}
+        found |= {each: Then(then[each.key], now[each.key]) for each in group if each.key in then and each.key in now}
     return found
 
 

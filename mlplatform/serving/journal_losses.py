@@ -51,6 +51,8 @@ class Losses:
     def __str__(self) -> str:
         last = f"{self.last:%Y-%m-%d %H:%M:%S} UTC" if self.last else "never"
         why = f" ({self.problem})" if self.problem else ""
+        if self.last and not self.predictions:
+            return f"an unknown number of answered predictions were not kept{why}; the last at {last}"
         return (
             f"{self.predictions:,} answered predictions were not kept: {self.dropped:,} turned away by a full queue, "
             f"{self.failed:,} refused by the disk{why}; the last at {last}"

@@ -149,9 +149,16 @@ def _files(pointer: Path) -> list[Path]:
 
 
 def _read(file: Path, since: float) -> Iterator[Served]:
-    """Nothing of a worker that is gone, or goes meanwhile."""
-    with contextlib.suppress(FileNotFoundError):
-        if file.stat().st_mtime >= since:
-            document: dict[str, Any] = json.loads(file.read_bytes())
-            refused = document.pop("refused")
-            yield Served(**document, refused=Refused(**refused) if refused else None)
+    """Nothing of a worker that is gone, or goes meanwhile, or whose version of the platform says it in other words."""
+    try:
+        if file.stat().st_mtime < since:
+            return
+        document: dict[str, Any] = json.loads(file.read_bytes())
+        refused = document.pop("refused")
+        told = Served(**document, refused=Refused(**refused) if refused else None)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        logger.warning("%s cannot be read (%s); what its worker serves is not known", file, error)
+        return
+    yield told

@@ -50,6 +50,8 @@ def limit_connections(protection: Protection, refused: Counter[str]) -> None:
     if not wrapped:
         for wrap in (_wrap_life, _wrap_clock, _wrap_parser):
             wrap(AutoHTTPProtocol)
+        # Nothing here speaks it, and an upgrade would take the connection, and its limits, from us.
+        setattr(AutoHTTPProtocol, "_should_upgrade_to_ws", lambda _: False)  # noqa: B010
 
 
 def _wrap_life(protocol: Any) -> None:

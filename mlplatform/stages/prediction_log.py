@@ -44,7 +44,7 @@ def prediction_log_asset(uc: Declaration) -> dg.AssetsDefinition:
         forgotten = _forget(uc, opened)
         _forget_unreadable(uc, opened)
         lost = _lost(uc)
-        if lost.predictions:
+        if lost.last:
             context.log.warning(str(lost))
         told = {"forgotten": forgotten, "lost_predictions": lost.predictions}
         yield dg.MaterializeResult(metadata={**_metadata(uc, opened, done), **told})

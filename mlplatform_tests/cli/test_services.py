@@ -36,7 +36,9 @@ def test_a_bento_that_does_not_start_is_told_once_and_another_one_is_tried(
         ready = httpx.get(f"{started['fraud'].url}/readyz", timeout=10, trust_env=False).json()
         again = services.start_deployed()
 
-    assert said.count("fraud      does not start; it is tried again when something else is deployed") == 1
+    assert (
+        said.count("fraud      does not start; it is tried again each minute, and when something else is deployed") == 1
+    )
     [alert] = [orjson.loads(line) for line in prepared.alert_log.read_bytes().splitlines()]
     assert alert["title"].startswith("the service of fraud does not start")
     assert (ready["model"]["version"], again) == ("1", {})
