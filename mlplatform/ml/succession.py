@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from mlplatform.ml.bootstrap import Estimate
 from mlplatform.ml.challenge import PairedDifference, paired_difference
@@ -23,8 +24,8 @@ _DRAWS = 100
 
 @dataclass(frozen=True)
 class Look:
-    """One comparison among those of a champion's fresh days, by how many of these days were over, 0..1: at the mature
-    comparison before this one (0: there was none), and now."""
+    """One comparison among those of a champion's fresh days, by how many of these days were over, 0..1: at the one
+    before it that tested something (0: there was none), and now."""
 
     before: float
     now: float
@@ -53,7 +54,7 @@ class Succession:
     promised_before: float
     """What the predecessor's scores promise on the same examples."""
     level: float
-    """Of the test on labels; NaN where they were not mature."""
+    """Of the test that was made, on labels or on what scores promise; NaN where none was, and nothing was spent."""
 
 
 def compare_successor(
@@ -73,52 +74,65 @@ def compare_successor(
 
     Roll back if the paired difference is mature, with `rule.min_labelled` labels, and below zero at the level of this
     look. Before that, only if on `rule.min_labelled` examples or more the champion's own scores promise less than
-    `(1 - estimate_guard) * expected`, by three standard errors, while its predecessor's do not: an estimate may stop a
-    breakdown, never decide a close race. `expected`: what it was promoted by.
+    `(1 - estimate_guard) * expected`, by three standard errors, and less than its predecessor's at the level of this
+    look, while those do not: an estimate may stop a breakdown, never decide a close race. `expected`: what it was
+    promoted by.
     """
     ripe = performance.model_copy(update={"min_labelled": rule.min_labelled})
     gain = paired_difference(rows, champion, predecessor, training, ripe, event_time=event_time, as_of=as_of)
     task, metric = task_for(training.task), str(training.metric)
-    promised, before = (task.promised(metric, answers) for answers in (champion, predecessor))
-    level = look.level(rule.false_alarms) if gain.mature else float("nan")
+    promises = _Promises.of(lambda answers: task.promised(metric, answers), champion, predecessor)
     least = (1 - rule.estimate_guard) * expected
-    if gain.rows < rule.min_labelled or not promised < least <= before:
-        broken = False
+    tested = gain.mature or (gain.rows >= rule.min_labelled and promises.cross(least))
+    level = look.level(rule.false_alarms) if tested else float("nan")
+    if gain.mature:
+        verdict, reason = _judge(metric, gain, level)
+    elif tested and promises.broken(least, level):
+        verdict, reason = "roll_back", _told(metric, rule, promises, least)
     else:
-        # Daily looks at no more examples than chance moves would take good champions back.
-        error = _error_of_promise(lambda answers: task.promised(metric, answers), champion)
-        broken = promised + _GUARD_ERRORS * error < least
-    verdict, reason = _judge(metric, rule, gain, level, _Guard(broken, promised, before, least))
+        verdict = "wait"
+        reason = f"{gain.labelled:,} labelled examples so far, {rule.min_labelled:,} mature ones are needed"
+    promised, before = promises.champion, promises.predecessor
     return Succession(verdict, reason, gain.rows, gain.labelled, gain.difference, promised, before, level)
 
 
+def _judge(metric: str, gain: PairedDifference, level: float) -> tuple[Literal["keep", "roll_back"], str]:
+    told = f"{metric} differs by {gain.difference} from its predecessor's on {gain.labelled:,} labelled examples"
+    told += f" (standard error {gain.error:.3f}, tested at {level:.2%})"
+    return ("roll_back", f"worse: {told}") if gain.clearly_worse(level) else ("keep", f"not surely worse: {told}")
+
+
+def _told(metric: str, rule: Rollback, promises: "_Promises", least: float) -> str:
+    return (
+        f"estimated {metric} {promises.champion:.3f} is surely below {least:.3f}, {1 - rule.estimate_guard:.0%} "
+        f"of what it was promoted by; its predecessor's scores promise {promises.predecessor:.3f} on the same examples"
+    )
+
+
 @dataclass(frozen=True)
-class _Guard:
-    """What the scores promise: of the champion, of its predecessor, and the least that may be."""
+class _Promises:
+    """The figures that the scores of champion and predecessor promise on the same rows."""
 
-    broken: bool
-    promised: float
-    before: float
-    least: float
+    promise: Callable[[Floats], float]
+    answers: tuple[Floats, Floats]
+    champion: float
+    predecessor: float
 
+    @classmethod
+    def of(cls, promise: Callable[[Floats], float], champion: Floats, predecessor: Floats) -> Self:
+        return cls(promise, (champion, predecessor), promise(champion), promise(predecessor))
 
-def _judge(
-    metric: str, rule: Rollback, gain: PairedDifference, level: float, guard: _Guard
-) -> tuple[Literal["keep", "roll_back", "wait"], str]:
-    if gain.mature:
-        told = f"{metric} differs by {gain.difference} from its predecessor's on {gain.labelled:,} labelled examples"
-        told += f" (standard error {gain.error:.3f}, tested at {level:.2%})"
-        return ("roll_back", f"worse: {told}") if gain.clearly_worse(level) else ("keep", f"not surely worse: {told}")
-    if guard.broken:
-        return "roll_back", (
-            f"estimated {metric} {guard.promised:.3f} is surely below {guard.least:.3f}, {1 - rule.estimate_guard:.0%} "
-            f"of what it was promoted by; its predecessor's scores promise {guard.before:.3f} on the same examples"
-        )
-    return "wait", f"{gain.labelled:,} labelled examples so far, {rule.min_labelled:,} mature ones are needed"
+    def cross(self, least: float) -> bool:
+        """Whether only the champion's is too low; False where scores promise nothing."""
+        return self.champion < least <= self.predecessor
 
-
-def _error_of_promise(promise: Callable[[Floats], float], answers: Floats) -> float:
-    """Standard error of what answers promise, by a bootstrap of their rows."""
-    rng = np.random.default_rng(0)
-    rows = len(answers)
-    return float(np.std([promise(answers[rng.integers(rows, size=rows)]) for _ in range(_DRAWS)], ddof=1))
+    def broken(self, least: float, level: float) -> bool:
+        """Of figures that cross: whether neither the least nor the predecessor's is within chance, by a bootstrap of
+        the rows, the same ones for both. Without the test, daily looks at chance moves would take good champions back.
+        """
+        rng, rows = np.random.default_rng(0), len(self.answers[0])
+        drawn = [rng.integers(rows, size=rows) for _ in range(_DRAWS)]
+        ours, theirs = (np.array([self.promise(answers[sample]) for sample in drawn]) for answers in self.answers)
+        surely_low = self.champion + _GUARD_ERRORS * float(np.std(ours, ddof=1)) < least
+        apart, error = self.predecessor - self.champion, float(np.std(theirs - ours, ddof=1))
+        return surely_low and (error == 0 or float(norm.sf(apart / error)) <= level)

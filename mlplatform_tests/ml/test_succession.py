@@ -48,9 +48,17 @@ def test_a_champion_whose_scores_broke_down_is_taken_back_before_a_label_is_ther
     found = judged(frame, flat, good)
     assert found.verdict == "roll_back"
     assert "estimated average_precision" in found.reason
-    assert np.isnan(found.level), "no test on labels was made, and nothing of its error spent"
+    assert found.level == SUCCESSION.false_alarms, "the test spends what a test on labels would have"
     both = judged(frame, flat, flat)
     assert both.verdict == "wait", "the examples are to blame: the predecessor promises no more"
+    assert np.isnan(both.level), "nothing was tested, so nothing was spent"
+
+
+def test_what_scores_promise_is_tested_at_the_level_of_the_look() -> None:
+    frame, good = served(labelled=0.0)
+    flat = np.full(len(good), good.mean())
+    spent = judged(frame, flat, good, Look(before=0.5, now=0.5))
+    assert (spent.verdict, spent.level) == ("wait", 0), "this moment's part of the false alarms is used up"
 
 
 @pytest.mark.parametrize("rows", [2, 30, 499])

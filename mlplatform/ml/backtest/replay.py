@@ -46,7 +46,7 @@ class Replay:
     replaced: "tuple[Train, float] | None" = None
     """Whom the model took over from by a promotion, and what that one was expected to reach."""
     looked_at: pd.Timestamp = field(init=False)
-    """When the two were last compared on mature labels; the promotion before that."""
+    """When a comparison of the two last tested something; the promotion before that."""
     paused: tuple[pd.Timestamp, str] | None = None
     """Until when nothing is trained after a rollback, and why."""
     windows: list[ReplayedWindow] = field(default_factory=list)
@@ -92,7 +92,7 @@ class Replay:
             return window
         before, expected = self.replaced
         found = yield Succeed(self.model, before, now, self.looked_at, self.expected)
-        if found["mature"]:
+        if found["tested"]:
             self.looked_at = now
         if found["verdict"] != "roll_back" or not rule.automatic:
             return window

@@ -24,18 +24,18 @@ class Succeed:
     predecessor: Train
     now: pd.Timestamp
     before: pd.Timestamp
-    """When the two were last compared on mature labels; the champion's training where they were not."""
+    """When a comparison of the two last tested something; the champion's training where none has."""
     expected: float
     """What the champion was promoted by."""
 
     @property
     def name(self) -> str:
-        """By both, the moment, and the mature one before it."""
+        """By both, the moment, and the one before it that tested something."""
         both = f"{day_of(self.champion.at)}-{day_of(self.predecessor.at)}"
         return f"{kind_of(self.champion.delayed)}/succeed-{both}-{day_of(self.now)}-{day_of(self.before)}"
 
     def run(self, setting: Setting) -> Result:
-        """As `succession` has it: the verdict, its sentence, and whether it was on mature labels."""
+        """As `succession` has it: the verdict, its sentence, and whether anything was tested."""
         delayed, since, spec = self.champion.delayed, self.champion.at, setting.spec
         rows, training = setting.rows(since, self.now), setting.training(delayed)
         rows = sample_rows(rows, MOST_ROWS, seed=0).reset_index(drop=True)
@@ -58,4 +58,4 @@ class Succeed:
             look=Look((self.before - since) / fresh, (self.now - since) / fresh),
             expected=self.expected,
         )
-        return {"verdict": told.verdict, "reason": told.reason, "mature": bool(np.isfinite(told.level))}
+        return {"verdict": told.verdict, "reason": told.reason, "tested": bool(np.isfinite(told.level))}
