@@ -94,14 +94,12 @@ async def _connect(port: int, case: Case) -> tuple[asyncio.StreamReader, asyncio
 
 
 async def _send(writer: asyncio.StreamWriter, case: Case) -> None:
-    if case.pause:
-        for byte in case.head + case.body:
-            writer.write(bytes([byte]))
-            await writer.drain()
-            await asyncio.sleep(case.pause)
-        return
     writer.write(case.head)
-    for _ in range(case.repeat):
+    for byte in case.body if case.pause else b"":
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(case.pause)
+    for _ in range(0 if case.pause else case.repeat):
         writer.write(case.body)
         await writer.drain()
 

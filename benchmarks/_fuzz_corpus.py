@@ -23,8 +23,8 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Case:
-    """One connection. `head`: the request line and headers, ends included; `body`: in one go; `pause`: seconds between
-    single bytes of both; `reads`: whether the client takes its answer."""
+    """One connection. `head`: the request line and headers, ends included; `body`: in one go, or with a `pause`
+    of so many seconds behind each byte; `reads`: whether the client takes its answer."""
 
     name: str
     head: bytes
@@ -177,7 +177,7 @@ def _slow(good: dict[str, dict[str, Any]], key: str) -> Iterator[Case]:
     body = json.dumps(good["/predict"]).encode()
     plain = request("", "/predict", body, key)
     for number in range(20):
-        yield Case(f"slow headers {number}", plain.head, body, pause=0.5)
+        yield Case(f"slow headers {number}", b"", plain.head + body, pause=0.5)
         yield Case(f"slow body {number}", plain.head + body[:-40], body[-40:], pause=0.5)
         yield Case(f"a body that never comes {number}", plain.head)
         row = {name: value for name, value in good["/predict"].items() if name != "explain"}

@@ -26,12 +26,12 @@ class Message:
 
     topic: str
     payload: bytes
-    at: datetime
-    """When the broker or this process took it (UTC, no zone)."""
 
 
-def batch_of(spec: StreamSource, messages: Sequence[Message], name: str, cursor: str | None) -> Batch:
-    """The rows of some messages, and those that hold none."""
+def batch_of(
+    spec: StreamSource, messages: Sequence[Message], name: str, cursor: str | None, newest: datetime | None
+) -> Batch:
+    """The rows of some messages, and those that hold none; `newest`: when the last of them was taken (UTC, no zone)."""
     rows: list[dict[str, Any]] = []
     refused: list[tuple[str, str]] = []
     for message in messages:
@@ -47,7 +47,7 @@ def batch_of(spec: StreamSource, messages: Sequence[Message], name: str, cursor:
         name,
         records_table(rows, columns),
         cursor=cursor,
-        latest=max(message.at for message in messages).replace(microsecond=0) + _CLOCK_SLACK if messages else None,
+        latest=newest.replace(microsecond=0) + _CLOCK_SLACK if newest else None,
         refused=_refused(refused),
     )
 

@@ -3,7 +3,7 @@
 import hashlib
 import queue
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from threading import Event
@@ -48,7 +48,9 @@ class MqttFeed:
         with self._connected() as connection:
             while messages := connection.take(self.spec.rows_per_commit, self.spec.quiet_seconds, until):
                 count += len(messages)
-                yield batch_of(self.spec, self._read(messages), f"{len(messages)} messages", str(count))
+                read = [Message(message.topic, bytes(message.payload)) for message in messages]
+                # MQTT does not say when a message was published.
+                yield batch_of(self.spec, read, f"{len(messages)} messages", str(count), self._now())
                 connection.acknowledge(messages)
 
     def pending(self, after: str | None) -> str | None:
@@ -67,10 +69,6 @@ class MqttFeed:
             f"source `{self.spec.name}` cannot be asked for the days {start}..{end}: an MQTT broker does not keep what "
             "was acknowledged. Every row of it is in the lake."
         )
-
-    def _read(self, messages: Sequence[paho.MQTTMessage]) -> list[Message]:
-        now = self._now()  # MQTT does not say when a message was published
-        return [Message(message.topic, bytes(message.payload), now) for message in messages]
 
     @contextmanager
     def _connected(self, most: int = _MOST_IN_FLIGHT) -> Iterator["_Connection"]:
@@ -127,7 +125,8 @@ class _Connection:
         options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
         self._await(self._answered, "did not answer within 10 seconds. Try again later.")
         self._client.subscribe(self._broker.topic, options=options)
-        self._await(self._subscribed, "did not confirm the subscription. Try again later.")
+        # Before it confirms, a broker sends what it has kept: of 100,000 messages that takes longer than is waited for.
+        self._await(self._subscribed, "did not confirm the subscription. Try again later.", or_messages=True)
 
     def take(self, most: int, quiet_seconds: float, until: float) -> list[paho.MQTTMessage]:
         """Messages until there are `most`, none has come for `quiet_seconds`, or it is `until`."""
@@ -138,8 +137,8 @@ class _Connection:
                 found.append(self._came.get(timeout=max(0.0, left)) if left > 0 else self._came.get_nowait())
             except queue.Empty:
                 break
-        if not found and self._lost:
-            raise self._error(f"{self._lost} Every message that is not stored comes again; run it again.")
+        if not found and (ended := self._refusal or self._lost):
+            raise self._error(f"{ended} Every message that is not stored comes again; run it again.")
         return found
 
     def acknowledge(self, messages: list[paho.MQTTMessage]) -> None:
@@ -148,8 +147,11 @@ class _Connection:
             if message.qos:
                 self._client.ack(message.mid, message.qos)
 
-    def _await(self, event: Event, otherwise: str) -> None:
-        came = event.wait(_CONNECT_SECONDS)
+    def _await(self, event: Event, otherwise: str, *, or_messages: bool = False) -> None:
+        until = time.monotonic() + _CONNECT_SECONDS
+        came = False
+        while not came and time.monotonic() < until:
+            came = event.wait(0.1) or (or_messages and not self._came.empty())
         if self._refusal or not came:
             problem = self._refusal or self._lost or otherwise
             self._client.disconnect()

@@ -1,8 +1,10 @@
 """Is the new champion worse than the one before it, on the same served examples?"""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from mlplatform.ml.bootstrap import Estimate
@@ -14,6 +16,9 @@ from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.training import Training
 
 __all__ = ["Look", "Succession", "compare_successor"]
+
+_GUARD_ERRORS = 3.0
+_DRAWS = 100
 
 
 @dataclass(frozen=True)
@@ -67,31 +72,53 @@ def compare_successor(
     """`rows`: served examples with label (missing where unknown) and what the task judges by; answers [n], [n, levels].
 
     Roll back if the paired difference is mature, with `rule.min_labelled` labels, and below zero at the level of this
-    look. Before that, only if the champion's own scores promise less than `(1 - estimate_guard) * expected` while its
-    predecessor's do not: an estimate may stop a breakdown, never decide a close race. `expected`: what it was promoted
-    by.
+    look. Before that, only if on `rule.min_labelled` examples or more the champion's own scores promise less than
+    `(1 - estimate_guard) * expected`, by three standard errors, while its predecessor's do not: an estimate may stop a
+    breakdown, never decide a close race. `expected`: what it was promoted by.
     """
     ripe = performance.model_copy(update={"min_labelled": rule.min_labelled})
     gain = paired_difference(rows, champion, predecessor, training, ripe, event_time=event_time, as_of=as_of)
     task, metric = task_for(training.task), str(training.metric)
     promised, before = (task.promised(metric, answers) for answers in (champion, predecessor))
     level = look.level(rule.false_alarms) if gain.mature else float("nan")
-    verdict, reason = _judge(metric, rule, gain, level, (promised, before, expected))
+    least = (1 - rule.estimate_guard) * expected
+    if gain.rows < rule.min_labelled or not promised < least <= before:
+        broken = False
+    else:
+        # Daily looks at no more examples than chance moves would take good champions back.
+        error = _error_of_promise(lambda answers: task.promised(metric, answers), champion)
+        broken = promised + _GUARD_ERRORS * error < least
+    verdict, reason = _judge(metric, rule, gain, level, _Guard(broken, promised, before, least))
     return Succession(verdict, reason, gain.rows, gain.labelled, gain.difference, promised, before, level)
 
 
+@dataclass(frozen=True)
+class _Guard:
+    """What the scores promise: of the champion, of its predecessor, and the least that may be."""
+
+    broken: bool
+    promised: float
+    before: float
+    least: float
+
+
 def _judge(
-    metric: str, rule: Rollback, gain: PairedDifference, level: float, estimates: tuple[float, float, float]
+    metric: str, rule: Rollback, gain: PairedDifference, level: float, guard: _Guard
 ) -> tuple[Literal["keep", "roll_back", "wait"], str]:
     if gain.mature:
         told = f"{metric} differs by {gain.difference} from its predecessor's on {gain.labelled:,} labelled examples"
         told += f" (standard error {gain.error:.3f}, tested at {level:.2%})"
         return ("roll_back", f"worse: {told}") if gain.clearly_worse(level) else ("keep", f"not surely worse: {told}")
-    promised, before, expected = estimates
-    least = (1 - rule.estimate_guard) * expected
-    if promised < least <= before:
+    if guard.broken:
         return "roll_back", (
-            f"estimated {metric} {promised:.3f} is below {least:.3f}, {1 - rule.estimate_guard:.0%} of what it was "
-            f"promoted by; its predecessor's scores promise {before:.3f} on the same examples"
+            f"estimated {metric} {guard.promised:.3f} is surely below {guard.least:.3f}, {1 - rule.estimate_guard:.0%} "
+            f"of what it was promoted by; its predecessor's scores promise {guard.before:.3f} on the same examples"
         )
     return "wait", f"{gain.labelled:,} labelled examples so far, {rule.min_labelled:,} mature ones are needed"
+
+
+def _error_of_promise(promise: Callable[[Floats], float], answers: Floats) -> float:
+    """Standard error of what answers promise, by a bootstrap of their rows."""
+    rng = np.random.default_rng(0)
+    rows = len(answers)
+    return float(np.std([promise(answers[rng.integers(rows, size=rows)]) for _ in range(_DRAWS)], ddof=1))

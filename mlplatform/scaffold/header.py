@@ -24,7 +24,7 @@ _LEAST = 3
 def require_header(con: duckdb.DuckDBPyConnection, place: str) -> None:
     """Raises ScaffoldError where the table `incoming`, read from the CSV file at `place`, had a row for its names."""
     names = column_names(con)
-    numbers = [name for name in names if _is_value(con, name)]
+    numbers = _values(con, names)
     if _count_up(numbers):
         return
     rest = [name for name in names[:_SOME] if name not in numbers]
@@ -36,11 +36,12 @@ def require_header(con: duckdb.DuckDBPyConnection, place: str) -> None:
         )
 
 
-def _is_value(con: duckdb.DuckDBPyConnection, name: str) -> bool:
-    """A number or a date; an empty name was given one already, by its place."""
-    asked = "SELECT TRY_CAST(? AS DOUBLE) IS NOT NULL OR TRY_CAST(? AS TIMESTAMP) IS NOT NULL"
-    row = con.execute(asked, [name, name]).fetchone()
-    return bool(row and row[0])
+def _values(con: duckdb.DuckDBPyConnection, names: Sequence[str]) -> list[str]:
+    """Those that are a number or a date; an empty name was given one already, by its place."""
+    asked = "TRY_CAST(name AS DOUBLE) IS NOT NULL OR TRY_CAST(name AS TIMESTAMP) IS NOT NULL"
+    found = con.execute(f"SELECT name FROM (SELECT unnest($names) AS name) WHERE {asked}", {"names": names}).fetchall()
+    wrong = {name for (name,) in found}
+    return [name for name in names if name in wrong]
 
 
 def _count_up(names: Sequence[str]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from mlplatform.contracts.casting import quote
 from mlplatform.errors import ScaffoldError
 from mlplatform.scaffold.column import Column, Kind, Profile
 from mlplatform.scaffold.open_rows import TABLE, duplicate_rows, row_count
@@ -28,6 +29,7 @@ _MOST_MARKERS = 50
 _AT_ONCE = 10
 """Columns that are copied out and looked at together: planning time grows with the square (2 s for 50)."""
 _PART = "part"
+_SLICE, _SLICED = 500, "slice"
 
 
 def look(con: duckdb.DuckDBPyConnection) -> Profile:
@@ -39,23 +41,35 @@ def look(con: duckdb.DuckDBPyConnection) -> Profile:
     if not rows:
         raise ScaffoldError("the table has no rows, only names of columns; there is nothing to learn from")
     fields = list(con.execute(f"SELECT * FROM {TABLE} LIMIT 0").to_arrow_table().schema)
-    columns = [column for some in _chunks(fields) for column in _look_at(con, some, rows)]
+    columns: list[Column] = []
+    for part in _chunks(fields, _SLICE):
+        source = _sliced(con, part, len(fields))
+        columns += [column for some in _chunks(part, _AT_ONCE) for column in _look_at(con, some, source, rows)]
     return Profile(tuple(columns), rows, duplicate_rows(con))
 
 
-def _chunks(fields: Sequence[pa.Field]) -> Iterator[Sequence[pa.Field]]:
-    for start in range(0, len(fields), _AT_ONCE):
-        yield fields[start : start + _AT_ONCE]
+def _chunks(fields: Sequence[pa.Field], size: int) -> Iterator[Sequence[pa.Field]]:
+    for start in range(0, len(fields), size):
+        yield fields[start : start + size]
 
 
-def _look_at(con: duckdb.DuckDBPyConnection, fields: Sequence[pa.Field], rows: int) -> list[Column]:
+def _sliced(con: duckdb.DuckDBPyConnection, fields: Sequence[pa.Field], columns: int) -> str:
+    """The table to ask for some columns: on one of thousands even the smallest statement takes its time."""
+    if columns <= _SLICE:
+        return TABLE
+    names = ", ".join(quote(field.name) for field in fields)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {_SLICED} AS SELECT {names} FROM {TABLE}")
+    return _SLICED
+
+
+def _look_at(con: duckdb.DuckDBPyConnection, fields: Sequence[pa.Field], source: str, rows: int) -> list[Column]:
     """The columns of some fields: their texts are copied to `part` as t0, t1, ..., so that statements stay short."""
     texts = [f"{given_sql(field.name)} AS t{at}" for at, field in enumerate(fields)]
     # Stored, not derived: DuckDB's planning of a hundred aggregates over derived columns took seconds.
     bare = [f"{without_markers(f't{at}')} AS v{at}" for at in range(len(fields))]
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE {_PART} AS SELECT *, {', '.join(bare)} "
-        f"FROM (SELECT {', '.join(texts)} FROM {TABLE})"
+        f"FROM (SELECT {', '.join(texts)} FROM {source})"
     )
     found = _kinds(con, fields, rows)
     ranged = _ranges(con, found)

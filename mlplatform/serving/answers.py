@@ -49,8 +49,8 @@ def in_words(bundle: "Bundle") -> str:
     match head:
         case Probability():
             return (
-                f"A score is the probability of {names.positive}. From {head.threshold:.4g} on the decision is true: "
-                f"{names.positive}; below it false: {names.negative}."
+                f"The score is the probability of “{names.positive}”: from {head.threshold:.4g} on that is decided "
+                f"(true), below it “{names.negative}” (false)."
             )
         case Classes():
             return f"One of {len(head.names)} classes; the likeliest is answered, with the probability of each."

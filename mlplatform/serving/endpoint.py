@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 LARGE = 65_536
 """Bytes of a body that arrives in parts, and takes milliseconds to parse: its client may have left meanwhile."""
+_AGAIN = ((b"retry-after", b"1"),)
 NO_MODEL = "no model is loaded yet; try again in a moment"
 UNFORESEEN = "the service failed on this request; its log has the cause under the request id"
 
@@ -180,6 +181,7 @@ async def _respond(send: Send, status: int, body: bytes, identity: str) -> None:
         (b"content-length", str(len(body)).encode()),
         (b"x-request-id", identity.encode()),
         (b"x-content-type-options", b"nosniff"),
+        *(_AGAIN if status == 503 else ()),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -5,14 +5,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["INTEGERS", "LONGEST", "Identity", "as_moment", "key_text"]
+__all__ = ["INTEGERS", "LONGEST", "YEARS", "Identity", "as_moment", "key_text"]
 
 LONGEST = 256
 """Characters of a key, or of a text of an event."""
 EARLIEST, LATEST = datetime(1900, 1, 1), datetime(2200, 1, 1)
 """Years 1 and 9999 are ways to say "no date"; what is kept of one would be the newest or oldest event for ever."""
+YEARS = "^(19|2[01])"
+"""A pattern of the first digits of a time between these."""
 INTEGERS = (-(2**63), 2**63 - 1)
 """What a whole number of a key, or of an event, may be: 64 bits."""
+
+
+_EXACT = 2.0**53
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,7 @@ class Identity:
                 if as_moment(value)
                 else ("is not a time", "an ISO 8601 time of 1900 to 2199, such as 2018-08-01T12:00:00")
             )
-        if type(value) is float and value.is_integer():
-            value = int(value)
+        value = _whole(value)
         if type(value) not in (str, int):
             return "is no key", "a text or a whole number"
         if type(value) is int and not INTEGERS[0] <= value <= INTEGERS[1]:
@@ -55,7 +59,12 @@ class Identity:
 
 def key_text(value: Any) -> str:
     """A key as it is kept and compared: 7.0 is the whole number 7, as in JSON Schema and for features."""
-    return str(int(value) if type(value) is float and value.is_integer() else value)
+    return str(_whole(value))
+
+
+def _whole(value: Any) -> Any:
+    """Beyond 2^53 digits of a float have been lost, so that it names another key than was meant."""
+    return int(value) if type(value) is float and value.is_integer() and abs(value) < _EXACT else value
 
 
 def as_moment(value: Any) -> datetime | None:

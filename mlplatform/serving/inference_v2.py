@@ -99,6 +99,8 @@ class Infer:
             status, body = 500, _error(str(error) if isinstance(error, ScoreError) else UNFORESEEN)
         answer = Response(body, status, media_type="application/json" if length is None else "application/octet-stream")
         answer.headers.update({"x-request-id": identity, "x-content-type-options": "nosniff"})
+        if status == 503:
+            answer.headers["retry-after"] = "1"
         if length is not None:
             answer.headers["inference-header-content-length"] = str(length)
         await answer(scope, receive, send)

@@ -1,24 +1,23 @@
 """Which requests a challenge is about: the days that a run was asked for, or those that its configuration names."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mlplatform.errors import ArtifactError
 from mlplatform.spec import Declaration
-from mlplatform.stages.jobs import PARTITION, RANGE_END, RANGE_START
+from mlplatform.stages.event_days import days_of_run, event_days
+from mlplatform.stages.jobs import RANGE_END, RANGE_START
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Challenge", "challenge_config", "challenge_day_tags", "challenge_days", "challenge_span", "whole_days"]
+__all__ = ["Challenge", "challenge_config", "challenge_day_tags", "challenge_span", "whole_days"]
 
 _WINDOWS = 16
 """How many of performance's windows are looked at if nothing is said."""
-_EPOCH = "1970-01-01"
-"""Where no source declares its first day."""
 
 
 class Challenge(dg.Config):
@@ -38,15 +37,9 @@ def challenge_config(uc: Declaration, version: int = 0, first: str = "", last: s
     return {"ops": {f"{uc.spec.name}__{stage}": config for stage in ("challenger_log", "challenger_report")}}
 
 
-def challenge_days(uc: Declaration) -> dg.DailyPartitionsDefinition:
-    """Days of event time, from the sources' first one until today: requests go on where a source has its `end`."""
-    # Today is one of them, and is scored again when it is over (`end_offset`).
-    return dg.DailyPartitionsDefinition(start_date=_first_day(uc), end_offset=1)
-
-
 def challenge_day_tags(uc: Declaration, first: "pd.Timestamp", last: "pd.Timestamp") -> dict[str, str]:
     """Tags of a single run over the days in [first, last) that there are; none where there are none."""
-    known = challenge_days(uc)
+    known = event_days(uc)
     days = [day for day in whole_days(first, last) if known.has_partition_key(day)]
     return {RANGE_START: days[0], RANGE_END: days[-1]} if days else {}
 
@@ -60,10 +53,8 @@ def challenge_span(
     """
     import pandas as pd
 
-    single = tags.get(PARTITION)
-    first_day, last_day = tags.get(RANGE_START, single), tags.get(RANGE_END, single)
-    if first_day and last_day:
-        return pd.Timestamp(first_day), pd.Timestamp(last_day) + timedelta(days=1)
+    if days := days_of_run(tags):
+        return pd.Timestamp(days[0]), pd.Timestamp(days[1])
     try:
         last = pd.Timestamp(config.last) if config.last else as_of
         usual = last - timedelta(days=_WINDOWS * uc.spec.performance.window_days)
@@ -79,8 +70,3 @@ def whole_days(first: datetime, last: datetime) -> Sequence[str]:
     """Keys of the days that lie wholly in [first, last)."""
     start = first.date() + timedelta(days=first.time() > datetime.min.time())
     return [(start + timedelta(days=i)).isoformat() for i in range((last.date() - start).days)]
-
-
-def _first_day(uc: Declaration) -> str:
-    declared = [date.fromisoformat(source.start).isoformat() for source in uc.spec.sources if source.start]
-    return min(declared, default=_EPOCH)

@@ -14,10 +14,11 @@ from mlplatform.lake.tables import describe_table, merge_rows
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.resources.tracking import Tracking
 from mlplatform.spec import Declaration
-from mlplatform.stages.challenge_days import Challenge, challenge_days, challenge_span, whole_days
+from mlplatform.stages.challenge_days import Challenge, challenge_span, whole_days
 from mlplatform.stages.clock import as_of_run
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.deployment import current_deployment
+from mlplatform.stages.event_days import event_days
 from mlplatform.stages.naming import asset_attributes, asset_key
 
 if TYPE_CHECKING:
@@ -38,13 +39,13 @@ def challenger_log_asset(uc: Declaration) -> dg.AssetsDefinition:
 
     The same run again adds what has been logged since.
     """
-    stages = ("stages/challenger_log.py", "stages/challenge_days.py")
+    stages = ("stages/challenger_log.py", "stages/challenge_days.py", "stages/event_days.py")
     version = code_version("serving/journal_scoring.py", "lake/challenge.py", *stages)
 
     @dg.asset(
         **asset_attributes(uc, "challenger_log", _DESCRIPTION, {"mlflow", "duckdb"}, "monitoring", version),
         deps=[asset_key(uc, "prediction_log")],
-        partitions_def=challenge_days(uc),
+        partitions_def=event_days(uc),
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def challenger_log(

@@ -113,7 +113,8 @@ def _compare(
 
     spec, training = uc.spec, uc.spec.training
     (first, last), (champion, challenger) = span, versions
-    rows = answers_to_both(lake, spec, (champion, challenger), first.to_pydatetime(), last.to_pydatetime())
+    moments = (moment.to_pydatetime() for moment in (first, last, as_of))
+    rows = answers_to_both(lake, spec, (champion, challenger), *moments)
     ours, theirs = (rows[rows["model_version"] == version] for version in (champion, challenger))
     pairs = pair_answers(ours, theirs, training, [REQUEST, EXAMPLE])
     latency = served_latency(lake, spec, champion, challenger)

@@ -53,16 +53,15 @@ def prediction_log_asset(uc: Declaration) -> dg.AssetsDefinition:
 
 
 def _forget(uc: Declaration, lake: Lake) -> int:
-    """Remove predictions, and outcomes, that are older than they may be kept; by the service's clock, not by ours."""
+    """Remove predictions, and outcomes, that are older than they may be kept, also if their service is quiet now.
+
+    By the clock on the wall: a service whose clock runs ahead makes nobody's predictions old.
+    """
     table, outcomes = prediction_table(uc.spec), outcomes_table(uc.spec)
+    oldest = (datetime.now(UTC) - timedelta(days=uc.spec.journal.keep_days)).replace(tzinfo=None)
     with lake.read() as con:
-        row = con.execute(f"SELECT min(predicted_at), max(predicted_at) FROM {table}").fetchone()
-    if row is None or row[0] is None:
-        return 0
-    # A service whose clock runs ahead must not make all others' predictions old.
-    newest = min(row[1], datetime.now(UTC).replace(tzinfo=None))
-    oldest = newest - timedelta(days=uc.spec.journal.keep_days)
-    if row[0] >= oldest:
+        row = con.execute(f"SELECT min(predicted_at) FROM {table}").fetchone()
+    if row is None or row[0] is None or row[0] >= oldest:
         return 0
 
     def remove(con: Any) -> int:

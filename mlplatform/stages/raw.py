@@ -11,6 +11,7 @@ from mlplatform.ingest.days import Days
 from mlplatform.lake.cursors import read_cursor
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import describe_table
+from mlplatform.lake.writer import writer
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.spec import Declaration, PythonSource, Source
 from mlplatform.stages.code_version import code_version
@@ -52,11 +53,11 @@ def raw_asset(uc: Declaration, source: Source) -> dg.AssetsDefinition:
             context.log.warning(f"{source.name}: {reading.left_out}")
         done = _Done()
         # Closed, so that a source lets go of what it was not told is committed.
-        with closing(reading.batches) as batches:
+        with writer(opened) as lake_writer, closing(reading.batches) as batches:
             for batch in batches:
                 checked = checked_batch(opened, uc, source, batch)
                 accepted = checked.bad_share <= allowed_share(source, checked, allowed)
-                touched = store_batch(opened, uc, source, batch, checked, accepted)
+                touched = store_batch(lake_writer, uc, source, batch, checked, accepted)
                 context.log.info(f"{batch.name}: {len(checked.good):,} rows kept, {checked.bad_rows:,} in quarantine")
                 if not accepted:
                     refused = {"batch": batch.name, **Tally().plus(checked).evidence(uc)}

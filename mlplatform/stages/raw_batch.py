@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlplatform.lake.cursors import store_cursor
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import merge_rows, stored_on_another_day
+from mlplatform.lake.writer import Writer
 from mlplatform.spec import Declaration, Source, StreamSource
 from mlplatform.stages.contract import quarantine
 
@@ -54,7 +55,9 @@ def allowed_share(source: Source, checked: "Checked", allowed: float) -> float:
     return 1.0 if checked.bad_rows <= few else allowed
 
 
-def store_batch(lake: Lake, uc: Declaration, source: Source, batch: "Batch", checked: "Checked", accepted: bool) -> int:
+def store_batch(
+    lake: Writer, uc: Declaration, source: Source, batch: "Batch", checked: "Checked", accepted: bool
+) -> int:
     """Good rows, bad rows and the cursor behind them in one transaction; returns the rows that are new or changed.
 
     A batch with too many bad rows keeps its good ones out and its cursor where it was: it comes again.

@@ -50,12 +50,12 @@ def platform(module_home: Home) -> Iterator[Platform]:
     with dagster_home(module_home.dagster) as instance:
         made = Platform(small_fraud(days=112), instance)
         assert made.run(days=70).success
-        _register_the_other_candidate(made)
+        register_the_other_candidate(made)
         assert made.run(DATA, days=84, first_day=70).success
         yield made
 
 
-def _register_the_other_candidate(platform: Platform) -> None:
+def register_the_other_candidate(platform: Platform) -> None:
     tracking = Tracking()
     champion = tracking.champion("fraud")
     assert champion is not None

@@ -156,6 +156,34 @@ def test_a_batch_gets_the_scores_that_the_service_gives_and_again_the_same_rows_
     assert trained.metadata("batch_scores")["scored_rows"] == len(served)
 
 
+def test_days_of_a_table_are_partitions_and_replace_nothing_but_their_own_scores(
+    trained: Platform, module_home: Home
+) -> None:
+    """After the fortnight before: one day again, then two days that lie before it."""
+    job, tags = batch_scores_job(trained.declaration), use_case_tags(trained.declaration)
+    one, two = (scores(module_home, day) for day in ("2018-06-12", "2018-06-08"))
+    assert one
+    assert not two
+    assert trained.launch(job, tags | {"dagster/partition": "2018-06-12"}).success
+    assert trained.metadata("batch_scores")["scored_rows"] == len(one)
+    assert scores(module_home, "2018-06-12") == one
+    days = {f"dagster/asset_partition_range_{edge}": f"2018-06-0{day}" for edge, day in (("start", 8), ("end", 9))}
+    assert trained.launch(job, tags | days).success
+    found = [len(scores(module_home, f"2018-06-{day}")) for day in ("07", "08", "09", "10", "12")]
+    assert found[0] == 0
+    assert all(found[1:])
+    assert trained.metadata("batch_scores")["scored_rows"] == found[1] + found[2]
+    made = trained.instance.get_materialized_partitions(dg.AssetKey(["fraud", "batch_scores"]))
+    assert made == {"2018-06-12", "2018-06-08", "2018-06-09"}
+
+
+def scores(module_home: Home, day: str) -> list[tuple[object, ...]]:
+    with Lake.at(module_home).read() as con:
+        return con.execute(
+            "SELECT transaction_id, score FROM fraud.batch_scores WHERE event_time::DATE = ? ORDER BY ALL", [day]
+        ).fetchall()
+
+
 def test_the_exported_model_answers_like_the_service_where_there_is_only_numpy_and_onnxruntime(
     trained: Platform, module_home: Home, tmp_path: Path
 ) -> None:

@@ -53,6 +53,20 @@ def test_a_champion_whose_scores_broke_down_is_taken_back_before_a_label_is_ther
     assert both.verdict == "wait", "the examples are to blame: the predecessor promises no more"
 
 
+@pytest.mark.parametrize("rows", [2, 30, 499])
+def test_what_few_scores_promise_takes_nothing_back(rows: int) -> None:
+    frame, good = served(rows=rows, labelled=0.0)
+    assert judged(frame, np.full(rows, 0.01), good).verdict == "wait"
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000))
+def test_scores_that_promise_as_much_but_for_chance_take_nothing_back(seed: int) -> None:
+    frame, good = served(rows=600, labelled=0.0, seed=seed)
+    resampled = np.random.default_rng(seed).choice(good, size=len(good))
+    assert judged(frame, resampled, good).verdict == "wait"
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000))
 def test_a_model_is_never_worse_than_itself(seed: int) -> None:

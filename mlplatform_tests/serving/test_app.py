@@ -239,6 +239,14 @@ async def test_without_a_model_the_service_is_alive_but_not_ready() -> None:
     assert answers == [200, 503, 503, 503, 503]
 
 
+@pytest.mark.parametrize("path", ["/predict", "/predict_rows", "/score", "/v2/models/fraud/infer"])
+async def test_without_a_model_a_request_is_told_when_to_come_again(path: str) -> None:
+    async with client_of(None) as client:
+        reply = await client.post(path, json={"rows": [GOOD]}, headers={"X-Request-ID": "mine"})
+
+    assert (reply.status_code, reply.headers["retry-after"], reply.headers["x-request-id"]) == (503, "1", "mine")
+
+
 async def test_a_refused_deployment_shows_in_readiness_while_the_old_model_serves(live: Live) -> None:
     slot = Slot(live)
     slot.refuse(Refusal("bundle v2 was altered"))

@@ -113,6 +113,7 @@ async def test_a_refused_request_leaves_no_entry(keeping: Live, journal: Journal
         ({"transaction_id": [1]}, "transaction_id"),
         ({"transaction_id": "x" * 300}, "transaction_id"),
         ({"transaction_id": 42.5}, "transaction_id"),
+        ({"transaction_id": -9223372036854775809}, "transaction_id"),
         ({"transaction_id": 1e300}, "transaction_id"),
     ],
 )

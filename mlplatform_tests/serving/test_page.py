@@ -118,7 +118,7 @@ def test_a_sent_form_shows_score_threshold_reasons_and_who_answered(page: Page) 
 
     result = page.locator("#result")
     decided = "fraudulent" if answer["decision"] else "legitimate"
-    expect(result.locator(".figure")).to_have_text(re.compile(f"^{decided}fraudulent with a probability of 0"))
+    expect(result.locator(".figure")).to_have_text(re.compile(f"^{decided}probability of fraudulent: 0"))
     expect(result).to_contain_text("threshold 0.3")
     expect(result.locator(".reasons li")).to_have_count(3)
     expect(result.locator(".reasons li").first).to_contain_text(answer["reasons"][0]["feature"])

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mlplatform.errors import ArtifactError
 from mlplatform.spec import Declaration, load_declaration
-from mlplatform.stages.challenge_days import Challenge, challenge_day_tags, challenge_days, challenge_span, whole_days
+from mlplatform.stages.challenge_days import Challenge, challenge_day_tags, challenge_span, whole_days
+from mlplatform.stages.event_days import event_days
 
 AS_OF = pd.Timestamp("2018-08-01")
 TIMES = st.datetimes(datetime(2018, 1, 1), datetime(2018, 3, 1))
@@ -22,7 +23,7 @@ def uc() -> Declaration:
 
 def keys(uc: Declaration, now: str) -> list[str]:
     moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
-    return list(challenge_days(uc).get_partition_keys(current_time=moment))
+    return list(event_days(uc).get_partition_keys(current_time=moment))
 
 
 def test_there_is_a_partition_for_every_day_from_the_sources_first_to_the_present_one(uc: Declaration) -> None:

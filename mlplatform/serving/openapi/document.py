@@ -35,7 +35,7 @@ def document(live: Live, newest: str | None = None) -> dict[str, Any]:
             "/livez": {"get": _probe("alive", "200 while the process answers", "application/json")},
             "/metrics": {"get": _probe("metrics", "Prometheus text", "text/plain", TURNED_AWAY)},
         },
-        "components": {"schemas": {**schemas(live), **v2_schemas()}, "securitySchemes": _CREDENTIALS},
+        "components": {"schemas": {**schemas(live), **v2_schemas(live)}, "securitySchemes": _CREDENTIALS},
         # The empty one: a service without keys asks for none.
         "security": [*({name: []} for name in _CREDENTIALS), {}],
     }

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from mlplatform.serving.column import describe_allowed, example_value, schema_bounds
-from mlplatform.serving.identity import INTEGERS, LONGEST, Identity
+from mlplatform.serving.identity import INTEGERS, LONGEST, YEARS, Identity
 
 if TYPE_CHECKING:
     from mlplatform.contracts.rules import Rule
@@ -34,7 +34,12 @@ def row_schema(rules: tuple["Rule", ...], identity: Identity | None = None) -> d
 def _about(identity: Identity, features: frozenset[str]) -> dict[str, Any]:
     """Keys and event time: not required."""
     kept = "Kept with the prediction, not used by the model; its label is found by it."
-    moment = {"type": "string", "format": "date-time", "description": f"When it happened (UTC). {kept}"}
+    moment = {
+        "type": "string",
+        "format": "date-time",
+        "pattern": YEARS,
+        "description": f"When it happened (UTC). {kept}",
+    }
     whole = {"minimum": INTEGERS[0], "maximum": INTEGERS[1]}
     key = {"type": ["string", "integer"], "maxLength": LONGEST, **whole, "description": kept}
     names = identity.names(features)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlplatform.ml.heads import Probability
 from mlplatform.serving.answers import answer_schema
-from mlplatform.serving.identity import INTEGERS, LONGEST
+from mlplatform.serving.identity import INTEGERS, LONGEST, YEARS
 from mlplatform.serving.openapi.parts import object_of, ref
 from mlplatform.serving.openapi.rows import field_schema, row_schema
 from mlplatform.serving.raw.endpoint import MAX_EVENTS, listed
@@ -97,9 +97,10 @@ def _events(live: Live, explain: dict[str, Any], answered: dict[str, Any]) -> di
     return {**events, "Events": {**object_of({"rows": rows, **options}, ["rows"]), "additionalProperties": False}}
 
 
-_WITHIN: dict[str, dict[str, int]] = {
+_WITHIN: dict[str, dict[str, Any]] = {
     "integer": {"minimum": INTEGERS[0], "maximum": INTEGERS[1]},
     "string": {"maxLength": LONGEST},
+    "timestamp": {"pattern": YEARS},
 }
 """What a field of an event may be, whatever its rule says."""
 

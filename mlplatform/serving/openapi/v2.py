@@ -62,8 +62,8 @@ def v2_paths(live: Live) -> dict[str, Any]:
     }
 
 
-def v2_schemas() -> dict[str, Any]:
-    """What the paths speak of; the same for every model."""
+def v2_schemas(live: Live) -> dict[str, Any]:
+    """What the paths speak of."""
     text, truth = {"type": "string"}, {"type": "boolean"}
     shape: dict[str, Any] = {"type": "array", "items": {"type": "integer", "minimum": -1}}
     sent = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": 2}
@@ -72,7 +72,9 @@ def v2_schemas() -> dict[str, Any]:
     tensor = object_of({"name": text, "datatype": kind, "shape": sent, "data": numbers})
     described = object_of({"name": text, "datatype": text, "shape": shape})
     tensors = {"type": "array", "items": ref("V2Tensor"), "minItems": 1}
-    wanted = {"type": "array", "items": object_of({"name": text}), "description": "All but `reasons` if left out."}
+    output = {"type": "string", "enum": [each["name"] for each in model_metadata(live)["outputs"]]}
+    wanted = {"type": ["array", "null"], "items": object_of({"name": output})}
+    wanted["description"] = "All but `reasons` if left out."
     listed = {"type": "array", "items": ref("V2Described")}
     return {
         "V2Tensor": tensor,

@@ -48,7 +48,7 @@ function drawDecision({ score, decision, threshold }, facts) {
   fill.style.setProperty("width", percent(score / most));
   mark.style.setProperty("left", percent(threshold / most));
   const side = threshold / most > 0.5 ? "before" : "after";
-  const verdict = el("span", { class: decision ? "verdict reached" : "verdict" }, `${called(true, facts)} with a probability of ${shown(score)}`);
+  const verdict = el("span", { class: decision ? "verdict reached" : "verdict" }, `probability of ${called(true, facts)}: ${shown(score, 3)}`);
   const label = el("span", { class: `mark-label ${side}` }, `threshold ${shown(threshold)}`);
   label.style.setProperty(side === "after" ? "left" : "right", percent(side === "after" ? threshold / most : 1 - threshold / most));
   return el(
