@@ -85,6 +85,7 @@ def compare_successor(
     least = (1 - rule.estimate_guard) * expected
     tested = gain.mature or (gain.rows >= rule.min_labelled and promises.cross(least))
     level = look.level(rule.false_alarms) if tested else float("nan")
+    verdict: Literal["keep", "roll_back", "wait"]
     if gain.mature:
         verdict, reason = _judge(metric, gain, level)
     elif tested and promises.broken(least, level):

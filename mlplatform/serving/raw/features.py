@@ -69,7 +69,11 @@ class RawFeatures:
             ArtifactError: a lake is named, and what reads it is not installed.
         """
         settings = live.bundle.raw
-        if settings is None or self._home is None or live.bento in self._computing:
+        if settings is None or self._home is None:
+            return
+        if known := self._computing.get(live.bento):
+            # Back to an earlier one: its past is the one to keep fresh.
+            self._newest = known
             return
         try:
             from mlplatform.lake.lake import Lake
@@ -168,7 +172,7 @@ class RawFeatures:
         Texts may take each row of the spine for something that happened; what did not may be seen by nobody else.
         """
         query = computing.settings.query
-        keys = frozenset(event.get(query.key) or tuple(event.values()) for event in events)
+        keys = frozenset(event[query.key] if query.key in event else tuple(event.values()) for event in events)
         if remember:
             return keys
         entities = {name for table in query.history for name in table.entities}
