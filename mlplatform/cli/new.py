@@ -2,12 +2,13 @@
 
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from mlplatform.project import OWN_FOLDER, checkout_folder, own_project, use_cases_folder
-from mlplatform.scaffold.choose import Wishes
+from mlplatform.scaffold.wishes import Wishes
 
 __all__ = ["Asked", "new_use_case", "use_case_folder"]
 
@@ -34,11 +35,12 @@ def new_use_case(asked: Asked) -> None:
     from mlplatform.scaffold.report import report
 
     require_name(asked.name)
+    now = datetime.now(UTC).replace(tzinfo=None)
     if asked.only_look:
-        click.echo(report(planned(asked.name, asked.origin, asked.table, asked.wishes), None))
+        click.echo(report(planned(asked.name, asked.origin, asked.table, asked.wishes, now), None))
         return
     folder = use_case_folder(asked.name)
-    plan = make_use_case(folder, asked.origin, asked.table, asked.wishes)
+    plan = make_use_case(folder, asked.origin, asked.table, asked.wishes, now)
     shown = Path(os.path.relpath(folder)) if folder.is_relative_to(Path.cwd()) else folder
     click.echo(report(plan, shown))
 

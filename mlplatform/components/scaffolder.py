@@ -2,6 +2,7 @@
 
 import csv
 import random
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -9,7 +10,7 @@ import dagster as dg
 from pydantic import BaseModel, Field
 
 from mlplatform.errors import PlatformError, ScaffoldError
-from mlplatform.scaffold.choose import Wishes
+from mlplatform.scaffold.wishes import Wishes
 
 __all__ = ["UseCaseScaffoldParams", "UseCaseScaffolder"]
 
@@ -50,7 +51,8 @@ class UseCaseScaffolder(dg.Scaffolder[UseCaseScaffoldParams]):
             if target is None:
                 raise ScaffoldError("say with --target which column of the data is to be predicted")
             wishes = Wishes.model_validate({**params.model_dump(exclude={"data", "table"}), "target": target})
-            click.echo(report(make_use_case(folder, data, params.table, wishes), folder))
+            now = datetime.now(UTC).replace(tzinfo=None)
+            click.echo(report(make_use_case(folder, data, params.table, wishes, now), folder))
         except PlatformError as error:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()

@@ -1,9 +1,12 @@
-"""What is declared of a source beside where it lies: texts that mean "missing", and a number for rows without a key."""
+"""What is declared of a source beside where it lies: values that mean "missing", numbers written with a comma, and a
+number for rows without a key.
+"""
 
-from collections.abc import Collection
-from contextlib import closing
+from collections.abc import Callable, Collection, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,19 +21,19 @@ __all__ = ["AdaptedFeed", "AdaptedReader", "AdaptedTable", "adapted", "as_it_lie
 
 def is_adapted(source: Source) -> bool:
     """Whether its rows change between the source and the contract."""
-    return source.row_id is not None or bool(source.missing_values)
+    return source.row_id is not None or bool(source.missing_values) or bool(source.decimal_comma)
 
 
 def as_it_lies(source: Source) -> Source:
     """The same source as its reader sees it."""
     added = source.row_id.column if source.row_id else None
     key = [name for name in source.key if name != added]
-    return source.model_copy(update={"row_id": None, "missing_values": {}, "key": key})
+    return source.model_copy(update={"row_id": None, "missing_values": {}, "decimal_comma": [], "key": key})
 
 
 def adapted(rows: pa.Table, source: Source, columns: Collection[str] | None = None) -> pa.Table:
-    """The rows as declared: numbered as they lie, then missing texts are NULL, so that a text that is declared later
-    gives no row another number. A column that is not there is left to the contract to name.
+    """The rows as declared: numbered as they lie, then missing values are NULL and commas points, so that what is
+    declared later gives no row another number. A column that is not there is left to the contract to name.
 
     Args:
         columns: those that the contract names, which alone count for the number; None: all.
@@ -38,13 +41,51 @@ def adapted(rows: pa.Table, source: Source, columns: Collection[str] | None = No
     if source.row_id is not None:
         rows = numbered(rows, source.row_id, columns)
     for name, texts in source.missing_values.items():
-        position = rows.schema.get_field_index(name)
-        kind = rows.schema.field(position).type if position >= 0 else None
-        if kind is not None and (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-            column = rows.column(position)
-            said = pc.is_in(pc.utf8_trim_whitespace(column), value_set=pa.array(texts, kind))
-            rows = rows.set_column(position, name, pc.if_else(said, pa.scalar(None, kind), column))
+        rows = _changed(rows, name, partial(_without, texts=texts))
+    for name in source.decimal_comma:
+        rows = _changed(rows, name, _pointed)
     return rows
+
+
+def _changed(rows: pa.Table, name: str, change: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> pa.Table:
+    position = rows.schema.get_field_index(name)
+    return rows if position < 0 else rows.set_column(position, name, change(rows.column(position)))
+
+
+def _without(column: pa.ChunkedArray, texts: Sequence[str]) -> pa.ChunkedArray:
+    """NULL where a value is one of the texts, or the number that one of them is."""
+    kind = column.type
+    if _is_text(kind):
+        said = pc.is_in(pc.utf8_trim_whitespace(column), value_set=pa.array(texts, kind))
+    elif pa.types.is_floating(kind) or pa.types.is_integer(kind):
+        said = pc.is_in(pc.cast(column, pa.float64(), safe=False), value_set=pa.array(_numbers(texts), pa.float64()))
+    else:
+        return column
+    return pc.if_else(said, pa.scalar(None, kind), column)
+
+
+def _numbers(texts: Sequence[str]) -> list[float]:
+    numbers = []
+    for text in texts:
+        with suppress(ValueError):
+            numbers.append(float(text))
+    return numbers
+
+
+_COMMA = r"^[-+]?([0-9]{1,3}([.][0-9]{3})+|[0-9]+)(,[0-9]+)?$"
+
+
+def _pointed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """What is no such number stays as it came, for the contract to name."""
+    if not _is_text(column.type):
+        return column
+    text = pc.utf8_trim_whitespace(column)
+    number = pc.replace_substring(pc.replace_substring(text, ".", ""), ",", ".")
+    return pc.if_else(pc.match_substring_regex(text, _COMMA), number, column)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 @dataclass(frozen=True)

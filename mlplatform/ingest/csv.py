@@ -39,7 +39,10 @@ def csv_layout(con: duckdb.DuckDBPyConnection, name: str, wanted: Sequence[str])
     names = [name.lower() for name in best.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise SourceError(f"{name}, line 1: the column {', '.join(twice)} is there twice. Rename one of them.")
+        raise SourceError(
+            f"{name}, line 1: the column {', '.join(twice)} is there twice. Rename one of them; "
+            "or, if this line is a row already, put one with the names of the columns before it."
+        )
     return best
 
 

@@ -187,7 +187,7 @@ def _names(rows: Rows) -> list[str]:
 
 
 def _scalar(con: duckdb.DuckDBPyConnection, sql: str) -> int:
-    return int((con.execute(sql if isinstance(sql, str) else sql()).fetchone() or (0,))[0])
+    return int((con.execute(sql).fetchone() or (0,))[0])
 
 
 def quoted(name: str) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 
 from mlplatform.errors import ArtifactError
 from mlplatform.ml.calibration import SUREST, Calibration, Isotonic, Sigmoid
-from mlplatform.ml.heads import Head, Order, Probability, Quantiles
+from mlplatform.ml.heads import LEAST_SHARE, Classes, Head, Order, Probability, Quantiles
 from mlplatform.ml.metrics import Floats
 from mlplatform.ml.onnx_graph import OnnxGraph, Port
 
@@ -26,6 +26,8 @@ def add_answers(graph: OnnxGraph, head: Head, raw: str) -> list[Port]:
         case Order():
             graph.add("Identity", [raw], "score")
             return [Port("score", TensorProto.DOUBLE, ["n"])]
+        case Classes():
+            return _add_classes(graph, head, raw)
         case Quantiles():
             graph.add("Identity", [_add_quantiles(graph, head, raw)], "quantiles")
             middle = graph.value(np.array(head.middle, dtype=np.int64))
@@ -34,6 +36,32 @@ def add_answers(graph: OnnxGraph, head: Head, raw: str) -> list[Port]:
             return [Port("forecast", TensorProto.DOUBLE, ["n"]), levels]
         case _:
             raise ArtifactError(f"a model of the task {head.task} cannot be exported")
+
+
+def _add_classes(graph: OnnxGraph, head: Classes, raw: str) -> list[Port]:
+    """The probabilities of all classes, the place of the likeliest among them, and its probability."""
+    from onnx import TensorProto
+
+    axis = graph.value(np.array([1], dtype=np.int64))
+    columns = [
+        graph.compute("Unsqueeze", _add_probability(graph, fitted, _squeezed(graph, raw, at)), axis)
+        for at, fitted in enumerate(head.calibrations)
+    ]
+    positive = graph.compute("Max", graph.compute("Concat", *columns, axis=1), graph.value(LEAST_SHARE))
+    told = graph.compute("Div", positive, graph.compute("ReduceSum", positive, axis, keepdims=1))
+    rest = graph.compute("Mul", told, graph.value(1 - len(head.names) * head.least))
+    graph.add("Add", [rest, graph.value(head.least)], "probabilities")
+    graph.add("ArgMax", ["probabilities"], "class", axis=1, keepdims=0)
+    graph.add("ReduceMax", ["probabilities"], "score", axes=[1], keepdims=0)
+    return [
+        Port("class", TensorProto.INT64, ["n"]),
+        Port("score", TensorProto.DOUBLE, ["n"]),
+        Port("probabilities", TensorProto.DOUBLE, ["n", len(head.names)]),
+    ]
+
+
+def _squeezed(graph: OnnxGraph, rows: str, at: int) -> str:
+    return graph.compute("Gather", rows, graph.value(np.array(at, dtype=np.int64)), axis=1)
 
 
 def add_calibrated(graph: OnnxGraph, head: Head, raw: str) -> str:

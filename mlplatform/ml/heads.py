@@ -14,7 +14,7 @@ from mlplatform.errors import ArtifactError
 from mlplatform.ml.calibration import Calibration, Sigmoid, calibration_from_json, calibration_to_json
 from mlplatform.ml.metrics import Floats
 
-__all__ = ["Classes", "Head", "Order", "Probability", "Quantiles", "head_from_json"]
+__all__ = ["LEAST_SHARE", "Classes", "Head", "Order", "Probability", "Quantiles", "head_from_json"]
 
 
 class Head(Protocol):
@@ -125,9 +125,13 @@ class Classes:
         }
 
 
+LEAST_SHARE = 1e-12
+"""Of a class before the probabilities are made to add up: nothing is divided by zero."""
+
+
 def shares(positive: Floats) -> Floats:
     """Rows [n, k] of numbers of at least 0 that add up to 1; a row of zeros says nothing, so all are alike."""
-    least = np.maximum(positive, 1e-12)
+    least = np.maximum(positive, LEAST_SHARE)
     summed: Floats = least / least.sum(axis=1, keepdims=True)
     return summed
 

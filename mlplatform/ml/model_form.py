@@ -14,7 +14,7 @@ from mlplatform.ml.booster_form import BoosterForm
 from mlplatform.ml.cleaned import CleanedScorer
 from mlplatform.ml.cleaning_form import add_cleaning, uncleaned
 from mlplatform.ml.head_form import add_answers, add_calibrated
-from mlplatform.ml.heads import Classes, Head
+from mlplatform.ml.heads import Head
 from mlplatform.ml.model import Model
 from mlplatform.ml.onnx_graph import ML, OnnxGraph, Port
 from mlplatform.ml.split_form import ENSEMBLE_OPSET
@@ -57,8 +57,6 @@ def model_to_onnx(model: Model, columns: Sequence[Column]) -> bytes:
     from onnx import TensorProto
 
     assert tuple(column.name for column in columns) == model.features
-    if isinstance(model.head, Classes):
-        raise ArtifactError("a model of several classes (task multiclass) cannot be exported yet; serve it instead")
     graph = OnnxGraph(ml_opset=ENSEMBLE_OPSET)
     parts = [_add_column(graph, column) for column in columns]
     rows = graph.compute("Concat", *parts, axis=1)
@@ -96,9 +94,10 @@ def _add_column(graph: OnnxGraph, column: Column) -> str:
 
 
 def _add_scorer(graph: OnnxGraph, scorer: Scorer, rows: str) -> str:
-    """Nodes for `scorer.raw(rows)`: float64[n] or, of a forecast, [n, levels]."""
+    """Nodes for `scorer.raw(rows)`: float64[n] or, of a forecast or classes, [n, levels]."""
     from mlplatform.ml.blend import BlendScorer
     from mlplatform.ml.linear import LinearScorer
+    from mlplatform.ml.one_vs_rest import OneVsRestScorer
     from mlplatform.ml.onnx_scorer import OnnxScorer
     from mlplatform.ml.per_level import PerLevelScorer
     from mlplatform.ml.stored_form import add_stored
@@ -120,7 +119,9 @@ def _add_scorer(graph: OnnxGraph, scorer: Scorer, rows: str) -> str:
             parts = [_add_member(graph, weight, member.scorer, member.head, rows) for weight, member in weighed]
             return reduce(lambda total, part: graph.compute("Add", total, part), parts)
         case PerLevelScorer():
-            return _add_levels(graph, scorer.scorers, scorer.anchor, rows)
+            return _add_levels(graph, list(scorer.scorers.values()), scorer.anchor, rows)
+        case OneVsRestScorer():
+            return _add_levels(graph, scorer.scorers, None, rows)
         case _:
             raise ArtifactError(f"a scorer of kind {scorer.kind} has no ONNX form; deploy a candidate of another kind")
 
@@ -129,10 +130,10 @@ def _add_member(graph: OnnxGraph, weight: float, scorer: Scorer, head: Head, row
     return graph.compute("Mul", add_calibrated(graph, head, _add_scorer(graph, scorer, rows)), graph.value(weight))
 
 
-def _add_levels(graph: OnnxGraph, scorers: Mapping[float, Scorer], anchor: int | None, rows: str) -> str:
-    """Each level a column, and the anchor added to all."""
+def _add_levels(graph: OnnxGraph, scorers: Sequence[Scorer], anchor: int | None, rows: str) -> str:
+    """Each level, or class, a column, and the anchor added to all."""
     axis = graph.value(np.array([1], dtype=np.int64))
-    parts = [graph.compute("Unsqueeze", _add_scorer(graph, scorer, rows), axis) for scorer in scorers.values()]
+    parts = [graph.compute("Unsqueeze", _add_scorer(graph, scorer, rows), axis) for scorer in scorers]
     answers = graph.compute("Concat", *parts, axis=1)
     if anchor is None:
         return answers
@@ -143,6 +144,7 @@ def _add_levels(graph: OnnxGraph, scorers: Mapping[float, Scorer], anchor: int |
 
 def _cuts(scorer: Scorer) -> Cuts:
     from mlplatform.ml.blend import BlendScorer
+    from mlplatform.ml.one_vs_rest import OneVsRestScorer
     from mlplatform.ml.onnx_scorer import OnnxScorer
     from mlplatform.ml.per_level import PerLevelScorer
     from mlplatform.ml.stored_form import cuts_of_stored
@@ -162,6 +164,8 @@ def _cuts(scorer: Scorer) -> Cuts:
             return _union([_cuts(member.scorer) for member in scorer.members.values()])
         case PerLevelScorer():
             return _union([_cuts(each) for each in scorer.scorers.values()])
+        case OneVsRestScorer():
+            return _union([_cuts(each) for each in scorer.scorers])
         case _:
             return {}
 

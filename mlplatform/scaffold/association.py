@@ -11,10 +11,11 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from mlplatform.contracts.casting import quote
 from mlplatform.scaffold.column import Column
-from mlplatform.scaffold.look import typed_sql
 from mlplatform.scaffold.open_rows import TABLE
 from mlplatform.scaffold.plan import Note, Target
+from mlplatform.scaffold.typed import typed_sql
 
 __all__ = ["LEAK", "leaks", "promising", "single_scores"]
 
@@ -61,10 +62,11 @@ def _samples(
     for start in range(0, len(columns), _AT_ONCE):
         some = columns[start : start + _AT_ONCE]
         told = [f"{typed_sql(each)} AS c{i}" for i, each in enumerate(some)]
+        names = ", ".join(dict.fromkeys(quote(each.name) for each in (target.column, *some)))
         label = f"{_label_sql(target)} AS y"
         frame = con.execute(
-            f"SELECT {', '.join([label, *told])} FROM (SELECT * FROM {TABLE} USING SAMPLE reservoir({_SAMPLE} ROWS) "
-            f"REPEATABLE (7)) WHERE y IS NOT NULL"
+            f"SELECT {', '.join([label, *told])} FROM (SELECT {names} FROM {TABLE} "
+            f"USING SAMPLE reservoir({_SAMPLE} ROWS) REPEATABLE (7)) WHERE y IS NOT NULL"
         ).df()
         labels = _labels(frame["y"], target)
         kept = np.isfinite(labels)

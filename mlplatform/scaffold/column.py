@@ -30,6 +30,10 @@ class Column:
     mean_words: float = 0.0
     values: tuple[tuple[str, int], ...] = ()
     """Each value and its rows, the most frequent first; only of columns with few."""
+    decimal_comma: bool = False
+    """Of a number: written as 1.234,5."""
+    texts: tuple[str, ...] = ()
+    """Of a number: the texts among `markers` that nobody would know to mean "missing" but for where they stand."""
     looks_like: str | None = None
     """What a text seems to be that cannot be read as such, such as a date written in another way."""
 

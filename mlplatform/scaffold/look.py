@@ -7,25 +7,29 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from mlplatform.contracts.casting import quote, timestamp_sql
+from mlplatform.contracts.casting import quote
 from mlplatform.errors import ScaffoldError
 from mlplatform.scaffold.column import Column, Kind, Profile
 from mlplatform.scaffold.open_rows import TABLE, duplicate_rows, row_count
+from mlplatform.scaffold.typed import TEXT_MARKERS, given_sql, listed, typed, without_markers
+from mlplatform.scaffold.writing import (
+    MOST_TEXTS,
+    are_times,
+    has_decimal_comma,
+    looks_like,
+    one_row,
+    texts_among_numbers,
+)
 
-__all__ = ["FEW_VALUES", "MARKERS", "TEXT_MARKERS", "look", "typed_sql"]
+__all__ = ["FEW_VALUES", "look"]
 
 FEW_VALUES = 100
 """Of columns with no more values than this all of them are counted."""
-TEXT_MARKERS = ("NA", "N/A", "n/a", "NULL", "null", "NaN", "nan", "#N/A", "<NA>")
-"""Texts that stand for a missing value wherever they stand, as pandas reads them."""
-_INFINITE = ("inf", "-inf", "Inf", "-Inf", "Infinity", "-Infinity")
-MARKERS = (*TEXT_MARKERS, "None", "none", "?", "-", "--", ".", "missing", "unknown", "Unknown", *_INFINITE)
-"""The same among numbers and times, where they can mean nothing else."""
+_MOST_MARKERS = 50
 _AT_ONCE = 10
 """Columns that are copied out and looked at together: planning time grows with the square (2 s for 50)."""
 _PART = "part"
-_FOREIGN_DATES = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y%m%d", "%d %b %Y", "%d-%b-%Y", "%m/%d/%y")
-_FOREIGN_CLOCK = ("", " %H:%M", " %H:%M:%S", " %I:%M %p")
+_SLICE, _SLICED = 500, "slice"
 
 
 def look(con: duckdb.DuckDBPyConnection) -> Profile:
@@ -37,55 +41,35 @@ def look(con: duckdb.DuckDBPyConnection) -> Profile:
     if not rows:
         raise ScaffoldError("the table has no rows, only names of columns; there is nothing to learn from")
     fields = list(con.execute(f"SELECT * FROM {TABLE} LIMIT 0").to_arrow_table().schema)
-    columns = [column for some in _chunks(fields) for column in _look_at(con, some, rows)]
+    columns: list[Column] = []
+    for part in _chunks(fields, _SLICE):
+        source = _sliced(con, part, len(fields))
+        columns += [column for some in _chunks(part, _AT_ONCE) for column in _look_at(con, some, source, rows)]
     return Profile(tuple(columns), rows, duplicate_rows(con))
 
 
-def typed_sql(column: Column) -> str:
-    """SQL: the column's values in the type that was found, missing ones NULL."""
-    return _typed(column, f"nullif(trim(CAST({quote(column.name)} AS VARCHAR)), '')")
+def _chunks(fields: Sequence[pa.Field], size: int) -> Iterator[Sequence[pa.Field]]:
+    for start in range(0, len(fields), size):
+        yield fields[start : start + size]
 
 
-def _typed(column: Column, value: str) -> str:
-    value = _without(value, column.markers)
-    match column.kind:
-        case "integer":
-            return f"TRY_CAST({value} AS BIGINT)"
-        case "float":
-            # As the platform's own casts do: what is infinite is no value.
-            number = f"TRY_CAST({value} AS DOUBLE)"
-            return f"CASE WHEN isfinite({number}) THEN {number} END"
-        case "boolean":
-            return f"TRY_CAST({value} AS BOOLEAN)"
-        case "timestamp":
-            return timestamp_sql(value, pa.string())
-        case _:
-            return value
+def _sliced(con: duckdb.DuckDBPyConnection, fields: Sequence[pa.Field], columns: int) -> str:
+    """The table to ask for some columns: on one of thousands even the smallest statement takes its time."""
+    if columns <= _SLICE:
+        return TABLE
+    names = ", ".join(quote(field.name) for field in fields)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {_SLICED} AS SELECT {names} FROM {TABLE}")
+    return _SLICED
 
 
-def _without(value: str, markers: Sequence[str]) -> str:
-    if not markers:
-        return value
-    return f"CASE WHEN {value} NOT IN ({_listed(markers)}) THEN {value} END"
-
-
-def _listed(texts: Sequence[str]) -> str:
-    return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
-
-
-def _chunks(fields: Sequence[pa.Field]) -> Iterator[Sequence[pa.Field]]:
-    for start in range(0, len(fields), _AT_ONCE):
-        yield fields[start : start + _AT_ONCE]
-
-
-def _look_at(con: duckdb.DuckDBPyConnection, fields: Sequence[pa.Field], rows: int) -> list[Column]:
+def _look_at(con: duckdb.DuckDBPyConnection, fields: Sequence[pa.Field], source: str, rows: int) -> list[Column]:
     """The columns of some fields: their texts are copied to `part` as t0, t1, ..., so that statements stay short."""
-    texts = [f"nullif(trim(CAST({quote(field.name)} AS VARCHAR)), '') AS t{at}" for at, field in enumerate(fields)]
+    texts = [f"{given_sql(field.name)} AS t{at}" for at, field in enumerate(fields)]
     # Stored, not derived: DuckDB's planning of a hundred aggregates over derived columns took seconds.
-    bare = [f"{_without(f't{at}', MARKERS)} AS v{at}" for at in range(len(fields))]
+    bare = [f"{without_markers(f't{at}')} AS v{at}" for at in range(len(fields))]
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE {_PART} AS SELECT *, {', '.join(bare)} "
-        f"FROM (SELECT {', '.join(texts)} FROM {TABLE})"
+        f"FROM (SELECT {', '.join(texts)} FROM {source})"
     )
     found = _kinds(con, fields, rows)
     ranged = _ranges(con, found)
@@ -105,26 +89,48 @@ def _kinds(con: duckdb.DuckDBPyConnection, fields: Sequence[pa.Field], rows: int
             # A number with a leading zero is a code: a postal code, an account.
             f"count(*) FILTER (regexp_matches(v{at}, '^0[0-9]'))",
         ]
-    told = _one_row(con, asked, _PART)
-    return [_column(con, field, rows, f"t{at}", told[6 * at : 6 * at + 6]) for at, field in enumerate(fields)]
+    told = one_row(con, asked, _PART)
+    return [_column(con, field, rows, at, told[6 * at : 6 * at + 6]) for at, field in enumerate(fields)]
 
 
-def _column(con: duckdb.DuckDBPyConnection, field: pa.Field, rows: int, text: str, told: Sequence[Any]) -> Column:
+def _column(con: duckdb.DuckDBPyConnection, field: pa.Field, rows: int, at: int, told: Sequence[Any]) -> Column:
     known, given, whole, numbers, truths, codes = told
-    markers = _markers(con, text) if given != known else ()
+    text, value = f"t{at}", f"v{at}"
     kind = _kind(field.type, known, whole, numbers, truths, codes)
-    if kind == "string" and _are_times(con, text):
-        kind = "timestamp"
-    if kind != "string":
-        return Column(field.name, kind, rows, rows - known, 0, markers=markers)
-    # A text may well be called "unknown".
-    meant = tuple(marker for marker in markers if marker in TEXT_MARKERS)
-    return Column(field.name, kind, rows, rows - given, 0, markers=meant)
+    column = Column(field.name, kind, rows, rows - known, 0)
+    if kind == "string" and are_times(con, _PART, value):
+        column = replace(column, kind="timestamp")
+    elif kind == "string" and has_decimal_comma(con, _PART, value):
+        column = replace(column, kind="float", decimal_comma=True)
+    elif kind == "string":
+        return _of_texts(con, column, at, 0 if codes else numbers)
+    # What is infinite, or too large, is no number to the contract either.
+    endless = f" OR isinf(TRY_CAST({text} AS DOUBLE))" if column.is_number else ""
+    some = given != known or column.kind == "float"
+    return replace(column, markers=_markers(con, f"{value} IS NULL{endless}", text) if some else ())
 
 
-def _markers(con: duckdb.DuckDBPyConnection, text: str) -> tuple[str, ...]:
-    found = con.execute(f"SELECT DISTINCT {text} FROM {_PART} WHERE {text} IN ({_listed(MARKERS)})").fetchall()
-    return tuple(sorted(marker for (marker,) in found))
+def _of_texts(con: duckdb.DuckDBPyConnection, column: Column, at: int, numbers: int) -> Column:
+    """A text; or numbers but for a few texts, which mean that there is none; `numbers`: how many values are."""
+    text, value = f"t{at}", f"v{at}"
+    if not (others := texts_among_numbers(con, _PART, value, column.known, numbers)):
+        # A text may well be called "unknown".
+        rule = f"{text} IN ({listed(TEXT_MARKERS)})"
+        return replace(column, markers=_markers(con, rule, text))
+    if len(others) > MOST_TEXTS:
+        wrong = column.known - numbers
+        return replace(
+            column, looks_like=f"numbers but for {wrong:,} values, such as {', '.join(map(repr, others[:3]))}"
+        )
+    known = f"{value} IS NULL OR {value} IN ({listed(others)}) OR isinf(TRY_CAST({text} AS DOUBLE))"
+    return replace(column, kind="float", markers=_markers(con, known, text), texts=others)
+
+
+def _markers(con: duckdb.DuckDBPyConnection, rule: str, text: str) -> tuple[str, ...]:
+    """The texts of a column that a rule takes for none, each as it is written."""
+    rows = f"FROM {_PART} WHERE {text} IS NOT NULL AND ({rule})"
+    found = con.execute(f"SELECT DISTINCT {text} AS t {rows} ORDER BY t LIMIT {_MOST_MARKERS}").fetchall()
+    return tuple(marker for (marker,) in found)
 
 
 def _kind(arrives_as: pa.DataType, known: int, whole: int, numbers: int, truths: int, codes: int) -> Kind:
@@ -141,21 +147,9 @@ def _kind(arrives_as: pa.DataType, known: int, whole: int, numbers: int, truths:
     return "string"
 
 
-def _are_times(con: duckdb.DuckDBPyConnection, text: str) -> bool:
-    """Whether all values are; ten of them are asked first, because reading a time is slow."""
-    value = _without(text, MARKERS)
-    moment = timestamp_sql("v", pa.string())
-    for some in ("LIMIT 10", ""):
-        source = f"(SELECT {value} AS v FROM {_PART} WHERE {value} IS NOT NULL {some})"
-        known, times = _one_row(con, ["count(v)", f"count({moment})"], source)
-        if known != times:
-            return False
-    return True
-
-
 def _ranges(con: duckdb.DuckDBPyConnection, columns: Sequence[Column]) -> list[Column]:
     """Range, length and number of values, in the type that was found."""
-    typed = ", ".join(f"t{at}, {_typed(column, f't{at}')} AS v{at}" for at, column in enumerate(columns))
+    values = ", ".join(f"t{at}, {typed(column, f't{at}')} AS v{at}" for at, column in enumerate(columns))
     asked = []
     for at, column in enumerate(columns):
         number = f"CAST(v{at} AS DOUBLE)" if column.is_number else "CAST(NULL AS DOUBLE)"
@@ -170,7 +164,7 @@ def _ranges(con: duckdb.DuckDBPyConnection, columns: Sequence[Column]) -> list[C
             f"avg(length(t{at}))",
             f"avg(1 + length(t{at}) - length(replace(t{at}, ' ', '')))",
         ]
-    told = _one_row(con, asked, f"(SELECT {typed} FROM {_PART})")
+    told = one_row(con, asked, f"(SELECT {values} FROM {_PART})")
     return [_ranged(column, told[8 * at : 8 * at + 8]) for at, column in enumerate(columns)]
 
 
@@ -191,7 +185,7 @@ def _ranged(column: Column, told: Sequence[Any]) -> Column:
 
 def _with_values(con: duckdb.DuckDBPyConnection, column: Column, text: str) -> Column:
     """Counts of all values where there are few, exact numbers of them where they matter, and foreign dates."""
-    value = _typed(column, text)
+    value = typed(column, text)
     if column.kind == "empty":
         return column
     if column.distinct <= 2 * FEW_VALUES:
@@ -202,26 +196,7 @@ def _with_values(con: duckdb.DuckDBPyConnection, column: Column, text: str) -> C
         few = tuple((str(said), int(rows)) for said, rows in counted) if len(counted) <= FEW_VALUES else ()
         column = replace(column, distinct=len(counted), values=few)
     elif column.distinct > 0.8 * column.known:
-        column = replace(column, distinct=int(_one_row(con, [f"count(DISTINCT {value})"], _PART)[0]))
-    return replace(column, looks_like=_looks_like(con, value)) if column.kind == "string" else column
-
-
-def _looks_like(con: duckdb.DuckDBPyConnection, value: str) -> str | None:
-    """A date or a number in a writing that is not read, by a hundred values."""
-    some = f"(SELECT {value} AS v FROM {_PART} WHERE {value} IS NOT NULL LIMIT 100)"
-    if not _one_row(con, ["bool_and(regexp_matches(v, '[0-9]'))"], some)[0]:
-        return None
-    forms = [day + clock for day in _FOREIGN_DATES for clock in _FOREIGN_CLOCK]
-    tried = [f"count(try_strptime(v, '{form}')) = count(*)" for form in forms]
-    comma = "count(*) FILTER (regexp_matches(v, '^-?[0-9][0-9.]*,[0-9]+$')) = count(*)"
-    answer = _one_row(con, [*tried, comma], some)
-    fitting = [form for form, fits in zip(forms, answer, strict=False) if fits]
-    if fitting:
-        return f"dates written as {fitting[0]}"
-    return "numbers written with a decimal comma" if answer[-1] else None
-
-
-def _one_row(con: duckdb.DuckDBPyConnection, asked: Sequence[str], source: str) -> tuple[Any, ...]:
-    row = con.execute(f"SELECT {', '.join(asked)} FROM {source}").fetchone()
-    assert row is not None, "an aggregate has one row"
-    return tuple(row)
+        column = replace(column, distinct=int(one_row(con, [f"count(DISTINCT {value})"], _PART)[0]))
+    if column.kind != "string" or column.looks_like:
+        return column
+    return replace(column, looks_like=looks_like(con, _PART, value))

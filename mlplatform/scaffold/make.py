@@ -1,15 +1,18 @@
 """The whole of it: look, choose, write. The command line and `dg scaffold` call this."""
 
 import re
+from datetime import datetime
 from pathlib import Path
 
 from mlplatform.errors import ScaffoldError
-from mlplatform.scaffold.choose import Wishes, choose
+from mlplatform.scaffold.choose import choose
+from mlplatform.scaffold.header import require_header
 from mlplatform.scaffold.look import look
 from mlplatform.scaffold.names import YAML_WORDS
 from mlplatform.scaffold.open_rows import opened_rows
 from mlplatform.scaffold.origin import parse_origin
 from mlplatform.scaffold.plan import Plan
+from mlplatform.scaffold.wishes import Wishes
 from mlplatform.scaffold.write import require_absent, write_use_case
 
 __all__ = ["make_use_case", "planned", "require_name"]
@@ -29,8 +32,8 @@ def require_name(name: str) -> None:
         raise ScaffoldError(f"{name!r} is a name that the platform, the lake or YAML uses itself; choose another")
 
 
-def planned(name: str, given: str, table: str | None, wishes: Wishes) -> Plan:
-    """What a use case called `name` would be, from what `--from` and `--table` say.
+def planned(name: str, given: str, table: str | None, wishes: Wishes, as_of: datetime) -> Plan:
+    """What a use case called `name` would be, from what `--from` and `--table` say; `as_of` (UTC, no zone): now.
 
     Raises:
         ScaffoldError: the name is illegal, or nothing can be learned from the data as it is.
@@ -39,15 +42,17 @@ def planned(name: str, given: str, table: str | None, wishes: Wishes) -> Plan:
     require_name(name)
     origin = parse_origin(given, table, name)
     with opened_rows(origin) as con:
-        return choose(con, look(con), name, origin, wishes)
+        if origin.kind == "csv":
+            require_header(con, given)
+        return choose(con, look(con), name, origin, wishes, as_of)
 
 
-def make_use_case(folder: Path, given: str, table: str | None, wishes: Wishes) -> Plan:
+def make_use_case(folder: Path, given: str, table: str | None, wishes: Wishes, as_of: datetime) -> Plan:
     """Plan it and write it to `folder`, which is called like the use case and must not be there.
 
     Raises as `planned` does, and ScaffoldError where the folder is there.
     """
     require_absent(folder)
-    plan = planned(folder.name, given, table, wishes)
+    plan = planned(folder.name, given, table, wishes, as_of)
     write_use_case(plan, folder)
     return plan

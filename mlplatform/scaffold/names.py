@@ -2,10 +2,11 @@
 
 import keyword
 import re
-import unicodedata
 from collections.abc import Sequence
 
 import duckdb
+
+from mlplatform.scaffold.letters import as_ascii
 
 __all__ = ["YAML_WORDS", "legal_names"]
 
@@ -43,9 +44,8 @@ def legal_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def _plain(name: str) -> str:
-    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     # `fareAmount` is two words, `ID` is one.
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", ascii_only)
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", as_ascii(name))
     plain = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")[:60]
     if not plain or not re.search("[a-z]", plain):
         return f"column_{plain}" if plain else ""

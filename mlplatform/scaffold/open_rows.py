@@ -11,16 +11,20 @@ import duckdb
 
 from mlplatform.contracts.casting import quote
 from mlplatform.errors import ScaffoldError
+from mlplatform.ingest.dialect import text_sql
 from mlplatform.ingest.open import open_table
-from mlplatform.ingest.place import local_file
+from mlplatform.ingest.place import found_files, local_file, opened
 from mlplatform.ingest.scan import scan_sql, source_errors
 from mlplatform.scaffold.origin import Origin
-from mlplatform.spec import SqlSource
+from mlplatform.spec import FilesSource, SqlSource
 
 __all__ = ["TABLE", "column_names", "duplicate_rows", "opened_rows", "row_count"]
 
 TABLE = "incoming"
 _MEMORY = "2GB"
+_BLOCK = 16_384
+"""Bytes, the least that there is: of each column one is held while rows are written, and columns may be many."""
+_WIDE, _MOST_VALUES = 1_000, 100_000_000
 
 
 @contextmanager
@@ -30,7 +34,7 @@ def opened_rows(origin: Origin) -> Iterator[duckdb.DuckDBPyConnection]:
     Of a file more rows fit than the memory holds; a table of a database goes through the memory as a whole.
 
     Raises:
-        ScaffoldError: a CSV file without a header, or not in UTF-8.
+        ScaffoldError: a CSV file that is not in UTF-8, or a table with too many values.
         SourceError: the rows cannot be read.
     """
     with TemporaryDirectory(prefix="mlplatform-new-") as folder:
@@ -39,13 +43,32 @@ def opened_rows(origin: Origin) -> Iterator[duckdb.DuckDBPyConnection]:
             "memory_limit": _MEMORY,
             "temp_directory": folder,
         }
-        with duckdb.connect(str(Path(folder) / "rows.duckdb"), config=config) as con:
+        with duckdb.connect(":memory:", config=config) as con:
             con.execute("SET TimeZone = 'UTC'")
-            if origin.is_file:
-                _from_file(con, origin)
-            else:
-                _from_database(con, origin)
-            yield con
+            con.execute(f"ATTACH {text_sql(str(Path(folder) / 'rows.duckdb'))} AS rows (BLOCK_SIZE {_BLOCK}); USE rows")
+            with _enough_memory():
+                _read(con, origin, Path(folder))
+                yield con
+
+
+@contextmanager
+def _enough_memory() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise ScaffoldError(
+            f"the table does not fit into the {_MEMORY} that looking at one may use. Keep the columns that may matter, "
+            "or fewer rows"
+        ) from error
+
+
+def _read(con: duckdb.DuckDBPyConnection, origin: Origin, folder: Path) -> None:
+    if origin.is_remote:
+        _from_afar(con, origin, folder)
+    elif origin.is_file:
+        _from_file(con, origin)
+    else:
+        _from_database(con, origin)
 
 
 def _from_file(con: duckdb.DuckDBPyConnection, origin: Origin) -> None:
@@ -53,11 +76,52 @@ def _from_file(con: duckdb.DuckDBPyConnection, origin: Origin) -> None:
     if origin.kind == "csv":
         _require_utf8(path)
     files = [local_file(path)]
-    with source_errors(files):
+    with source_errors(files), _enough_memory():
         scan = scan_sql(con, files, origin.kind, [])
-        if origin.kind == "csv":
-            _require_header(con, path, scan)
+        _prepare_for_width(con, path, origin.kind, scan)
         con.execute(f"CREATE TABLE {TABLE} AS {scan}")
+    con.execute("RESET threads")
+
+
+def _prepare_for_width(con: duckdb.DuckDBPyConnection, path: Path, kind: str, scan: str) -> None:
+    """One thread writes, since each holds blocks of its own: 10,000 rows of 10,000 columns then fit into the memory.
+
+    Raises ScaffoldError, in seconds, where so many columns have so many rows that looking would take very long.
+    """
+    columns = len(con.execute(f"DESCRIBE {scan}").fetchall())
+    if columns <= _WIDE:
+        return
+    rows = _about_rows(con, path, kind, scan)
+    if rows * columns > _MOST_VALUES:
+        raise ScaffoldError(
+            f"{path} has {columns:,} columns and about {rows:,.0f} rows: a table of more than {_WIDE:,} columns may "
+            f"have {_MOST_VALUES / 1e6:,.0f} million values. Keep the columns that may matter, or fewer rows"
+        )
+    con.execute("SET threads = 1")
+
+
+def _about_rows(con: duckdb.DuckDBPyConnection, path: Path, kind: str, scan: str) -> float:
+    """By the length of the first lines; of Parquet as it says."""
+    if kind != "csv":
+        return float((con.execute(f"SELECT count(*) FROM ({scan})").fetchone() or (0,))[0])
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        file.readline()
+        lines = [len(file.readline()) for _ in range(20)]
+    # Digits of a table shrink to about a third.
+    size = path.stat().st_size * (3 if path.suffix == ".gz" else 1)
+    return size / max(1.0, sum(lines) / max(1, sum(map(bool, lines))))
+
+
+def _from_afar(con: duckdb.DuckDBPyConnection, origin: Origin, folder: Path) -> None:
+    """Copied here whole: the values are asked for many times."""
+    source = FilesSource.model_validate({**origin.declared(), "name": "rows", "key": ["row_key"], "time_column": None})
+    copied = folder / "rows.parquet"
+    files = found_files(source)
+    with source_errors(files), opened(source) as afar:
+        scan = scan_sql(afar, files, origin.kind, [])
+        afar.execute(f"COPY ({scan}) TO {text_sql(str(copied))} (FORMAT parquet)")
+    con.execute(f"CREATE TABLE {TABLE} AS FROM {text_sql(str(copied))}")
+    copied.unlink()
 
 
 def _from_database(con: duckdb.DuckDBPyConnection, origin: Origin) -> None:
@@ -111,23 +175,6 @@ def _require_text(line: bytes, number: int, path: Path) -> None:
             f"kind: iconv -f WINDOWS-1252 -t UTF-8 {path.name} > utf8-{path.name}; if lines of several encodings were "
             "put together, convert each part before."
         ) from error
-
-
-def _require_header(con: duckdb.DuckDBPyConnection, path: Path, scan: str) -> None:
-    """Names are not numbers, not dates and not empty. DuckDB's own guess takes a table of texts for one without."""
-    names = [name for name, *_ in con.execute(f"DESCRIBE {scan}").fetchall()]
-    wrong = [name for name in names if _is_value(con, name)]
-    if wrong and 2 * len(wrong) >= len(names):
-        raise ScaffoldError(
-            f"{path} has no header: its first line says {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}. Put "
-            "a line with the names of the columns before it."
-        )
-
-
-def _is_value(con: duckdb.DuckDBPyConnection, name: str) -> bool:
-    asked = "SELECT TRY_CAST(? AS DOUBLE) IS NOT NULL OR TRY_CAST(? AS TIMESTAMP) IS NOT NULL"
-    row = con.execute(asked, [name, name]).fetchone()
-    return bool(row and row[0]) or not name.strip()
 
 
 def row_count(con: duckdb.DuckDBPyConnection, where: str = "true") -> int:

@@ -1,12 +1,13 @@
 """What was decided: everything that the written folder says, and what it leaves out."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 from mlplatform.scaffold.column import Column, Profile
 from mlplatform.scaffold.origin import Origin
 
-__all__ = ["Feature", "Note", "Plan", "Split", "Target", "TaskKind"]
+__all__ = ["Feature", "Note", "Plan", "Split", "Target", "TaskKind", "TimeSpan"]
 
 TaskKind = Literal["binary", "multiclass", "regression"]
 
@@ -75,6 +76,20 @@ class Split:
 
 
 @dataclass(frozen=True)
+class TimeSpan:
+    """Where in time the rows lie, and which few lie elsewhere. All UTC, no zone."""
+
+    first: datetime
+    last: datetime
+    strays: int = 0
+    """Rows before, behind, or in a time that no row can have."""
+    not_before: datetime | None = None
+    """Rows before are strays; None where there are none."""
+    never: tuple[datetime, ...] = ()
+    """Moments behind `last`, and not yet to come, that are strays."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """A use case, before it is written."""
 
@@ -89,6 +104,8 @@ class Plan:
     key: Column | None
     """The column that identifies a row; None: rows are numbered by their content."""
     time: Column | None
+    span: TimeSpan | None
+    """Of the time, where there is one."""
     entity: Column | None
     """The column whose rows belong together and that is no key."""
     label_delay_days: int = 0

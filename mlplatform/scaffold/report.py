@@ -57,7 +57,8 @@ def _key(plan: Plan) -> str:
 def _time(plan: Plan) -> str:
     if plan.time is None:
         return "none: windows of monitoring go by when a row was first read or served; --time names a column"
-    return f"{plan.time.name}: {plan.time.first} to {plan.time.last}"
+    assert plan.span is not None, "a time has a span"
+    return f"{plan.time.name}: {plan.span.first} to {plan.span.last}"
 
 
 def _split(plan: Plan) -> str:

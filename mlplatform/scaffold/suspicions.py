@@ -1,16 +1,17 @@
 """Columns that are no features as they are, each with the reason; and what is odd of the table as a whole."""
 
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import duckdb
 
 from mlplatform.scaffold.column import Column, Profile
-from mlplatform.scaffold.look import typed_sql
 from mlplatform.scaffold.open_rows import TABLE
-from mlplatform.scaffold.plan import Note
+from mlplatform.scaffold.plan import Note, Target
+from mlplatform.scaffold.typed import typed_sql
 
-__all__ = ["is_identifier", "missing_together", "of_column", "of_table", "of_times"]
+__all__ = ["is_identifier", "missing_together", "of_column", "of_table", "of_target", "of_times", "of_writing"]
 
 MOST_CATEGORIES = 5000
 _NEARLY_EMPTY = 0.95
@@ -58,8 +59,21 @@ def _constant(column: Column) -> tuple[str, str] | None:
 def _foreign(column: Column) -> tuple[str, str] | None:
     if column.looks_like is None:
         return None
-    wanted = "YYYY-MM-DD hh:mm:ss" if "date" in column.looks_like else "a decimal point"
+    if "but for" in column.looks_like:
+        return "unread", f"{column.looks_like}; leave those empty to have it used"
+    wanted = "YYYY-MM-DD hh:mm:ss" if "date" in column.looks_like else "nothing but digits and a decimal point"
     return "unread", f"{column.looks_like}; write {wanted} to have it used"
+
+
+def _texts(column: Column) -> list[Note]:
+    """What stands among numbers and is taken for "no value"."""
+    notes = []
+    if column.texts:
+        said = ", ".join(repr(text) for text in column.texts[:5]) + (", ..." if len(column.texts) > 5 else "")
+        notes.append(Note(column.name, "texts", f"{said} among its numbers are taken to mean that there is none"))
+    if column.decimal_comma:
+        notes.append(Note(column.name, "comma", "numbers written as 1.234,5 are read as 1234.5"))
+    return notes
 
 
 def _identifier(column: Column) -> tuple[str, str] | None:
@@ -88,6 +102,11 @@ _RULES: tuple[Callable[[Column], tuple[str, str] | None], ...] = (
     _text,
     _code,
 )
+
+
+def of_writing(columns: Sequence[Column]) -> list[Note]:
+    """What is read otherwise than it is written, of columns that are read."""
+    return [note for column in columns for note in _texts(column)]
 
 
 def of_table(profile: Profile) -> list[Note]:
@@ -131,3 +150,27 @@ def missing_together(con: duckdb.DuckDBPyConnection, target: Column, columns: li
             text = f"is missing in just the rows whose `{target.name}` is: it seems to become known with it"
             notes.append(Note(column.name, "leak", text, left_out=True))
     return notes
+
+
+def of_target(con: duckdb.DuckDBPyConnection, target: Target, time: Column | None) -> list[Note]:
+    """Whether the last fifth has another mean label than the first, beyond chance (z of two means above 5)."""
+    if time is None or target.task == "multiclass":
+        return []
+    moment = typed_sql(time)
+    value = typed_sql(target.column)
+    if target.task == "binary":
+        positive = target.classes[1].replace("'", "''")
+        value = f"CAST(CAST({value} AS VARCHAR) = '{positive}' AS INTEGER)"
+    rows = con.execute(
+        f"SELECT fifth, avg(y), var_samp(y) / count(y), count(y) "
+        f"FROM (SELECT ntile(5) OVER (ORDER BY {moment}) AS fifth, {value} AS y FROM {TABLE} "
+        f"WHERE {value} IS NOT NULL) GROUP BY fifth ORDER BY fifth"
+    ).fetchall()
+    if len(rows) < 5 or rows[0][2] is None or rows[-1][2] is None:
+        return []
+    first, last, spread = rows[0][1], rows[-1][1], math.sqrt(rows[0][2] + rows[-1][2])
+    if not spread or abs(last - first) / spread < 5 or abs(last - first) < 0.1 * max(abs(first), abs(last)):
+        return []
+    what = "share of positives" if target.task == "binary" else "mean"
+    text = f"its {what} goes from {first:.4g} in the first fifth of the rows to {last:.4g} in the last"
+    return [Note(target.column.name, "target drift", text)]

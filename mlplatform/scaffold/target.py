@@ -7,9 +7,9 @@ import duckdb
 
 from mlplatform.errors import ScaffoldError
 from mlplatform.scaffold.column import Column
-from mlplatform.scaffold.look import typed_sql
 from mlplatform.scaffold.open_rows import TABLE
 from mlplatform.scaffold.plan import Note, Target, TaskKind
+from mlplatform.scaffold.typed import typed_sql
 
 __all__ = ["LEAST_ROWS", "MOST_CLASSES", "choose_target"]
 
@@ -31,10 +31,16 @@ def choose_target(
     Raises ScaffoldError where it is constant, or cannot be what was said.
     """
     _require_values(column)
+    if said is None and column.looks_like:
+        raise ScaffoldError(
+            f"the target `{column.name}` looks like {column.looks_like}, e.g. {_some(con, column)}, and is not read as "
+            "such. Write numbers with nothing but digits and a decimal point, leave empty what has none, and make a "
+            "number of days of a date; or say --task multiclass if they are classes"
+        )
     task = said or _guess(column)
     if task == "regression":
         return _amount(con, column, name, said)
-    return _classes(column, name, task, said)
+    return _classes(con, column, name, task, said)
 
 
 def _require_values(column: Column) -> None:
@@ -64,7 +70,7 @@ def _amount(
     if not column.is_number:
         raise ScaffoldError(
             f"the target `{column.name}` is no number"
-            f"{f' ({column.looks_like})' if column.looks_like else f', e.g. {_some(column)}'}, so it cannot be a "
+            f"{f' ({column.looks_like})' if column.looks_like else ''}, e.g. {_some(con, column)}, so it cannot be a "
             "regression; correct it, or say --task multiclass"
         )
     _require_rows(column, column.known)
@@ -77,11 +83,13 @@ def _amount(
     return Target(column, name, "regression", said is None, labelled=column.known, naive=naive), _missing(column)
 
 
-def _classes(column: Column, name: str, task: TaskKind, said: TaskKind | None) -> tuple[Target, list[Note]]:
+def _classes(
+    con: duckdb.DuckDBPyConnection, column: Column, name: str, task: TaskKind, said: TaskKind | None
+) -> tuple[Target, list[Note]]:
     if not column.values or len(column.values) > MOST_CLASSES:
         raise ScaffoldError(
-            f"the target `{column.name}` has about {column.distinct:,} different values, e.g. {_some(column)}: too "
-            f"many for classes (at most {MOST_CLASSES}). Group them first"
+            f"the target `{column.name}` has about {column.distinct:,} different values, e.g. {_some(con, column)}: "
+            f"too many for classes (at most {MOST_CLASSES}). Group them first"
             f"{', or say --task regression' if column.is_number else ''}"
         )
     enough = [(value, rows) for value, rows in column.values if rows >= _LEAST_PER_CLASS]
@@ -94,7 +102,7 @@ def _classes(column: Column, name: str, task: TaskKind, said: TaskKind | None) -
     if len(enough) < 2 or (task == "binary" and len(column.values) != 2):
         raise ScaffoldError(
             f"the target `{column.name}` has {len(column.values)} values, {len(enough)} of them in at least "
-            f"{_LEAST_PER_CLASS} rows ({_some(column)}); a {task} task needs "
+            f"{_LEAST_PER_CLASS} rows ({_some(con, column)}); a {task} task needs "
             f"{'just' if task == 'binary' else 'at least'} two"
         )
     labelled = sum(rows for _, rows in enough)
@@ -148,5 +156,10 @@ def _require_rows(column: Column, labelled: int) -> None:
         )
 
 
-def _some(column: Column) -> str:
-    return ", ".join(repr(value) for value, _ in column.values[:4]) or "texts"
+def _some(con: duckdb.DuckDBPyConnection, column: Column) -> str:
+    """The most frequent values, as they stand there."""
+    found = con.execute(
+        f"SELECT v FROM (SELECT {typed_sql(column)} AS v FROM {TABLE}) WHERE v IS NOT NULL GROUP BY v "
+        "ORDER BY count(*) DESC, v LIMIT 4"
+    ).fetchall()
+    return ", ".join(repr(value) for (value,) in found)

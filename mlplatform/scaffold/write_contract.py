@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 from mlplatform.contracts.load import class_name
 from mlplatform.scaffold.column import Column
@@ -50,7 +51,7 @@ def _records(plan: Plan) -> Iterator[str]:
             kind = "int" if column.kind == "integer" else "str"
             yield f"    {name}: {kind} = pa.Field(description={_said(column)})"
         elif plan.time is not None and column.name == plan.time.name:
-            yield f"    {name}: pd.Timestamp = pa.Field(description='When it happened.')"
+            yield from _time(plan, name)
         else:
             # A label may still be to come.
             nullable = column.missing > 0 or column.name == plan.target.column.name
@@ -59,6 +60,23 @@ def _records(plan: Plan) -> Iterator[str]:
     if left_out:
         yield ""
         yield f"    # Not read: {', '.join(map(_plain, left_out[:20]))}{' and more' if len(left_out) > 20 else ''}."
+
+
+def _time(plan: Plan, name: str) -> Iterator[str]:
+    """Bounds only where rows broke them: time goes on."""
+    span = plan.span
+    assert span is not None, "a time has a span"
+    rules = [f"ge={_moment(span.not_before)}"] if span.not_before else []
+    rules += [f"notin=[{', '.join(map(_moment, span.never))}]"] if span.never else []
+    if span.strays:
+        yield f"    # {span.strays:,} rows lay far from the others in time ({span.first} to {span.last})."
+    guess = "  # guess: stray times" if rules else ""
+    parts = ", ".join([*rules, "description='When it happened.'"])
+    yield f"    {name}: pd.Timestamp = pa.Field({parts}){guess}"
+
+
+def _moment(moment: datetime) -> str:
+    return f"pd.Timestamp({str(moment)!r})"
 
 
 def _features(plan: Plan) -> Iterator[str]:
@@ -72,6 +90,9 @@ def _features(plan: Plan) -> Iterator[str]:
         kind = "str" if plan.entity.kind == "string" else "int"
         said = "description='Rows of one of these belong together.'"
         yield f"    {plan.names[plan.entity.name]}: {kind} = pa.Field({said})"
+    if any(not feature.column.missing for feature in plan.features):
+        yield "    # choice: a request that says null where no row had a gap is refused. To take it, add"
+        yield "    # nullable=True to the line and make its int a float; no model has learned what a gap there means."
     for feature in plan.features:
         yield _feature(feature)
 

@@ -60,14 +60,26 @@ def _source(plan: Plan) -> Iterator[str]:
         yield "      # Legal name: name in the source."
         yield f"      columns: {as_yaml(renamed)}"
     missing = {plan.names[c.name]: list(c.markers) for c in plan.raw_columns if c.markers}
-    if missing and plan.origin.kind == "csv":
+    if missing:
         yield "      # guess: these texts mean that there is no value."
         yield f"      missing_values: {as_yaml(missing)}"
+    commas = [plan.names[c.name] for c in plan.raw_columns if c.decimal_comma]
+    if commas:
+        yield "      # Their numbers are written as 1.234,5."
+        yield f"      decimal_comma: {as_yaml(commas)}"
     yield ""
     yield f"  entity_keys: [{plan.key_name}]"
     yield "  # choice: the share of a batch that may break the contract before the run stops."
-    yield "  contract: {max_bad_share: 0.01}"
+    yield f"  contract: {{max_bad_share: {_bad_share(plan)}}}"
     yield ""
+
+
+def _bad_share(plan: Plan) -> float:
+    """Room for the rows whose time is astray, or missing: they were seen, and go to quarantine."""
+    if plan.time is None or plan.span is None:
+        return 0.01
+    share = (plan.span.strays + plan.time.missing) / plan.profile.rows
+    return max(0.01, math.ceil(150 * share) / 100)
 
 
 def _time(plan: Plan) -> Iterator[str]:

@@ -27,7 +27,11 @@ class AnySource(Declared):
     row_id: RowId | None = None
     """A column to add to rows that nothing identifies; left out, the source has its key."""
     missing_values: dict[ColumnName, list[str]] = {}
-    """Texts that stand for a missing value, by column, such as `{age: [NA, "?"]}`; an empty text always does."""
+    """Texts that stand for a missing value, by column, such as `{age: [NA, "?"], sum: ["-999", inf]}`; of a column of
+    numbers the number that the text is. An empty text always does."""
+    decimal_comma: list[ColumnName] = []
+    """Columns of text whose numbers have a comma before the decimals and may have points between thousands, as in
+    1.234,5."""
     time_column: ColumnName | None = "event_time"
     """When the row happened (a timestamp without zone, UTC); `null` for a table that is simply there, such as people:
     it is read whole in every run."""

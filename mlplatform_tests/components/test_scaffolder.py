@@ -1,6 +1,7 @@
-"""`dg scaffold defs mlplatform.components.UseCase`, in a Dagster project that is not ours."""
+"""`dg scaffold defs mlplatform.components.UseCase`, in the project that docs/newcomer.md shows."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,55 +11,48 @@ import pytest
 from mlplatform.spec import load_declaration
 from mlplatform_tests.scaffold.conftest import as_text, customers
 
-PROJECT = """\
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-
-[project]
-name = "shop"
-version = "0"
-
-[tool.dg]
-directory_type = "project"
-
-[tool.dg.project]
-root_module = "shop"
-defs_module = "shop.defs"
-registry_modules = ["mlplatform.components"]
-"""
+PAGE = Path(__file__).parents[2] / "docs" / "newcomer.md"
+[PROJECT] = re.findall(r"^```toml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+BIN = Path(sys.executable).parent
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     folder = tmp_path / "shop"
-    for package in ("shop", "shop/defs"):
-        (folder / package).mkdir(parents=True)
-        (folder / package / "__init__.py").touch()
+    (folder / "use_cases").mkdir(parents=True)
     (folder / "pyproject.toml").write_text(PROJECT)
     (folder / "data.csv").write_text(as_text(customers()), encoding="utf-8")
     return folder
 
 
-def scaffold(project: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(project), "PYTHONWARNINGS": "ignore"}
-    command = [str(Path(sys.executable).parent / "dg"), "scaffold", "defs", "mlplatform.components.UseCase", "shoppers"]
+def shell(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore", "MLPLATFORM_HOME": str(project / ".mlplatform")}
+    environment.pop("MLPLATFORM_PROJECT", None)
     return subprocess.run(
-        [*command, *options], cwd=project, env=environment, capture_output=True, text=True, check=False
+        [str(BIN / command[0]), *command[1:]], cwd=project, env=environment, capture_output=True, text=True, check=False
     )
 
 
-def test_it_makes_the_same_folder_as_the_command_does(project: Path) -> None:
+def scaffold(project: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return shell(project, "dg", "scaffold", "defs", "mlplatform.components.UseCase", "shoppers", *options)
+
+
+def test_it_makes_a_folder_that_loads_and_runs_like_that_of_the_command(project: Path) -> None:
     done = scaffold(project, "--data", str(project / "data.csv"), "--target", "wanted")
     assert done.returncode == 0, done.stdout + done.stderr
-    spec = load_declaration("shoppers", project / "shop" / "defs").spec
+    spec = load_declaration("shoppers", project / "use_cases").spec
     assert "visits" in spec.training.features
     again = scaffold(project, "--data", str(project / "data.csv"), "--target", "wanted")
     assert again.returncode != 0
+    loaded = shell(project, "dg", "check", "defs")
+    assert loaded.returncode == 0, loaded.stdout + loaded.stderr
+    run = shell(project, "mlplatform", "run", "shoppers", "--select", "key:shoppers/raw_records")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "300 rows kept" in run.stdout
 
 
 def test_without_data_it_stands_on_rows_that_are_made_up(project: Path) -> None:
     done = scaffold(project)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert load_declaration("shoppers", project / "shop" / "defs").spec.training.task.kind == "binary"
+    assert load_declaration("shoppers", project / "use_cases").spec.training.task.kind == "binary"

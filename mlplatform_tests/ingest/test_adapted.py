@@ -1,5 +1,7 @@
 """Rows without a key get a number of their content; declared texts mean "missing"."""
 
+import math
+
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -75,6 +77,24 @@ def test_only_the_declared_texts_of_a_column_are_missing() -> None:
     read = adapted(table([("NA", "NA"), (" NA ", "b"), ("nab", None)]), source)
     assert read["x"].to_pylist() == [None, None, "nab"]
     assert read["y"].to_pylist() == ["NA", "b", None]
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32(), pa.int64()], ids=str)
+def test_of_a_column_of_numbers_the_number_that_a_text_is_is_missing(kind: pa.DataType) -> None:
+    source = FilesSource(kind="files", name="s", path="p", key=["x"], time_column=None)
+    source = source.model_copy(update={"missing_values": {"x": ["-999", "inf", "-inf", "NA"]}})
+    given = [-999, 3, None] if pa.types.is_integer(kind) else [-999.0, 3.0, None, math.inf, -math.inf]
+    read = adapted(pa.table({"x": pa.array(given, kind)}), source)["x"]
+    assert read.type == kind
+    assert [value for value in read.to_pylist() if value is not None] == [3]
+
+
+def test_numbers_with_a_decimal_comma_get_a_point_and_what_is_none_stays() -> None:
+    source = FilesSource(kind="files", name="s", path="p", key=["x"], time_column=None)
+    source = source.model_copy(update={"decimal_comma": ["x", "not_there"]})
+    given = {" 1.234,5": "1234.5", "-0,07": "-0.07", "12": "12", "1.234": "1234", "1.23,4": "1.23,4", "x": "x"}
+    read = adapted(pa.table({"x": [*given, None]}), source)["x"].to_pylist()
+    assert read == [*given.values(), None]
 
 
 def test_the_lake_takes_numbered_rows(lake: Lake) -> None:

@@ -26,7 +26,7 @@ from mlplatform.ml.onnx_scorer import OnnxScorer, open_session
 from mlplatform.ml.train import TrainedCandidate, train_candidate
 from mlplatform.spec.candidate import EnsembleCandidate, SearchedCandidate, Tuning
 from mlplatform.spec.training import Training
-from mlplatform_tests.ml import data, task_data
+from mlplatform_tests.ml import data, task_data, test_tables
 
 NO_SEARCH = Tuning(trials=0)
 CLOSE = {"rel": 1e-12, "abs": 1e-12}
@@ -142,6 +142,25 @@ def test_a_blend_of_forecasts() -> None:
 def test_orders(make: Callable[..., SearchedCandidate]) -> None:
     frame = task_data.order_rows()
     require_alike(trained_by(make(tuning=NO_SEARCH), frame, task_data.order_training()), frame)
+
+
+@pytest.mark.parametrize("calibration", ["sigmoid", "isotonic"])
+@pytest.mark.parametrize(
+    "kind", [{"kind": "lightgbm", "rounds": 40}, {"kind": "sklearn", "model": "logistic"}], ids=str
+)
+def test_probabilities_of_several_classes(kind: dict[str, Any], calibration: str) -> None:
+    frame = test_tables.rows("multiclass")
+    frame.loc[::9, "a"] = math.nan
+    tuned = {"tuning": {"trials": 0}, "calibration": calibration}
+    declared = test_tables.training("multiclass", {**kind, "name": "c", **tuned})
+    [candidate] = declared.candidates
+    assert not isinstance(candidate, EnsembleCandidate)
+    model = train_candidate(frame, candidate, declared, event_time="event_time", as_of=pd.Timestamp("2020-01-02")).model
+    rows = hard(frame[list(model.features)].tail(500))
+    found, expected = answers_of(model, rows), model.predict(model.matrix(rows))
+    assert found["probabilities"] == pytest.approx(expected, **CLOSE)
+    assert found["class"].tolist() == expected.argmax(axis=1).tolist()
+    assert found["score"] == pytest.approx(expected.max(axis=1), **CLOSE)
 
 
 def test_a_network_with_embedded_categories() -> None:

@@ -7,13 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlplatform.errors import ArtifactError, TrainingError
+from mlplatform.errors import TrainingError
 from mlplatform.ml.calibration import Sigmoid
-from mlplatform.ml.encoding import Encoding
 from mlplatform.ml.examples import Examples
 from mlplatform.ml.heads import Classes
 from mlplatform.ml.model import Model
-from mlplatform.ml.model_form import Column, model_to_onnx
 from mlplatform.ml.one_vs_rest import OneVsRestScorer
 from mlplatform.ml.subset import SubsetScorer
 from mlplatform.ml.tasks import Multiclass, Regression
@@ -112,13 +110,6 @@ def test_reasons_are_of_the_class_that_is_answered_also_where_calibration_chose_
     assert {each["class"] for each in model.head.describe(model.predict(matrix))} == {"high"}
     high = replace(trained.scorer, inner=trained.scorer.inner.scorers[2])
     np.testing.assert_array_equal(model.explain(matrix), high.contributions(matrix))
-
-
-def test_several_classes_are_not_exported_and_that_is_said() -> None:
-    head = Classes(("low", "high"), (Sigmoid(), Sigmoid()))
-    model = Model(Encoding(("a",), {}), OneVsRestScorer([]), head, pd.Timestamp("2020-01-01"))
-    with pytest.raises(ArtifactError, match=r"several classes .* cannot be exported"):
-        model_to_onnx(model, [Column("a")])
 
 
 def test_a_perfect_answer_has_skill_one_and_the_naive_answer_none() -> None:

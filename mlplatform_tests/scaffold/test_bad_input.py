@@ -3,6 +3,7 @@
 import gzip
 import os
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -13,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlplatform.errors import PlatformError
-from mlplatform.scaffold.choose import Wishes
 from mlplatform.scaffold.make import planned
 from mlplatform.scaffold.origin import parse_origin
+from mlplatform.scaffold.wishes import Wishes
 from mlplatform.scaffold.write import texts
 from mlplatform.spec import UseCase, load_declaration
 from mlplatform_tests.scaffold.conftest import as_text, customers
@@ -65,6 +66,11 @@ REFUSED = {
         ["--time", "day"],
         "dates written as %d/%m/%Y",
     ),
+    "a time that does not parse in some rows": (
+        text(with_column("day", lambda i: "2020-02-30" if i in (3, 9) else f"2020-01-{i % 28 + 1:02d}")),
+        ["--time", "day"],
+        "2 of 300 values are no times that can be read: '2020-02-30'",
+    ),
     "a time that is to come": (
         text(with_column("due", lambda i: f"2999-01-{i % 28 + 1:02d}")),
         ["--time", "due"],
@@ -75,6 +81,32 @@ REFUSED = {
         ["--time", "day"],
         "no readable time",
     ),
+    "no header, of texts": (text([row[3:] for row in GOOD[1:]]), [], "has no header"),
+    "no header, of numbers": (
+        text([[row[0], row[1], row[2] or 1, i % 2] for i, row in enumerate(GOOD[1:])]),
+        [],
+        "header",
+    ),
+    "commas of thousands in the target": (
+        text(with_column("sum", lambda i: f"{i % 90 + 1},{i % 10}00")),
+        ["--target", "sum"],
+        "looks like numbers with commas, e.g.",
+    ),
+    "a target with a sign": (
+        text(with_column("sum", lambda i: f"{i} EUR €")),
+        ["--target", "sum"],
+        "too many for classes",
+    ),
+    "an amount with a sign": (
+        text(with_column("sum", lambda i: f"{i}.50 €")),
+        ["--target", "sum"],
+        "looks like numbers with a sign beside them",
+    ),
+    "the target as a feature": (text(), ["--use", "wanted"], "--target and --use both name `wanted`"),
+    "the target as entity": (text(), ["--entity", "WANTED"], "--target and --entity both name `wanted`"),
+    "the target as time": (text(), ["--time", "wanted"], "--target and --time both name `wanted`"),
+    "the time as entity": (text(), ["--time", "since", "--entity", "since"], "--time and --entity both name `since`"),
+    "used and left out": (text(), ["--use", "visits", "--leave-out", "visits"], "--use and --leave-out both name"),
     "an unknown entity": (text(), ["--entity", "person"], "no such column"),
     "nothing but the target": (text([[row[-1]] for row in GOOD]), [], "no column is left"),
 }
@@ -89,6 +121,15 @@ def test_what_cannot_be_learned_from_is_refused_in_one_sentence(case: str, proje
     assert said in result.output
     assert "Traceback" not in result.output
     assert not (project / "use_cases").exists()
+
+
+def test_names_that_count_up_are_names(project: Path, new: New) -> None:
+    """As an array has them that was written without any, or a table of years."""
+    for names in (range(5), range(2019, 2024)):
+        rows = [[*(float(i * j % 17) for j in range(1, 6)), row[-1]] for i, row in enumerate(GOOD[1:])]
+        (project / "data.csv").write_bytes(text([[*names, "wanted"], *rows]))
+        result = new("data.csv", "--look")
+        assert result.exit_code == 0, result.output
 
 
 def test_a_file_that_is_not_there_or_says_not_what_it_is_is_refused(project: Path, new: New) -> None:
@@ -229,7 +270,7 @@ def test_any_column_gives_a_plan_or_one_of_our_errors(
     path = project / "data.csv"
     path.write_bytes(as_text(table).encode())
     try:
-        plan = planned("shop", str(path), None, Wishes(target="t"))
+        plan = planned("shop", str(path), None, Wishes(target="t"), datetime(2026, 7, 1))
     except PlatformError:
         return
     compile(texts(plan)["contract.py"], "contract.py", "exec")

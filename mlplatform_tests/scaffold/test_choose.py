@@ -1,25 +1,30 @@
 """What is chosen from a table, and what is said of it."""
 
+import math
 import random
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import Result
 
+from mlplatform.contracts.check import check_rows
+from mlplatform.contracts.load import load_contract
 from mlplatform.errors import ScaffoldError
+from mlplatform.ingest.open import open_table
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import merge_rows
-from mlplatform.scaffold import choose
-from mlplatform.scaffold.choose import Wishes
+from mlplatform.scaffold import usable
 from mlplatform.scaffold.make import planned
 from mlplatform.scaffold.names import legal_names
 from mlplatform.scaffold.plan import Plan
+from mlplatform.scaffold.wishes import Wishes
 from mlplatform.scaffold.write_contract import contract_text
 from mlplatform.scaffold.write_models import _staging
 from mlplatform.spec import UseCase, load_declaration
@@ -34,7 +39,7 @@ def look(project: Path) -> Look:
     def run(table: Table, target: str = "wanted", **wishes: object) -> Plan:
         (project / "data.csv").write_text(as_text(table), encoding="utf-8")
         said = Wishes.model_validate({"target": target, **wishes})
-        return planned("shop", "data.csv", None, said)
+        return planned("shop", "data.csv", None, said, datetime(2026, 7, 1))
 
     return run
 
@@ -75,7 +80,9 @@ def test_each_kind_of_column_becomes_what_it_is(look: Look) -> None:
         ("leak", lambda i, row: 1 if row[-1] == "yes" else 0),
         ("leak", lambda i, row: "2024-01-01" if row[-1] == "yes" else ""),
         ("unread", lambda i, row: f"{i % 28 + 1:02d}.{i % 12 + 1:02d}.2020"),
-        ("unread", lambda i, row: f"{i % 90},{i % 10}"),
+        ("unread", lambda i, row: f"{i % 90},{i % 10}00"),
+        ("unread", lambda i, row: f"{i % 90}.5 %"),
+        ("unread", lambda i, row: f"error {i}" if i % 20 == 0 else i % 77),
         ("code", lambda i, row: f"{i // 1.5:.0f}x"),
     ],
 )
@@ -148,7 +155,7 @@ def test_what_is_infinite_is_no_value_and_what_is_nearly_so_has_no_bound(odd: st
 
 
 def test_a_column_that_shall_be_used_is_used_among_very_many(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choose, "MOST_FEATURES", 1)
+    monkeypatch.setattr(usable, "MOST_FEATURES", 1)
     draw = random.Random(5)
     plan = look(
         [
@@ -298,8 +305,139 @@ def test_blanks_around_texts_count_neither_when_looked_at_nor_in_the_lake(look: 
     assert {label for label, _ in found} == {0, 1}
 
 
+@pytest.mark.parametrize("text", ["k.A.", "INF", "+inf", "#DIV/0!", "NAN", "1e400"])
+def test_a_text_among_many_numbers_means_that_there_is_none_and_the_source_says_so(
+    text: str, project: Path, new: Callable[..., Result]
+) -> None:
+    table = extended("odd", lambda i, row: text if i % 20 == 0 else i % 77 / 2)
+    (project / "data.csv").write_text(as_text(table), encoding="utf-8")
+    result = new("data.csv", "--entity", "customer_id")
+    assert result.exit_code == 0, result.output
+    declared = load_declaration("shop", project / "use_cases")
+    assert declared.spec.sources[0].missing_values == {"odd": [text]}
+    assert "odd" in declared.spec.training.features
+    assert "odd" not in declared.spec.training.categorical
+    assert open_table(declared.spec.sources[0], declared.folder).read_all()["odd"].null_count == 20
+
+
+def test_numbers_with_a_decimal_comma_are_numbers_and_the_source_reads_them_so(
+    project: Path, new: Callable[..., Result]
+) -> None:
+    table = extended("preis", lambda i, row: f"{1 + i % 3}.{i:03},{i % 100:02}" if i % 5 else str(i))
+    (project / "data.csv").write_text(as_text(table, ";"), encoding="utf-8")
+    result = new("data.csv", "--entity", "customer_id", target="preis")
+    assert result.exit_code == 0, result.output
+    assert "preis: an amount, 0 to 3398.98" in result.output
+    declared = load_declaration("shop", project / "use_cases")
+    read = open_table(declared.spec.sources[0], declared.folder).read_all()["preis"].to_pylist()
+    assert [float(value) for value in read[:3]] == [0, 2001.01, 3002.02]
+
+
+def test_an_infinite_number_of_a_parquet_file_is_missing_in_the_source_too(
+    project: Path, new: Callable[..., Result]
+) -> None:
+    header, *rows = customers(400)
+    columns = dict(zip(map(str, header), map(list, zip(*rows, strict=True)), strict=True))
+    columns["spent"] = [math.inf if i % 10 == 0 else -math.inf if i % 11 == 0 else i / 7 for i in range(400)]
+    pq.write_table(pa.table(columns), project / "data.parquet")
+    result = new("data.parquet")
+    assert result.exit_code == 0, result.output
+    declared = load_declaration("shop", project / "use_cases")
+    read = open_table(declared.spec.sources[0], declared.folder).read_all()
+    contract = load_contract(declared.folder, declared.spec.contract.module, "records")
+    checked = check_rows(contract, read, key=declared.spec.sources[0].key)
+    assert checked.bad_rows == 0, checked.cases
+    assert checked.good["spent"].null_count == 73
+
+
+@pytest.mark.parametrize("code", ["01067", "A-1"])
+def test_codes_with_leading_zeros_and_letters_stay_categories(code: str, look: Look) -> None:
+    plan = look(extended("code", lambda i, row: code if i % 3 else i % 60), entity="customer_id")
+    assert {feature.name: feature.kind for feature in plan.features}["code"] == "category"
+
+
+def dated(stray: str, rows: int = 400, year: int = 2023) -> Table:
+    return extended("day", lambda i, row: stray if i == 7 else f"{year}-{1 + i // 34:02d}-{1 + i % 28:02d}", rows)
+
+
+@pytest.mark.parametrize("stray", ["1899-12-30", "0001-01-01", "9999-12-31", "2026-06-30 12:00:00", "2099-01-01"])
+def test_a_stray_time_is_named_and_the_split_goes_by_the_other_rows(stray: str, look: Look) -> None:
+    plain, plan = (look(dated(day, year=2015), time="day") for day in ("2015-05-05", stray))
+    for days in ("train_days", "tune_days", "test_days"):
+        # A row less moves a cut by a day or two.
+        assert getattr(plan.split, days) == pytest.approx(getattr(plain.split, days), abs=2)
+    assert [stray[:10] in note.text for note in plan.notes if note.kind == "stray time"] == [True]
+    assert not [note for note in plain.notes if note.kind == "stray time"]
+
+
+@pytest.mark.parametrize("stray", ["1899-12-30", "2021-06-30 12:00:00"])
+def test_the_contract_refuses_the_stray_time_and_takes_what_comes_later(
+    stray: str, project: Path, new: Callable[..., Result]
+) -> None:
+    (project / "data.csv").write_text(as_text(dated(stray, year=2015)), encoding="utf-8")
+    assert new("data.csv", "--time", "day").exit_code == 0
+    declared = load_declaration("shop", project / "use_cases")
+    contract = load_contract(declared.folder, declared.spec.contract.module, "records")
+    table = dated(stray, year=2015)
+    table += [["2026-01-01", 5000, *table[1][2:]]]
+    rows = pa.table({str(name): list(map(str, values)) for name, *values in zip(*table, strict=True)})
+    checked = check_rows(contract, rows, key=["customer_id"], time_column="day")
+    assert checked.bad["day"].to_pylist() == [stray]
+
+
+def test_rows_that_grow_more_frequent_are_not_stray(look: Look) -> None:
+    """A shop that opened five years ago, and has most of its rows from the last one."""
+    days = [datetime(2019, 1, 1) + timedelta(days=(1 - (1 - i / 400) ** 2) * 1800) for i in range(400)]
+    plan = look(extended("day", lambda i, row: f"{days[i]:%Y-%m-%d}"), time="day")
+    assert "stray time" not in {note.kind for note in plan.notes}
+
+
+def test_many_late_moments_far_behind_the_others_are_refused(look: Look) -> None:
+    table = extended("day", lambda i, row: f"2015-{1 + i % 12:02}-{1 + i % 28:02}", 2000)
+    for i in range(25):
+        table[40 + i][0] = f"2024-01-{1 + i:02}"
+    with pytest.raises(ScaffoldError, match="would judge by next to no rows"):
+        look(table, time="day")
+
+
 @pytest.mark.parametrize("odd", ["infinity", "-infinity"])
-def test_an_infinite_time_is_refused_with_a_sentence(odd: str, look: Look) -> None:
-    rows = [[f"2024-01-{1 + i % 28:02}" if i else odd, i % 7, i % 2] for i in range(400)]
-    with pytest.raises(ScaffoldError, match="an infinite time, which is no moment"):
-        look([["day", "x", "wanted"], *rows], time="day")
+def test_infinite_times_go_to_quarantine_where_they_are_few_and_refused_where_they_are_many(
+    odd: str, project: Path, new: Callable[..., Result]
+) -> None:
+    def parquet(every: int) -> None:
+        days = ", ".join(
+            f"('{odd if i % every == 7 else f'2024-01-{1 + i % 28:02}'}', {i % 7}, {i % 2})" for i in range(400)
+        )
+        duckdb.sql(
+            f"COPY (SELECT day::TIMESTAMP AS day, x, wanted FROM (VALUES {days}) AS t(day, x, wanted)) "
+            "TO 'data.parquet'"
+        )
+
+    parquet(400)
+    result = new("data.parquet", "--time", "day", "--look")
+    assert result.exit_code == 0, result.output
+    assert "day: 1 of 400 rows have no time" in result.output
+    parquet(10)
+    result = new("data.parquet", "--time", "day", "--look")
+    assert "40 of 400 rows have no readable time (an infinite one is none)" in result.output
+
+
+def test_a_delay_of_the_label_leaves_gaps_out_of_the_training_days(look: Look) -> None:
+    plan = look(dated("2023-05-05"), time="day", label_delay_days=20)
+    split = plan.split
+    assert split.kind == "time"
+    assert split.train_days + split.tune_days + split.test_days + 3 * 20 <= 365
+    assert look(dated("2023-05-05"), time="day", label_delay_days=150).split.kind == "group"
+
+
+def test_letters_of_other_scripts_are_written_in_ascii() -> None:
+    names = ["größe", "Straße", "ÅRSLØN", "Дата рождения", "Ηλικία", "Zażółć", "µg/l"]
+    assert list(legal_names(names).values()) == [
+        "grosse",
+        "strasse",
+        "arslon",
+        "data_rozhdeniia",
+        "ilikia",
+        "zazolc",
+        "ug_l",
+    ]

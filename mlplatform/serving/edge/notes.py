@@ -32,6 +32,8 @@ What is allowed is checked by the runner alone.
 """
 _OUTPUTS = {
     "binary": "`score` (float64[rows]) and `decision` (bool[rows])",
+    "multiclass": "`class` (int64[rows], the place of the likeliest in `classes` of contract.json), `score`, its "
+    "probability (float64[rows]), and `probabilities` (float64[rows, classes])",
     "forecast": "`forecast`, the median (float64[rows]), and `quantiles` (float64[rows, levels])",
     "ranking": "`score` (float64[rows])",
 }

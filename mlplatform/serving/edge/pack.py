@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlplatform.errors import ArtifactError
-from mlplatform.ml.heads import Probability, Quantiles
+from mlplatform.ml.heads import Classes, Probability, Quantiles
 from mlplatform.ml.model_form import Column as Input
 from mlplatform.ml.model_form import cuts_of, model_to_onnx
 from mlplatform.serving.bundle import load_bundle
@@ -104,6 +104,8 @@ def _contract(live: Live, inputs: list[Input]) -> dict[str, Any]:
         answer["threshold"] = head.threshold
     if isinstance(head, Quantiles):
         answer["levels"] = [f"{level:g}" for level in head.levels]
+    if isinstance(head, Classes):
+        answer["classes"] = list(head.names)
     event_time = bundle.journal.identity.event_time
     return {
         "use_case": bundle.use_case,

@@ -102,15 +102,15 @@ def _difference(live: Live, row: Mapping[str, Any], ours: Mapping[str, Any], the
     distance = max(abs(mine - other) for mine, other in pairs)
     if not all(math.isclose(mine, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE) for mine, other in pairs):
         raise ArtifactError(f"the exported model says {theirs} where {live.bento} says {ours}, for {row}: not exported")
-    if ours.get("decision") != theirs.get("decision"):
+    if [ours.get(name) for name in ("decision", "class")] != [theirs.get(name) for name in ("decision", "class")]:
         # Never seen: the score would have to lie within 1e-15 of the threshold.
         raise ArtifactError(f"the exported model decides {theirs} where {live.bento} decides {ours}, for {row}")
     return distance
 
 
 def _numbers(answer: Mapping[str, Any]) -> list[float]:
-    plain = [value for name, value in answer.items() if name not in ("decision", "quantiles")]
-    return [*plain, *answer.get("quantiles", {}).values()]
+    plain = [value for name, value in answer.items() if name not in ("decision", "class", "quantiles", "probabilities")]
+    return [*plain, *answer.get("quantiles", {}).values(), *answer.get("probabilities", {}).values()]
 
 
 def _require_same_words(live: Live, edge: Model, row: Any) -> None:

@@ -94,12 +94,18 @@ class Model {
   }
 
   answers(found, count) {
-    const { task, levels } = this.contract.answer;
-    const numbers = [...found[task === "forecast" ? "quantiles" : "score"].data];
+    const { task, levels, classes } = this.contract.answer;
+    const numbers = [...found[{ forecast: "quantiles", multiclass: "probabilities" }[task] ?? "score"].data];
     if (!numbers.every(Number.isFinite)) throw new RangeError("the model gave a number that is not finite, so there is no decision");
     return Array.from({ length: count }, (_, at) => {
       if (task === "binary") return { score: numbers[at], decision: Boolean(found.decision.data[at]) };
       if (task === "ranking") return { score: numbers[at] };
+      if (task === "multiclass") {
+        const place = Number(found.class.data[at]);
+        const row = numbers.slice(at * classes.length, (at + 1) * classes.length);
+        const probabilities = Object.fromEntries(classes.map((name, code) => [name, row[code]]));
+        return { class: classes[place], score: row[place], probabilities };
+      }
       const quantiles = Object.fromEntries(levels.map((level, place) => [level, numbers[at * levels.length + place]]));
       return { forecast: found.forecast.data[at], quantiles };
     });

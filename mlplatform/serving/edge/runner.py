@@ -184,14 +184,21 @@ class Model:
     def _answers(self, found: Mapping[str, Any]) -> list[dict[str, Any]]:
         if not found:
             return []
-        numbers = found["quantiles"] if self._answer["task"] == "forecast" else found["score"]
+        task = self._answer["task"]
+        numbers = found[{"forecast": "quantiles", "multiclass": "probabilities"}.get(task, "score")]
         if not np.isfinite(numbers).all():
             raise ArithmeticError("the model gave a number that is not finite, so there is no decision")
-        if self._answer["task"] == "binary":
+        if task == "binary":
             pairs = zip(numbers.tolist(), found["decision"].tolist(), strict=True)
             return [{"score": score, "decision": decision} for score, decision in pairs]
-        if self._answer["task"] == "ranking":
+        if task == "ranking":
             return [{"score": score} for score in numbers.tolist()]
+        if task == "multiclass":
+            classes: list[str] = self._answer["classes"]
+            return [
+                {"class": classes[at], "score": row[at], "probabilities": dict(zip(classes, row, strict=True))}
+                for at, row in zip(found["class"].tolist(), numbers.tolist(), strict=True)
+            ]
         levels: list[str] = self._answer["levels"]
         medians = found["forecast"].tolist()
         return [

@@ -21,7 +21,7 @@ from mlplatform.serving.journal import JournalSettings
 from mlplatform.serving.scoring import Live
 from mlplatform.spec.candidate import EnsembleCandidate, SearchedCandidate, Tuning
 from mlplatform.spec.training import Training
-from mlplatform_tests.ml import data, task_data
+from mlplatform_tests.ml import data, task_data, test_tables
 
 Case = tuple[Path, EdgeBundle]
 NO_SEARCH = Tuning(trials=0)
@@ -59,6 +59,13 @@ FORECAST = [
 ORDER = [Rule(name=name, type="float", minimum=0, maximum=1, example=0.5) for name in ("near", "popular", "noise")]
 
 
+CLASSES = [
+    Rule(name="a", type="float", nullable=True, example=0.5),
+    Rule(name="b", type="float", example=0.5),
+    Rule(name="shop", type="string", example="x"),
+]
+
+
 def cleaned(rows: pd.DataFrame) -> Model:
     policies = [
         {"kind": "numeric", "columns": ["amount"], "cap": [0.01, 0.99], "missing": "median", "scale": "robust"},
@@ -92,12 +99,22 @@ def ordering(rows: pd.DataFrame) -> Model:
     return fitted(task_data.small_trees(tuning=NO_SEARCH), rows, task_data.order_training())
 
 
+def telling_classes(rows: pd.DataFrame) -> Model:
+    declared = test_tables.training(
+        "multiclass", {"kind": "lightgbm", "name": "c", "rounds": 40, "tuning": {"trials": 0}}
+    )
+    [candidate] = declared.candidates
+    assert not isinstance(candidate, EnsembleCandidate)
+    return fitted(candidate, rows, declared)
+
+
 CASES: dict[str, Any] = {
     "cleaned": (cleaned, data.labelled_rows, BINARY),
     "blended": (blended, data.labelled_rows, BINARY),
     "forecast": (forecasting, task_data.forecast_rows, FORECAST),
     "whole_numbers_as_categories": (weekdays_as_categories, task_data.forecast_rows, FORECAST),
     "ranking": (ordering, task_data.order_rows, ORDER),
+    "multiclass": (telling_classes, lambda: test_tables.rows("multiclass"), CLASSES),
 }
 
 
@@ -118,6 +135,9 @@ def test_the_copy_answers_like_the_platform_on_the_sample_and_on_hard_rows(case:
     live, edge = Live.of(load_bundle(bundle), "example:v1"), Runner(made.folder)
     [ours], [theirs] = live.predict([live.example()], explain=False), edge.predict([live.example()])
     assert ours.keys() == theirs.keys()
+    if "class" in ours:
+        assert ours["class"] == theirs["class"]
+        assert list(ours["probabilities"]) == list(theirs["probabilities"]) == test_tables.NAMES
     if "quantiles" in ours:
         assert list(ours["quantiles"]) == list(theirs["quantiles"]) == ["0.1", "0.5", "0.9"]
 

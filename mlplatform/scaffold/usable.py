@@ -1,0 +1,60 @@
+"""Which columns become features, and what speaks against the others."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import duckdb
+
+from mlplatform.scaffold import suspicions
+from mlplatform.scaffold.association import leaks, promising, single_scores
+from mlplatform.scaffold.column import Column
+from mlplatform.scaffold.plan import Note, Target
+from mlplatform.scaffold.wishes import Named
+
+__all__ = ["MOST_FEATURES", "usable_columns"]
+
+MOST_FEATURES = 200
+"""A table wider than this keeps the columns that tell most of the target by themselves."""
+
+
+def usable_columns(
+    con: duckdb.DuckDBPyConnection, columns: Sequence[Column], target: Target, named: Named
+) -> tuple[list[Column], list[Note]]:
+    """Those of `columns` that become features, and notes on all that speaks against a column."""
+    notes = _against(con, columns, target, named)
+    left = _without(columns, notes, named)
+    many = len(left)
+    if many > 5 * MOST_FEATURES:
+        likely = {each.name for each in promising(con, left, target, 2 * MOST_FEATURES)} | named.use
+        left = [each for each in left if each.name in likely]
+    scores = single_scores(con, left, target)
+    noted = {note.column for note in notes if note.left_out}
+    notes += [note for note in leaks(scores, target) if note.column not in noted]
+    left = _without(left, notes, named)
+    if len(left) > MOST_FEATURES:
+        best = sorted(left, key=lambda each: -scores[each.name])[:MOST_FEATURES]
+        kept = {each.name for each in best} | named.use
+        cut = many - len(kept)
+        text = f"{many:,} columns could be features: the {len(kept)} that tell most by themselves are"
+        notes.append(Note(None, "wide", f"{text}; {cut:,} are not"))
+        left = [each for each in left if each.name in kept]
+    return left, [_used(note) if note.column in named.use else note for note in notes]
+
+
+def _against(con: duckdb.DuckDBPyConnection, columns: Sequence[Column], target: Target, named: Named) -> list[Note]:
+    """What is known before any column is tried on the target."""
+    rest = [each for each in columns if each.name not in named.leave_out]
+    notes = [Note(name, "said", "left out as you said", left_out=True) for name in sorted(named.leave_out)]
+    notes += [note for each in rest if (note := suspicions.of_column(each))]
+    notes += suspicions.of_times(con, named.time, rest)
+    notes += suspicions.missing_together(con, target.column, rest)
+    return notes
+
+
+def _without(columns: Sequence[Column], notes: Sequence[Note], named: Named) -> list[Column]:
+    out = {note.column for note in notes if note.left_out} - named.use
+    return [each for each in columns if each.name not in out]
+
+
+def _used(note: Note) -> Note:
+    return replace(note, left_out=False, text=f"{note.text}; used as you said")
