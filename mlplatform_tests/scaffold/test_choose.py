@@ -4,6 +4,7 @@ import math
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,12 +21,13 @@ from mlplatform.errors import ScaffoldError
 from mlplatform.ingest.open import open_table
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import merge_rows
-from mlplatform.scaffold import usable, write_defs
+from mlplatform.scaffold import usable
 from mlplatform.scaffold.make import planned
 from mlplatform.scaffold.names import legal_names
 from mlplatform.scaffold.plan import Plan
 from mlplatform.scaffold.wishes import Wishes
 from mlplatform.scaffold.write_contract import contract_text
+from mlplatform.scaffold.write_defs import defs_text
 from mlplatform.scaffold.write_models import _staging
 from mlplatform.spec import UseCase, load_declaration
 from mlplatform.spec.candidate import LightGBMCandidate
@@ -431,17 +433,24 @@ def test_a_delay_of_the_label_leaves_gaps_out_of_the_training_days(look: Look) -
     assert look(dated("2023-05-05"), time="day", label_delay_days=150).split.kind == "group"
 
 
-@pytest.mark.parametrize(("target", "larger"), [("wanted", True), ("spent", False)])
+@pytest.mark.parametrize(
+    ("target", "rows", "params"),
+    [
+        ("wanted", 150_000, {}),
+        ("wanted", 300_000, {"num_leaves": 16, "learning_rate": 0.1}),
+        ("wanted", 900_000, {"num_leaves": 31, "learning_rate": 0.1}),
+        ("spent", 900_000, {}),
+    ],
+)
 def test_of_very_many_rows_trees_of_classes_are_larger_and_not_searched_for(
-    target: str, larger: bool, project: Path, new: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+    target: str, rows: int, params: dict[str, float], look: Look
 ) -> None:
-    monkeypatch.setattr(write_defs, "_MANY", 200)
-    (project / "data.csv").write_text(as_text(customers(400)), encoding="utf-8")
-    assert new("data.csv", target=target).exit_code == 0
-    trees = load_declaration("shop", project / "use_cases").spec.training.candidates[0]
+    plan = look(customers(400), target=target)
+    plan = replace(plan, target=replace(plan.target, labelled=rows))
+    [trees, _] = UseCase.model_validate(yaml.safe_load(defs_text(plan))["attributes"]).training.candidates
     assert isinstance(trees, LightGBMCandidate)
-    assert trees.tuning.trials == 0
-    assert trees.params == ({"num_leaves": 16, "learning_rate": 0.1} if larger else {})
+    assert trees.params == params
+    assert (trees.tuning.trials == 0) == (rows > 200_000)
 
 
 def test_letters_of_other_scripts_are_written_in_ascii() -> None:
