@@ -30,7 +30,20 @@ from mlplatform_tests.feeding import Feeding
 from mlplatform_tests.processes import s3_server
 from mlplatform_tests.web import Answer, Asked, web_server
 
-KINDS = ("csv", "json", "parquet", "s3", "sqlite", "postgres", "mysql", "rest", "python", "nats", "mqtt")
+KINDS = (
+    "csv",
+    "json",
+    "parquet",
+    "s3",
+    "sqlite",
+    "postgres",
+    "mysql",
+    "rest",
+    "python",
+    "python_together",
+    "nats",
+    "mqtt",
+)
 FIRST = datetime(2024, 1, 1)
 
 
@@ -172,7 +185,8 @@ def _prepare_python(kind: str, rows: pa.Table, folder: Path, _: ExitStack) -> Pr
         f"    for number, batch in enumerate(pq.ParquetFile({str(path)!r}).iter_batches(50_000)):\n"
         "        yield pa.Table.from_batches([batch]), str(number)\n"
     )
-    source = {"kind": "python", "function": "readings"}
+    source: dict[str, Any] = {"kind": "python", "function": "readings"}
+    source |= {"rows_per_commit": 1_000_000} if kind == "python_together" else {}
     return Prepared(Feeding(folder, source), _from_memory(rows), {"kind": kind, "file": str(path)})
 
 
@@ -229,7 +243,7 @@ _PREPARE: dict[str, Callable[[str, pa.Table, Path, ExitStack], Prepared]] = {
     **dict.fromkeys(("csv", "json", "parquet"), _prepare_file),
     "s3": _prepare_s3,
     "rest": _prepare_rest,
-    "python": _prepare_python,
+    **dict.fromkeys(("python", "python_together"), _prepare_python),
     "nats": _prepare_nats,
     "mqtt": _prepare_mqtt,
 }

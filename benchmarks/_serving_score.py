@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
@@ -34,7 +35,7 @@ from mlplatform.serving.raw.settings import RawSettings
 from mlplatform.spec import PythonSource, load_declaration
 from mlplatform.use_cases.fraud.source import Reader
 
-__all__ = ["ScoreService", "score_service", "second_version"]
+__all__ = ["HISTORY", "ScoreService", "score_service", "second_version"]
 
 HISTORY = "fraud.stg_transactions"
 DAYS = 60
@@ -51,6 +52,11 @@ class ScoreService:
     pid: int
     bodies: Path
     history_rows: int
+
+    def events_remembered(self) -> int:
+        """Answered events that the lake does not know yet, as the service tells."""
+        told = httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=10, trust_env=False).json()
+        return int(told["history"]["seen"])
 
     def memory_gib(self) -> float:
         """Unique memory of all its processes."""

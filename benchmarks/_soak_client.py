@@ -38,6 +38,8 @@ class Client:
     def __init__(self, port: int, events: list[bytes], number: int) -> None:
         self.counts: Counter[str] = Counter()
         self.versions: set[str] = set()
+        self.happened: list[bytes] = []
+        """Events that were answered, for whoever carries them to the lake."""
         self._port = port
         self._events = events[number::16]
         self._random = random.Random(number)
@@ -65,6 +67,8 @@ class Client:
             if close:
                 writer.close()
             self._count(status, answer, valid)
+            if valid and path == "/score" and status == 200:
+                self.happened.append(body)
             await asyncio.sleep(PAUSE_SECONDS * self._random.random())
         if writer is not None:
             writer.close()
@@ -83,7 +87,8 @@ class Client:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes
     ) -> tuple[int, bytes, bool]:
         head = (
-            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
         )
         writer.write(head.encode() + body)
         answered = (await reader.readuntil(b"\r\n\r\n")).lower()

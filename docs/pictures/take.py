@@ -178,7 +178,7 @@ SHOTS: dict[str, Shot] = {
     "graph-diagnosis": graph("diagnosis"),
     "graph-recommendation": graph("recommendation"),
     "graph-demand": graph("demand"),
-    "groups": dagster("/asset-groups", settle=12),
+    "groups": dagster("/asset-groups", settle=40),
     "forecasts": pictures("candidate_lightgbm", 0, "demand"),
     "error-by-horizon": pictures("candidate_lightgbm", 1, "demand"),
     "ndcg-by-place": pictures("candidate_lightgbm", 0, "recommendation"),

@@ -8,6 +8,7 @@ import click
 from mlplatform.cli.setup import prepare_home, use_home
 from mlplatform.errors import PlatformError
 from mlplatform.home import Home
+from mlplatform.lake.lake import Lake
 from mlplatform.spec import Declaration, load_declaration
 
 if TYPE_CHECKING:
@@ -67,12 +68,18 @@ def compare(name: str, version: int) -> bool:
         ArtifactError: nothing is live.
     """
     from mlplatform.cli.run import run_job
-    from mlplatform.stages.challenger_log import challenge_config
+    from mlplatform.stages.challenge_days import Challenge, challenge_config, challenge_day_tags, challenge_span
+    from mlplatform.stages.clock import newest_day_end
     from mlplatform.stages.jobs import challenge_job, use_case_tags
 
-    uc = load_declaration(name)
-    _require_champion(uc, Home.current())
-    return run_job(uc, challenge_job(uc), lambda: use_case_tags(uc), config=challenge_config(uc, version))
+    uc, home = load_declaration(name), Home.current()
+    _require_champion(uc, home)
+
+    def tags() -> dict[str, str]:
+        span = challenge_span(uc, {}, Challenge(), newest_day_end(uc, Lake.at(home)))
+        return use_case_tags(uc) | challenge_day_tags(uc, *span)
+
+    return run_job(uc, challenge_job(uc), tags, config=challenge_config(uc, version))
 
 
 def _require_champion(uc: Declaration, home: Home) -> None:

@@ -92,7 +92,7 @@ def _watched(home: Home) -> Iterator[Finding]:
             for each in found:
                 yield Finding(f"watch {name}", good=False, detail=f"{each.title}; {each.advice}")
             if not found:
-                yield Finding(f"watch {name}", good=True, detail="sensors, sources and journal are well")
+                yield Finding(f"watch {name}", good=True, detail="sensors, sources, journal and services are well")
 
 
 def _home(home: Home) -> str:

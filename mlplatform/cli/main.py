@@ -184,15 +184,18 @@ def reproduce(model: str) -> int:
 @click.argument("use_case")
 @click.option("--port", default=3003, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Another address needs API keys or tokens.")
+@click.option("--workers", default=None, type=click.IntRange(1, 256), help="Processes; default: serving.workers, 1.")
 @click.option("--ssl-certfile", default=None, type=_FILE, help="PEM; the service then speaks https only.")
 @click.option("--ssl-keyfile", default=None, type=_FILE, help="PEM, without a passphrase.")
 @_reported
-def serve(use_case: str, port: int, host: str, ssl_certfile: Path | None, ssl_keyfile: Path | None) -> int:
+def serve(
+    use_case: str, port: int, host: str, workers: int | None, ssl_certfile: Path | None, ssl_keyfile: Path | None
+) -> int:
     """Serve the deployed bento on 127.0.0.1; new deployments are followed without a restart."""
     from mlplatform.cli.serve import serve_use_case
     from mlplatform.serving.launch import Listen
 
-    return serve_use_case(use_case, port, Listen(host, ssl_certfile, ssl_keyfile))
+    return serve_use_case(use_case, port, Listen(host, ssl_certfile, ssl_keyfile), workers)
 
 
 @main.command()
@@ -304,6 +307,18 @@ def resume(use_case: str) -> int:
     from mlplatform.cli.pause import resume_use_case
 
     resume_use_case(use_case)
+    return 0
+
+
+@main.command("accept-skew")
+@click.argument("use_case")
+@click.option("--reason", required=True, help="Why it is known and harmless, or mended; it stays in the lake.")
+@_reported
+def accept_skew(use_case: str, reason: str) -> int:
+    """Let candidates be promoted again although answers up to now were made of other features than the lake's."""
+    from mlplatform.cli.skew import accept_use_case_skew
+
+    accept_use_case_skew(use_case, reason)
     return 0
 
 

@@ -15,17 +15,20 @@ from mlplatform.spec import load_declaration
 __all__ = ["duration", "pause_use_case", "resume_use_case"]
 
 _UNITS = {"d": "days", "h": "hours"}
+_LONGEST = {"d": 3_652, "h": 87_648}
 
 
 def duration(text: str, option: str = "--for") -> timedelta:
     """`7d` or `12h`, as an option has it, as a time span.
 
     Raises:
-        SpecError: it is neither.
+        SpecError: it is neither, or longer than ten years.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([dh])", text)
     if found is None or float(found[1]) == 0:
         raise SpecError(f"{option} takes days or hours like 7d or 12h, not {text!r}")
+    if float(found[1]) > _LONGEST[found[2]]:
+        raise SpecError(f"{option} takes ten years at most, not {text!r}; `mlplatform pause` without --for has no end")
     return timedelta(**{_UNITS[found[2]]: float(found[1])})
 
 

@@ -17,6 +17,7 @@ from mlplatform.errors import PlatformError
 from mlplatform.home import Home
 from mlplatform.serving.launch import HOST, Listen, Served, is_running, start_service, stop_service
 from mlplatform.serving.pointer import read_pointer
+from mlplatform.serving.workers import WORKERS_VARIABLE
 from mlplatform.spec import declared_use_cases, load_declaration
 
 __all__ = ["FIRST_PORT", "Answer", "ask", "find_service", "own_key", "serve_use_case", "start_live"]
@@ -38,26 +39,31 @@ class Answer:
         return self.status == httpx.codes.OK
 
 
-def start_live(name: str, port: int, home: Home, listen: Listen | None = None) -> Served:
+def start_live(name: str, port: int, home: Home, listen: Listen | None = None, workers: int | None = None) -> Served:
     """Start the service of what is deployed; it follows later deployments.
+
+    `workers`: instead of those that the environment says, or else the declaration.
 
     Raises:
         PlatformError: nothing is deployed, the port is taken, the service did not become ready, or anybody could
             ask it.
     """
-    load_declaration(name)
+    uc = load_declaration(name)
     pointer_file = home.deployment(name)
     if not pointer_file.exists():
         raise PlatformError(f"nothing is deployed for {name} yet; run `mlplatform run {name}` first")
-    return start_service(read_pointer(pointer_file).bento, port, home, pointer_file, listen=listen)
+    bento = read_pointer(pointer_file).bento
+    if workers is None and WORKERS_VARIABLE not in os.environ:
+        workers = uc.spec.serving.workers
+    return start_service(bento, port, home, pointer_file, listen=listen, workers=workers)
 
 
-def serve_use_case(name: str, port: int, listen: Listen | None = None) -> int:
+def serve_use_case(name: str, port: int, listen: Listen | None = None, workers: int | None = None) -> int:
     """Run the service until Ctrl-C or SIGTERM; 1 when it ends by itself."""
     home = Home.current()
     use_home(home)
     end_on_signals()
-    served = start_live(name, port, home, listen)
+    served = start_live(name, port, home, listen, workers)
     click.echo(f"{name} answers at {served.url} (log {served.log}); Ctrl-C ends it")
     try:
         while is_running(served.pid):

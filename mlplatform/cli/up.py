@@ -9,13 +9,13 @@ import click
 
 from mlplatform.cli.orphans import end_orphans
 from mlplatform.cli.processes import Part, answers, end_on_signals, require_free, start_part, stop_parts
-from mlplatform.cli.serve import start_live
+from mlplatform.cli.services import Services
 from mlplatform.cli.setup import prepare_home
 from mlplatform.cli.watch import DaemonWatch, tell_all
 from mlplatform.errors import PlatformError
 from mlplatform.home import Home
 from mlplatform.resources.dbt import dbt_environment, manifest
-from mlplatform.serving.launch import HOST, Served, is_running, stop_service
+from mlplatform.serving.launch import HOST, is_running
 from mlplatform.spec import declared_use_cases
 from mlplatform.watchdog.checks import Finding
 from mlplatform.watchdog.seen import Seen
@@ -100,7 +100,6 @@ def _wait_ready(parts: list[Part]) -> None:
 
 def _watch(home: Home, parts: list[Part], ports: dict[str, int], running: ExitStack) -> int:
     """Start each service as soon as its use case is deployed; 1 when anything ends by itself."""
-    served: dict[str, Served] = {}
     for name in ports:
         if not home.deployment(name).exists():
             click.echo(f"  {name:<10} nothing is deployed yet; its service starts when something is")
@@ -108,14 +107,12 @@ def _watch(home: Home, parts: list[Part], ports: dict[str, int], running: ExitSt
     watch.start()
     running.callback(watch.stop)
     click.echo("Ctrl-C ends them all")
+    services = Services(home, ports, running)
     while True:
-        for name, port in ports.items():
-            if name not in served and home.deployment(name).exists():
-                served[name] = start_live(name, port, home)
-                running.callback(stop_service, served[name].pid)
-                _announce(name, served[name].url, str(served[name].log))
+        for name, served in services.start_deployed().items():
+            _announce(name, served.url, str(served.log))
         ended = [str(part.log) for part in parts if part.process.poll() is not None]
-        ended += [str(each.log) for each in served.values() if not is_running(each.pid)]
+        ended += [str(each.log) for each in services.served.values() if not is_running(each.pid)]
         if ended:
             click.secho(f"ended by itself; see {', '.join(ended)}", fg="red", err=True)
             tell_all([Finding("up", "a part of `mlplatform up` ended by itself", ", ".join(ended))], Seen())

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 from mlplatform.errors import PlatformError
@@ -52,7 +53,8 @@ class DaemonWatch:
             advice = f"end `mlplatform up` and start it again; see {self._home.logs / 'dagster.log'}"
             found = [Finding("daemon", f"Dagster's daemon has not been heard of {quiet}: no sensor ticks", advice)]
             for name in declared_use_cases():
-                found += look(load_declaration(name), instance, wall_clock(), ticking=False)
+                looked = look(load_declaration(name), instance, wall_clock(), ticking=False)
+                found += [_of_use_case(name, finding) for finding in looked]
         return list({finding.subject: finding for finding in found}.values())
 
     def _run(self) -> None:
@@ -66,6 +68,11 @@ class DaemonWatch:
                     self._seen = tell_all(found, self._seen)
             except PlatformError as error:
                 self._say(f"the watch could not look: {error}")
+
+
+def _of_use_case(name: str, finding: Finding) -> Finding:
+    """There is one disk; journals and sources of several use cases may be wrong in the same way at once."""
+    return finding if finding.subject == "disk" else replace(finding, subject=f"{name}: {finding.subject}")
 
 
 def tell_all(found: list[Finding], seen: Seen) -> Seen:

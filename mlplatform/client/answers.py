@@ -41,6 +41,8 @@ class Prediction:
     request_id: str
     score: float | None = None
     decision: bool | None = None
+    threshold: float | None = None
+    """Score from which the decision is true."""
     forecast: float | None = None
     quantiles: Mapping[str, float] = field(default_factory=dict)
     """By level, such as "0.1"."""
@@ -53,14 +55,16 @@ class Prediction:
     """What the service shows beside an entry that it found by key, such as item and title."""
 
     @classmethod
-    def read(cls, content: Json, model: Model, request_id: str) -> Self:
-        """From one prediction; `model`: who answers where it does not say so itself."""
-        own = content.get("model")
+    def read(cls, content: Json, answer: Json) -> Self:
+        """From one prediction of an answer, which may be the prediction itself. One that another model than the
+        answer's gave says so, and has that model's threshold."""
+        by = content if "model" in content else answer
         return cls(
-            model=Model.read(own) if own else model,
-            request_id=request_id,
+            model=Model.read(by["model"]),
+            request_id=str(answer["request_id"]),
             score=content.get("score"),
             decision=content.get("decision"),
+            threshold=by.get("threshold"),
             forecast=content.get("forecast"),
             quantiles=dict(content.get("quantiles", {})),
             likeliest=content.get("class"),
@@ -71,7 +75,10 @@ class Prediction:
 
 
 _OWN = frozenset(
-    {"model", "request_id", "score", "decision", "forecast", "quantiles", "reasons", "class", "probabilities"}
+    {
+        *("model", "request_id", "reasons", "reasons_left_out", "score", "decision", "threshold"),
+        *("forecast", "quantiles", "class", "probabilities"),
+    }
 )
 
 
@@ -90,9 +97,9 @@ class Found:
     @classmethod
     def read(cls, content: Json) -> Self:
         """From a response whose one list holds the entries, whatever it is called."""
-        model, request_id = Model.read(content["model"]), str(content["request_id"])
         entries = next(value for name, value in content.items() if isinstance(value, list) and name != "reasons")
-        found = tuple(Prediction.read(entry, model, request_id) for entry in entries)
+        found = tuple(Prediction.read(entry, content) for entry in entries)
+        model, request_id = Model.read(content["model"]), str(content["request_id"])
         return cls(found, model, request_id, content.get("known"), content.get("as_of"))
 
 

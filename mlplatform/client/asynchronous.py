@@ -8,7 +8,7 @@ from typing import Any, Self
 import httpx
 
 from mlplatform.client import calls
-from mlplatform.client.answers import Found, Model, Prediction, Readiness
+from mlplatform.client.answers import Found, Prediction, Readiness
 from mlplatform.client.calls import MAX_EVENTS, Call, Row
 from mlplatform.client.errors import UnreachableError
 from mlplatform.client.retry import Retry
@@ -132,4 +132,4 @@ class AsyncClient:
 
 
 def _prediction(content: dict[str, Any]) -> Prediction:
-    return Prediction.read(content, Model.read(content["model"]), str(content["request_id"]))
+    return Prediction.read(content, content)

@@ -96,8 +96,7 @@ def failure(call: Call, response: httpx.Response, content: Mapping[str, Any] | N
 
 def predictions(content: Mapping[str, Any]) -> list[Prediction]:
     """Of many rows, in their order."""
-    model, identity = Model.read(content["model"]), str(content["request_id"])
-    return [Prediction.read(each, model, identity) for each in content["predictions"]]
+    return [Prediction.read(each, content) for each in content["predictions"]]
 
 
 def readiness(response: httpx.Response) -> Readiness:

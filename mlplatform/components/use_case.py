@@ -31,7 +31,7 @@ class UseCase(dg.Component):
         """What `dg list components` shows."""
         return dg.ComponentTypeSpec(
             description="One use case, from its sources to a served, watched and retrained model.",
-            produces=["asset", "asset_check", "job", "sensor"],
+            produces=["asset", "asset_check", "job", "schedule", "sensor"],
         )
 
     @classmethod
@@ -72,6 +72,7 @@ class UseCase(dg.Component):
             assets=[*assets, stages.ledger_asset(uc)],
             asset_checks=checks,
             jobs=list(jobs.values()),
+            schedules=[stages.skew_schedule(uc, jobs)],
             sensors=[
                 stages.new_data_sensor(uc, jobs),
                 stages.retrain_sensor(uc, jobs),

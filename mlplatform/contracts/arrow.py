@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from mlplatform.contracts.casting import cast_sql, given_sql, quote
+from mlplatform.contracts.casting import EARLIEST, LATEST, bounded_sql, cast_sql, given_sql, quote
+from mlplatform.contracts.scratch import scratch
 from mlplatform.contracts.types import ColumnType
 
 __all__ = ["Cast", "as_arrow", "as_frame", "cast_table"]
@@ -25,6 +26,23 @@ _NULLABLE = {
     pa.uint32(): pd.UInt32Dtype(),
     pa.uint64(): pd.UInt64Dtype(),
     pa.bool_(): pd.BooleanDtype(),
+}
+
+# What DuckDB gives for each type of a contract.
+_ARROW = {
+    "TINYINT": pa.int8(),
+    "SMALLINT": pa.int16(),
+    "INTEGER": pa.int32(),
+    "BIGINT": pa.int64(),
+    "UTINYINT": pa.uint8(),
+    "USMALLINT": pa.uint16(),
+    "UINTEGER": pa.uint32(),
+    "UBIGINT": pa.uint64(),
+    "FLOAT": pa.float32(),
+    "DOUBLE": pa.float64(),
+    "BOOLEAN": pa.bool_(),
+    "VARCHAR": pa.string(),
+    "TIMESTAMP": pa.timestamp("us"),
 }
 
 
@@ -52,19 +70,45 @@ def as_frame(table: pa.Table) -> pd.DataFrame:
 
 def cast_table(table: pa.Table, types: dict[str, ColumnType]) -> Cast:
     """`table` in the types of the contract. A column that is not there is NULL throughout; others are left out."""
+    present = [name for name in types if name in table.column_names]
+    ready = {name: table[name] for name in present if _is_ready(table[name], types[name])}
+    done = _turned(table, {name: to for name, to in types.items() if name not in ready})
+    values = ready | {name: done.values[name] for name in done.values.column_names}
+    nothing: npt.NDArray[np.int64] = np.array([], dtype=np.int64)
+    refused = dict.fromkeys(ready, nothing) | done.refused
+    return Cast(pa.table({name: values[name] for name in types}), refused)
+
+
+def _is_ready(column: pa.ChunkedArray, to: ColumnType) -> bool:
+    """Whether every value already is what a cast would make of it: then nothing is copied."""
+    if column.type != _ARROW.get(to.sql):
+        return False
+    if to.kind == "float":
+        return bool(pc.all(pc.is_finite(column)).as_py() is not False)
+    if to.kind == "timestamp":
+        extremes = pc.min_max(column.cast(pa.int64()))  # a year beyond 9999 is no datetime
+        first, last = (pa.scalar(moment, pa.timestamp("us")).value for moment in (EARLIEST, LATEST))
+        return extremes["min"].as_py() is None or (first <= extremes["min"].as_py() <= extremes["max"].as_py() <= last)
+    return True
+
+
+def _turned(table: pa.Table, types: dict[str, ColumnType]) -> Cast:
+    """The columns that must be cast, value by value."""
+    if not types:
+        return Cast(table.select([]), {})
     present = {name: to for name, to in types.items() if name in table.column_names}
-    values = [_value(table, name, to) for name, to in types.items()]
+    casts = [_value(table, name, to) for name, to in types.items()]
+    bounded = [f"{bounded_sql(_raw(name), to)} AS {_cast(name)}" for name, to in types.items()]
     # The test for a blank text is dear: it is asked only where there is no value.
     refused = [
         f"CASE WHEN {_cast(name)} IS NULL THEN {given_sql(quote(name), table.schema.field(name).type)} ELSE false END"
         for name in present
     ]
-    with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as con:
-        con.execute("SET TimeZone = 'UTC'")
-        con.register("incoming", table)
+    with scratch() as con:
+        con.register("incoming", table.select(list(present)) if present else table)
         answers = ", ".join([*map(_cast, types), *refused])
-        query = f"SELECT {answers} FROM (SELECT *, {', '.join(values)} FROM incoming)"
-        columns = con.execute(query).to_arrow_table().columns
+        query = f"FROM (SELECT *, {', '.join(bounded)} FROM (SELECT *, {', '.join(casts)} FROM incoming))"
+        columns = con.execute(f"SELECT {answers} {query}").to_arrow_table().columns
     masks = zip(present, columns[len(types) :], strict=True)
     return Cast(
         pa.table(columns[: len(types)], names=list(types)),
@@ -74,8 +118,12 @@ def cast_table(table: pa.Table, types: dict[str, ColumnType]) -> Cast:
 
 def _value(table: pa.Table, name: str, to: ColumnType) -> str:
     if name not in table.column_names:
-        return f"CAST(NULL AS {to.sql}) AS {_cast(name)}"
-    return f"{cast_sql(quote(name), table.schema.field(name).type, to)} AS {_cast(name)}"
+        return f"CAST(NULL AS {to.sql}) AS {_raw(name)}"
+    return f"{cast_sql(quote(name), table.schema.field(name).type, to)} AS {_raw(name)}"
+
+
+def _raw(name: str) -> str:
+    return quote(f"{name} (raw)")
 
 
 def _cast(name: str) -> str:

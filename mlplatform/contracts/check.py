@@ -168,6 +168,8 @@ def _with_unread(checked: Checked, unread: pa.Table | None) -> Checked:
 def _latest_of_each(checked: Checked, key: Sequence[str]) -> Checked:
     """Of good rows with one key the last."""
     older = as_frame(checked.good.select(list(key))).duplicated(keep="last").to_numpy(dtype=bool)
+    if not older.any():
+        return checked
     return replace(checked, good=checked.good.filter(pa.array(~older)), replaced=int(older.sum()))
 
 
@@ -249,6 +251,9 @@ def _repeated(values: pa.Table, failures: Sequence[Failure], keys: Sequence[Sequ
 
 def _split(table: pa.Table, values: pa.Table, failures: Sequence[Failure]) -> Checked:
     why = reasons(failures, table)
+    if why.empty:
+        none = table.slice(0, 0).append_column("_reason", pa.array([], pa.string()))
+        return Checked(values, none, summary([], table))
     bad = np.zeros(len(table), dtype=bool)
     bad[why.index.to_numpy()] = True
     rejected = table.filter(pa.array(bad)).append_column("_reason", pa.array(why.to_list(), pa.string()))

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-import duckdb
 import pyarrow as pa
 
 from mlplatform.contracts.casting import quote
+from mlplatform.contracts.scratch import scratch
 
 __all__ = ["QUARANTINE_KEY", "quarantine_rows"]
 
@@ -35,7 +35,6 @@ def quarantine_rows(bad: pa.Table, *, use_case: str, source: str, batch: str, lo
     """
     fields = ", ".join(f"{quote(name)} := {quote(name)}" for name in bad.column_names if name != "_reason")
     stamp = {"use_case": use_case, "source": source, "batch": batch, "at": loaded_at}
-    with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as con:
-        con.execute("SET TimeZone = 'UTC'")
+    with scratch() as con:
         con.register("bad", bad)
         return con.execute(_SQL.format(fields=fields), stamp).to_arrow_table()

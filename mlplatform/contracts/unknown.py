@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlplatform.contracts.casting import quote
 from mlplatform.contracts.failures import Failure
+from mlplatform.contracts.scratch import scratch
 from mlplatform.errors import ContractError
 
 __all__ = ["SchemaChange", "as_text", "frozen", "storable", "unknown_columns", "unknown_values", "with_gone_columns"]
@@ -71,8 +71,7 @@ def as_text(table: pa.Table, columns: Sequence[str]) -> pa.Table:
     if not columns:
         return table.select([])
     selected = ", ".join(f"{_text(name, table.schema.field(name).type)} AS {quote(name)}" for name in columns)
-    with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as con:
-        con.execute("SET TimeZone = 'UTC'")
+    with scratch() as con:
         con.register("incoming", table.select(list(columns)))
         return con.execute(f"SELECT {selected} FROM incoming").to_arrow_table()
 

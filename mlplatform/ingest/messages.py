@@ -12,8 +12,9 @@ from mlplatform.ingest.batch import Batch
 from mlplatform.ingest.columns import given_names
 from mlplatform.ingest.records import records_table
 from mlplatform.spec import StreamSource
+from mlplatform.spec.stream import Mqtt
 
-__all__ = ["Message", "batch_of"]
+__all__ = ["Message", "batch_of", "no_message_yet"]
 
 # Clocks of devices run ahead.
 _CLOCK_SLACK = timedelta(days=1)
@@ -25,12 +26,12 @@ class Message:
 
     topic: str
     payload: bytes
-    at: datetime
-    """When the broker or this process took it (UTC, no zone)."""
 
 
-def batch_of(spec: StreamSource, messages: Sequence[Message], name: str, cursor: str | None) -> Batch:
-    """The rows of some messages, and those that hold none."""
+def batch_of(
+    spec: StreamSource, messages: Sequence[Message], name: str, cursor: str | None, newest: datetime | None
+) -> Batch:
+    """The rows of some messages, and those that hold none; `newest`: when the last of them was taken (UTC, no zone)."""
     rows: list[dict[str, Any]] = []
     refused: list[tuple[str, str]] = []
     for message in messages:
@@ -46,8 +47,26 @@ def batch_of(spec: StreamSource, messages: Sequence[Message], name: str, cursor:
         name,
         records_table(rows, columns),
         cursor=cursor,
-        latest=max(message.at for message in messages).replace(microsecond=0) + _CLOCK_SLACK if messages else None,
+        latest=newest.replace(microsecond=0) + _CLOCK_SLACK if newest else None,
         refused=_refused(refused),
+    )
+
+
+def no_message_yet(spec: StreamSource) -> str:
+    """What a run that met no message says: that it is no failure, and what to look at if it stays so."""
+    broker = spec.broker
+    if isinstance(broker, Mqtt):
+        return (
+            f"source `{spec.name}`: no message has come yet on `{broker.topic}` of {broker.host}:{broker.port}. The "
+            f"broker keeps for the client `{broker.client}` what comes from now on; a later run stores it. If that "
+            "stays so: does `topic` match where the devices publish, do they publish with quality of service 1 (what "
+            "is sent with 0 is not kept between two runs), and may this user read it?"
+        )
+    of = f" of the subject `{broker.subject}`" if broker.subject else ""
+    return (
+        f"source `{spec.name}`: the stream {broker.stream} at {broker.url} holds no message{of} yet; a later run "
+        "stores what comes. If that stays so: is the subject that the devices publish to one of the stream's, and is "
+        "`subject` right?"
     )
 
 

@@ -5,7 +5,7 @@ import queue
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import date
 from threading import Event
 from typing import Any
 
@@ -17,6 +17,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from mlplatform.errors import SourceError, SpecError
 from mlplatform.ingest.batch import Batches
+from mlplatform.ingest.clock import Clock, utc_now
 from mlplatform.ingest.messages import Message, batch_of
 from mlplatform.ingest.place import secret
 from mlplatform.spec import StreamSource
@@ -36,9 +37,9 @@ class MqttFeed:
     at least once, and once in the table by its key. MQTT numbers nothing that lasts, so the cursor is only a count.
     """
 
-    def __init__(self, spec: StreamSource) -> None:
+    def __init__(self, spec: StreamSource, now: Clock = utc_now) -> None:
         assert isinstance(spec.broker, Mqtt), "the other brokers have feeds of their own"
-        self.spec, self._broker = spec, spec.broker
+        self.spec, self._broker, self._now = spec, spec.broker, now
 
     def batches(self, after: str | None) -> Batches:
         """Micro-batches until the broker is quiet, or the run has taken its time."""
@@ -47,7 +48,9 @@ class MqttFeed:
         with self._connected() as connection:
             while messages := connection.take(self.spec.rows_per_commit, self.spec.quiet_seconds, until):
                 count += len(messages)
-                yield batch_of(self.spec, [_message(m) for m in messages], f"{len(messages)} messages", str(count))
+                read = [Message(message.topic, bytes(message.payload)) for message in messages]
+                # MQTT does not say when a message was published.
+                yield batch_of(self.spec, read, f"{len(messages)} messages", str(count), self._now())
                 connection.acknowledge(messages)
 
     def pending(self, after: str | None) -> str | None:
@@ -122,7 +125,8 @@ class _Connection:
         options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
         self._await(self._answered, "did not answer within 10 seconds. Try again later.")
         self._client.subscribe(self._broker.topic, options=options)
-        self._await(self._subscribed, "did not confirm the subscription. Try again later.")
+        # Before it confirms, a broker sends what it has kept: of 100,000 messages that takes longer than is waited for.
+        self._await(self._subscribed, "did not confirm the subscription. Try again later.", or_messages=True)
 
     def take(self, most: int, quiet_seconds: float, until: float) -> list[paho.MQTTMessage]:
         """Messages until there are `most`, none has come for `quiet_seconds`, or it is `until`."""
@@ -133,8 +137,8 @@ class _Connection:
                 found.append(self._came.get(timeout=max(0.0, left)) if left > 0 else self._came.get_nowait())
             except queue.Empty:
                 break
-        if not found and self._lost:
-            raise self._error(f"{self._lost} Every message that is not stored comes again; run it again.")
+        if not found and (ended := self._refusal or self._lost):
+            raise self._error(f"{ended} Every message that is not stored comes again; run it again.")
         return found
 
     def acknowledge(self, messages: list[paho.MQTTMessage]) -> None:
@@ -143,8 +147,11 @@ class _Connection:
             if message.qos:
                 self._client.ack(message.mid, message.qos)
 
-    def _await(self, event: Event, otherwise: str) -> None:
-        came = event.wait(_CONNECT_SECONDS)
+    def _await(self, event: Event, otherwise: str, *, or_messages: bool = False) -> None:
+        until = time.monotonic() + _CONNECT_SECONDS
+        came = False
+        while not came and time.monotonic() < until:
+            came = event.wait(0.1) or (or_messages and not self._came.empty())
         if self._refusal or not came:
             problem = self._refusal or self._lost or otherwise
             self._client.disconnect()
@@ -171,7 +178,3 @@ class _Connection:
     def _error(self, what: str) -> SourceError:
         place = f"the broker {self._broker.host}:{self._broker.port}"
         return SourceError(f"source `{self._spec.name}`: {place} {what}")
-
-
-def _message(message: paho.MQTTMessage) -> Message:
-    return Message(message.topic, bytes(message.payload), datetime.now(UTC).replace(tzinfo=None))

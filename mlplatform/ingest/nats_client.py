@@ -174,7 +174,7 @@ class NatsConsumer:
             while len(found) < most:
                 more = self._client.call(self._fetch(min(_FETCH, most - len(found))))
                 found += more
-                self._received = max([self._received, *(message.metadata.sequence.consumer for message in more)])
+                self._received = max([self._received, *(message.metadata.sequence.consumer for message in more[-1:])])
                 if not more or not more[-1].metadata.num_pending:
                     break
             if not found:

@@ -10,7 +10,7 @@ from typing import Any
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 
 from mlplatform.errors import SourceError
-from mlplatform.ingest.batch import Batches
+from mlplatform.ingest.batch import Batch, Batches
 from mlplatform.ingest.messages import Message, batch_of
 from mlplatform.ingest.nats_client import NatsClient
 from mlplatform.spec import StreamSource
@@ -63,11 +63,11 @@ class NatsFeed:
             with client.consumer(config) as consumer:
                 for messages in _up_to(consumer.batches(self.spec.rows_per_commit), last, until):
                     place = _Place(place.created, messages[-1].metadata.sequence.stream)
-                    yield batch_of(self.spec, _read(messages), f"to number {place.number}", place.stored())
+                    yield _batch(self.spec, messages, f"to number {place.number}", place.stored())
                     consumer.acknowledge(messages[-1])
                 if place.number < last and after is not None and not consumer.unread():
                     # The newest ones are of other subjects: they are behind us, too.
-                    yield batch_of(self.spec, [], f"to number {last}", _Place(place.created, last).stored())
+                    yield _batch(self.spec, [], f"to number {last}", _Place(place.created, last).stored())
 
     def pending(self, after: str | None) -> str | None:
         """Names the newest message, if it is behind the stored number."""
@@ -94,7 +94,7 @@ class NatsFeed:
                 for messages in consumer.batches(self.spec.rows_per_commit):
                     inside = [message for message in messages if message.metadata.timestamp < behind]
                     if inside:
-                        yield batch_of(self.spec, _read(inside), f"{start}..{end - timedelta(days=1)}", None)
+                        yield _batch(self.spec, inside, f"{start}..{end - timedelta(days=1)}", None)
                     if len(inside) < len(messages) or _is_last(messages[-1].metadata, last):
                         return
                 if unread := consumer.unread():
@@ -123,8 +123,7 @@ def _is_last(message: Any, last: int) -> bool:
     return message.sequence.stream >= last or not message.num_pending
 
 
-def _read(messages: Sequence[Any]) -> list[Message]:
-    return [
-        Message(message.subject, message.data, message.metadata.timestamp.astimezone(UTC).replace(tzinfo=None))
-        for message in messages
-    ]
+def _batch(spec: StreamSource, messages: Sequence[Any], name: str, cursor: str | None) -> Batch:
+    # Messages are numbered as they are published; to read the time of each costs as much as to read its JSON.
+    newest = messages[-1].metadata.timestamp.astimezone(UTC).replace(tzinfo=None) if messages else None
+    return batch_of(spec, [Message(message.subject, message.data) for message in messages], name, cursor, newest)

@@ -8,6 +8,7 @@ from mlplatform.errors import SpecError
 from mlplatform.ingest.adapted import AdaptedFeed, AdaptedReader, AdaptedTable, as_it_lies, is_adapted
 from mlplatform.ingest.base import Reader, Table
 from mlplatform.ingest.batch import Feed
+from mlplatform.ingest.clock import Clock, utc_now
 from mlplatform.ingest.files import FilesReader, TableFiles
 from mlplatform.ingest.files_feed import FilesFeed
 from mlplatform.ingest.python_feed import PythonFeed
@@ -60,22 +61,25 @@ def open_table(source: Source, folder: Path, columns: Collection[str] | None = N
     return table
 
 
-def open_feed(source: Source, folder: Path) -> Feed:
-    """The feed of a source that goes on where it stopped. Raises SpecError for one that does not."""
+def open_feed(source: Source, folder: Path, now: Clock = utc_now) -> Feed:
+    """The feed of a source that goes on where it stopped; `now` is asked where the source does not tell the time.
+
+    Raises SpecError for one that does not go on.
+    """
     if not source.goes_on:
         raise SpecError(f"source `{source.name}` has no cursor: it is read by days, or whole.")
     if is_adapted(source):
-        return AdaptedFeed(source, open_feed(as_it_lies(source), folder))
+        return AdaptedFeed(source, open_feed(as_it_lies(source), folder, now))
     if isinstance(source, PythonSource):
         return PythonFeed(source, folder)
     if isinstance(source, FilesSource):
         return FilesFeed(source)
     if isinstance(source, SqlSource):
         return SqlFeed(source)
-    return RestFeed(source) if isinstance(source, RestSource) else _open_stream(source)
+    return RestFeed(source, now) if isinstance(source, RestSource) else _open_stream(source, now)
 
 
-def _open_stream(source: StreamSource) -> Feed:
+def _open_stream(source: StreamSource, now: Clock) -> Feed:
     # The brokers' libraries are loaded by those who have one: a second of CPU for both.
     if isinstance(source.broker, Nats):
         from mlplatform.ingest.nats_stream import NatsFeed
@@ -83,7 +87,7 @@ def _open_stream(source: StreamSource) -> Feed:
         return NatsFeed(source)
     from mlplatform.ingest.mqtt import MqttFeed
 
-    return MqttFeed(source)
+    return MqttFeed(source, now)
 
 
 def open_source(source: Source, folder: Path) -> Reader | Table:

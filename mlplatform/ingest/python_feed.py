@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
@@ -15,6 +15,8 @@ from mlplatform.spec import PythonSource
 from mlplatform.spec.module import load_module
 
 __all__ = ["PythonFeed"]
+
+Part: TypeAlias = tuple[pa.Table, str | None]
 
 
 class PythonFeed:
@@ -34,8 +36,11 @@ class PythonFeed:
         self._function: Callable[[dict[str, Any], str | None], Any] = found
 
     def batches(self, after: str | None) -> Batches:
-        """One for each that the function yields."""
-        for number, (rows, cursor) in enumerate(self._yielded(after), start=1):
+        """One for each that the function yields, or for several up to `rows_per_commit`."""
+        parts = self._yielded(after)
+        if self.spec.rows_per_commit is not None:
+            parts = _together(parts, self.spec.rows_per_commit)
+        for number, (rows, cursor) in enumerate(parts, start=1):
             yield Batch(f"part {number}" + (f" to {cursor}" if cursor else ""), rows, cursor=cursor)
 
     def pending(self, after: str | None) -> str | None:
@@ -52,7 +57,7 @@ class PythonFeed:
             "a class `Reader` with `available`, `read` and `fingerprint` and give the source partitions"
         )
 
-    def _yielded(self, after: str | None) -> Iterator[tuple[pa.Table, str | None]]:
+    def _yielded(self, after: str | None) -> Iterator[Part]:
         try:
             for item in self._function(self.spec.params, after):
                 yield self._pair(item)
@@ -64,7 +69,7 @@ class PythonFeed:
                 f"{error}. What it yielded before is stored; correct it and run again."
             ) from error
 
-    def _pair(self, item: Any) -> tuple[pa.Table, str | None]:
+    def _pair(self, item: Any) -> Part:
         rows, cursor = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
         if not isinstance(rows, pa.Table | pa.RecordBatch | pd.DataFrame):
             self._refuse(f"rows of type {type(rows).__name__}")
@@ -79,6 +84,27 @@ class PythonFeed:
             f"source `{self.spec.name}`: {self.spec.function} in {self._file} yielded {what}; it must yield a "
             "pyarrow.Table or a pandas.DataFrame, or a tuple of one and the cursor behind it, a text"
         )
+
+
+def _together(parts: Iterator[Part], most: int) -> Iterator[Part]:
+    """Neighbours of one schema as one part, with the cursor behind the last; those before an error come before it."""
+    group: list[pa.Table] = []
+    newest: str | None = None
+    try:
+        for rows, cursor in parts:
+            if group and rows.schema != group[0].schema:
+                yield pa.concat_tables(group), newest
+                group, newest = [], None
+            group, newest = [*group, rows], cursor or newest
+            if sum(map(len, group)) >= most:
+                yield pa.concat_tables(group), newest
+                group, newest = [], None
+    except PlatformError:
+        if group:
+            yield pa.concat_tables(group), newest
+        raise
+    if group:
+        yield pa.concat_tables(group), newest
 
 
 def hash_of(rows: pa.Table) -> str:

@@ -4,15 +4,17 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import NoReturn
 
 from mlplatform.errors import SourceError
 from mlplatform.ingest.base import Reader
 from mlplatform.ingest.batch import Batch, Batches
 from mlplatform.ingest.days import Days, declared_days
+from mlplatform.ingest.messages import no_message_yet
 from mlplatform.ingest.open import open_feed, open_reader, open_table
-from mlplatform.spec import Source
+from mlplatform.spec import Source, StreamSource
 
-__all__ = ["Reading", "nothing_there", "read_source"]
+__all__ = ["Reading", "nothing_there", "nothing_yet", "read_source"]
 
 # A month of the simulator is 300,000 rows: large enough to be quick, small enough to stay far below a GiB.
 _DAYS_PER_COMMIT = 31
@@ -68,12 +70,18 @@ def read_source(
     return Reading(_by_days(reader, chunks), wanted, _left_out(source, available))
 
 
-def nothing_there(source: Source) -> Days:
+def nothing_there(source: Source) -> NoReturn:
     """Raises the SourceError of a source that holds no row."""
     raise SourceError(
         f"source `{source.name}` holds no row from {source.start or 'its beginning'} to {source.end or 'today'}; "
         "check its path or parameters, and `start` and `end`, in defs.yaml"
     )
+
+
+def nothing_yet(source: Source) -> str | None:
+    """Of a stream, in words, that no message has come yet: it may be younger than its devices. None for other kinds,
+    where what holds no row is more likely named wrongly."""
+    return no_message_yet(source) if isinstance(source, StreamSource) else None
 
 
 def _whole(source: Source, folder: Path, columns: Collection[str] | None) -> Batches:

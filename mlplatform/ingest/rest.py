@@ -8,12 +8,13 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
 from mlplatform.contracts.casting import quote, timestamp_sql
+from mlplatform.contracts.scratch import scratch
 from mlplatform.errors import SourceError, SpecError
 from mlplatform.ingest.batch import Batch, Batches
+from mlplatform.ingest.clock import Clock, utc_now
 from mlplatform.ingest.columns import given_names
 from mlplatform.ingest.records import at_path, has_path, records_table
 from mlplatform.ingest.rest_client import RestClient
@@ -27,8 +28,8 @@ _CLOCK_SLACK = timedelta(days=1)
 
 
 class _Rest:
-    def __init__(self, spec: RestSource) -> None:
-        self.spec = spec
+    def __init__(self, spec: RestSource, now: Clock = utc_now) -> None:
+        self.spec, self._now = spec, now
 
     def _table(self, rows: list[dict[str, Any]]) -> pa.Table:
         """Raises SourceError when no row has the key or the time. Of other columns a whole batch may have no value."""
@@ -43,7 +44,7 @@ class _Rest:
         return records_table(rows, given)
 
     def _first_page(self, params: Mapping[str, str]) -> Page:
-        with RestClient(self.spec) as client:
+        with RestClient(self.spec, self._now) as client:
             return next(pages(client, params))
 
 
@@ -53,7 +54,7 @@ class RestFeed(_Rest):
     def batches(self, after: str | None) -> Batches:
         """Pages together, up to about `rows_per_commit` rows."""
         cursor, newest = self.spec.cursor, after
-        with RestClient(self.spec) as client:
+        with RestClient(self.spec, self._now) as client:
             for group, last in _together(pages(client, self._since(after)), self.spec.rows_per_commit):
                 rows = [row for page in group for row in page.rows]
                 table = self._table(rows)
@@ -117,7 +118,7 @@ class RestReader(_Rest):
 
     def read(self, start: date, end: date) -> pa.Table:
         """Rows of the days in [start, end); one without a readable time comes along, for the contract to refuse it."""
-        with RestClient(self.spec) as client:
+        with RestClient(self.spec, self._now) as client:
             rows = [row for page in pages(client, self._asked(start, end)) for row in page.rows]
         table = self._table(rows)
         return self._within(table, start, end) if len(table) else table
@@ -140,8 +141,7 @@ class RestReader(_Rest):
         clock = str(self.spec.time_column)
         moment = timestamp_sql(quote(clock), table.schema.field(clock).type)
         bounds = {"start": datetime.combine(start, time()), "end": datetime.combine(end, time())}
-        with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as con:
-            con.execute("SET TimeZone = 'UTC'")
+        with scratch() as con:
             con.register("incoming", table)
             query = f"FROM incoming WHERE coalesce({moment} >= $start AND {moment} < $end, true)"
             return con.execute(query, bounds).to_arrow_table()

@@ -15,6 +15,7 @@ from urllib.parse import quote, quote_plus
 import httpx
 
 from mlplatform.errors import SourceError
+from mlplatform.ingest.clock import Clock, utc_now
 from mlplatform.ingest.place import secret
 from mlplatform.spec import RestSource
 from mlplatform.spec.rest import Basic, Bearer, Key
@@ -31,15 +32,11 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 class RestAnswer:
     """One answer: its parsed content, its headers' links and the server's clock."""
 
-    def __init__(self, response: httpx.Response, content: Any) -> None:
+    def __init__(self, response: httpx.Response, content: Any, now: Clock) -> None:
         self.content = content
         self.next_link: str | None = response.links.get("next", {}).get("url")
-        self.at = _moment(response.headers.get("Date", ""))
-
-    @property
-    def clock(self) -> datetime:
+        self.clock: datetime = _moment(response.headers.get("Date", "")) or now()
         """The server's present moment, UTC; ours if it does not say."""
-        return self.at or datetime.now(UTC).replace(tzinfo=None)
 
 
 class NotThereError(SourceError):
@@ -49,8 +46,8 @@ class NotThereError(SourceError):
 class RestClient:
     """One connection to the API of a source."""
 
-    def __init__(self, spec: RestSource) -> None:
-        self.spec = spec
+    def __init__(self, spec: RestSource, now: Clock = utc_now) -> None:
+        self.spec, self._now = spec, now
         headers, self._params, auth = _credentials(spec)
         self._secrets = _secrets(spec)
         # Redirects are not followed: another host would be told the key.
@@ -81,11 +78,11 @@ class RestClient:
             else:
                 if response.status_code == 200:
                     try:
-                        return RestAnswer(response, json.loads(response.content, parse_float=str))
+                        return RestAnswer(response, json.loads(response.content, parse_float=str), self._now)
                     except ValueError as error:
                         problem, wait = self._error(f"answered with no whole JSON ({error}). Try again later."), None
                 else:
-                    told, wait = self._scrubbed(response.text)[:200], _retry_after(response)
+                    told, wait = self._scrubbed(response.text)[:200], _retry_after(response, self._now)
                     problem = self._refusal(response, told)
                     if response.status_code not in _AGAIN:
                         raise problem
@@ -174,12 +171,12 @@ def _status(response: httpx.Response, told: str) -> str:
     return f"refuses the request (status {status}): {told!r}. Correct `params`, `pages` or `days`."
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def _retry_after(response: httpx.Response, now: Clock) -> float | None:
     told = response.headers.get("Retry-After", "").strip()
     if told.isdigit():
         return float(told)
     at = _moment(told)
-    return None if at is None else max(0.0, (at - datetime.now(UTC).replace(tzinfo=None)).total_seconds())
+    return None if at is None else max(0.0, (at - now()).total_seconds())
 
 
 def _moment(text: str) -> datetime | None:

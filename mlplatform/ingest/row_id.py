@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
-import duckdb
 import pyarrow as pa
 
 from mlplatform.contracts.casting import quote
+from mlplatform.contracts.scratch import scratch
 from mlplatform.errors import SourceError
 from mlplatform.spec import RowId
 
@@ -39,7 +39,7 @@ def numbered(rows: pa.Table, row_id: RowId, columns: Collection[str] | None = No
     parts = ", ".join(_part(name) for name in counted) or "''"
     content = f"concat({parts})"
     again = f"row_number() OVER (PARTITION BY {content})"
-    with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as con:
+    with scratch() as con:
         con.register("incoming", rows)
         return con.execute(
             f"SELECT CAST(md5_number_lower(_content || chr(29) || _again) % {1 << _BITS} AS BIGINT) "

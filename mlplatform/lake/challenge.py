@@ -12,7 +12,7 @@ from mlplatform.spec import UseCase
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["EXAMPLE", "Latency", "answers_to_both", "served_latency", "unanswered"]
+__all__ = ["EXAMPLE", "Latency", "answers_by_day", "answers_to_both", "served_latency", "unanswered"]
 
 EXAMPLE = "example"
 """Column: which example of its request a prediction is about; its keys, or its place where the request named none."""
@@ -45,24 +45,42 @@ def unanswered(
         last = rows[-1]["prediction_id"]
 
 
-def answers_to_both(
+def answers_by_day(
     lake: Lake, spec: UseCase, versions: tuple[int, int], since: datetime, until: datetime
+) -> dict[str, tuple[int, int]]:
+    """Day of event time in [since, until) -> how many answers of the first and of the second version are logged."""
+    with lake.read() as con:
+        found = con.execute(
+            "SELECT strftime(event_time, '%Y-%m-%d'), count(*) FILTER (model_version = ?), "
+            f"count(*) FILTER (model_version = ?) FROM {prediction_table(spec)} "
+            "WHERE model_version IN (?, ?) AND event_time >= ? AND event_time < ? GROUP BY ALL",
+            [*versions, *versions, since, until],
+        ).fetchall()
+    return {str(day): (int(first), int(second)) for day, first, second in found}
+
+
+def answers_to_both(
+    lake: Lake, spec: UseCase, versions: tuple[int, int], since: datetime, until: datetime, known_by: datetime
 ) -> "pd.DataFrame":
     """What two versions said to the requests that both answered, or were rescored on, for events in [since, until).
 
     The newest answer per version, request and example; what was served comes before what was rescored. Columns:
     journal_request, example, keyed (whether the example is named by its keys), model_version, role, answer (JSON text),
-    the keys, the event time and, missing where no label has arrived, the label and what the task judges by.
+    the keys, the event time and, missing where no label was known at `known_by`, the label and what the task judges by.
     """
     time, label, outcomes = spec.event_time, spec.training.label, outcomes_table(spec)
     keyed = " AND ".join(f"{name} IS NOT NULL" for name in spec.entity_keys)
     named = " || chr(31) || ".join(spec.entity_keys)
     with lake.read() as con:
-        known, joined, moment = "", "", "l.event_time"
+        known, joined, moment, labelled = "", "", "l.event_time", list[datetime]()
         if table_exists(con, outcomes):
             have = {str(row[0]) for row in con.execute(f"DESCRIBE {outcomes}").fetchall()}
             known = "".join(f", o.{name}" for name in (label, *judged_by(spec, have)))
-            joined = f"LEFT JOIN {outcomes} AS o ON o.prediction_id = split_part(l.prediction_id, '@', 1)"
+            joined = (
+                f"LEFT JOIN {outcomes} AS o ON o.prediction_id = split_part(l.prediction_id, '@', 1) "
+                f"AND o.{spec.label_known_at} <= ?"
+            )
+            labelled.append(known_by)
             moment = f"coalesce(o.{time}, l.event_time)"
         keys = ", ".join(f"l.{name}" for name in spec.entity_keys)
         rows: pd.DataFrame = con.execute(
@@ -88,7 +106,7 @@ def answers_to_both(
             FROM newest AS l JOIN both_answered USING (request_id) {joined}
             ORDER BY {time}, l.request_id, l.{EXAMPLE}, l.model_version
             """,
-            [since, until, *versions, since, until],
+            [since, until, *versions, since, until, *labelled],
         ).df()
     return rows if label in rows.columns else rows.assign(**{label: float("nan")})
 

@@ -6,10 +6,10 @@ Belongs here: connections, transactions, retries, snapshots. What a table means 
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import duckdb
 
@@ -21,6 +21,7 @@ from mlplatform.lake.lock import WRITE_TIMEOUT_SECONDS, write_lock
 __all__ = ["Committed", "Lake"]
 
 T = TypeVar("T")
+Attached: TypeAlias = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
 # Other tools (a hand-started dbt of another version, a notebook) may write without our lock: their commits
 # collide with ours now and then, and a few tries settle that.
@@ -84,10 +85,13 @@ class Lake:
             con.execute("BEGIN")
             yield con
 
-    def commit(self, work: Callable[[duckdb.DuckDBPyConnection], T], message: str) -> Committed[T]:
+    def commit(
+        self, work: Callable[[duckdb.DuckDBPyConnection], T], message: str, through: Attached | None = None
+    ) -> Committed[T]:
         """Run `work` in one transaction: all of it is in the returned snapshot, or none of it is in the lake.
 
-        `work` may run more than once (a collision rolls it back first), so it must do nothing but use the connection.
+        `work` may run more than once (a collision rolls it back first), so it must do nothing but use the connection;
+        that of `through`, if one is kept open, see `lake.writer`.
 
         Raises:
             LakeBusyError: another process held the write lock for too long.
@@ -95,7 +99,7 @@ class Lake:
         """
         self.create()
         try:
-            return _with_patience(lambda: self._transaction(work, message))
+            return _with_patience(lambda: self._transaction(work, message, through or self.attach))
         except duckdb.Error as error:
             if not _is_transient(error):
                 raise
@@ -104,8 +108,10 @@ class Lake:
                 f"the lake's lock; stop them or write through mlplatform: {error}"
             ) from error
 
-    def _transaction(self, work: Callable[[duckdb.DuckDBPyConnection], T], message: str) -> Committed[T]:
-        with write_lock(self.locks, self.write_timeout), self.attach() as con:
+    def _transaction(
+        self, work: Callable[[duckdb.DuckDBPyConnection], T], message: str, attached: Attached
+    ) -> Committed[T]:
+        with write_lock(self.locks, self.write_timeout), attached() as con:
             con.execute("BEGIN")
             con.execute("CALL lake.set_commit_message('mlplatform', ?)", [message])
             value = work(con)

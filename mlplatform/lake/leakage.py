@@ -16,7 +16,7 @@ from mlplatform.errors import LeakageError
 from mlplatform.lake.feature_query import FeatureQuery, HistoryTable
 from mlplatform.lake.lake import Lake
 
-__all__ = ["Difference", "LeakageReport", "check_leakage"]
+__all__ = ["Difference", "LeakageReport", "check_leakage", "load_history", "same_value"]
 
 # Sums over other row groups round differently; a leak moves a feature by far more.
 _TOLERANCE = 1e-9
@@ -77,7 +77,7 @@ def check_leakage(
         if not spine.num_rows:
             raise LeakageError(f"{query.table} has no rows up to {as_of}; materialise it before checking it")
         stored = _stored(con, query, spine)
-        history = {table.table: _load(con, query, table, spine, days) for table in query.history}
+        history = {table.table: load_history(con, query, table, spine, days) for table in query.history}
     differences = [
         found for row in range(spine.num_rows) for found in _rebuild(query, spine.slice(row, 1), history, stored)
     ]
@@ -106,7 +106,7 @@ def _stored(con: duckdb.DuckDBPyConnection, query: FeatureQuery, spine: pa.Table
     return con.execute(f"FROM {query.table} WHERE {query.key} IN (SELECT {query.key} FROM _spine)").to_arrow_table()
 
 
-def _load(
+def load_history(
     con: duckdb.DuckDBPyConnection, query: FeatureQuery, table: HistoryTable, spine: pa.Table, days: int
 ) -> pa.Table:
     """Every row that a sampled row may look at, and more: the cut comes later, one row at a time."""
@@ -128,7 +128,7 @@ def _rebuild(query: FeatureQuery, row: pa.Table, history: dict[str, pa.Table], s
     return [
         Difference(key, moment, name, kept.get(name), value)
         for name, value in rebuilt.items()
-        if not _equal(kept.get(name), value)
+        if not same_value(kept.get(name), value)
     ]
 
 
@@ -142,7 +142,8 @@ def _cut(rows: pa.Table, moment: datetime, time: str, known_at: Any) -> pa.Table
         return con.execute(f"SELECT *{replace} FROM _all WHERE {time} <= $moment", {"moment": moment}).to_arrow_table()
 
 
-def _equal(left: Any, right: Any) -> bool:
+def same_value(left: Any, right: Any) -> bool:
+    """Whether two values of a feature are one, up to the rounding of sums in another order."""
     if isinstance(left, float) and isinstance(right, float):
         return math.isclose(left, right, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE) or (
             math.isnan(left) and math.isnan(right)

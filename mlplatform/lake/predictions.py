@@ -160,8 +160,16 @@ def _kept(spec: UseCase, name: str, place: str) -> str:
 
 
 def journalled_key(spec: UseCase, name: str, table: str = "s") -> str:
-    """SQL of a key of the spine, or of another table, as the journal has it."""
-    text = f"{table}.{name}::VARCHAR"
+    """SQL of a key of the spine, or of another table, as the journal has it: the text that JSON has for it.
+
+    Whole numbers without a point, whatever type holds them, and ISO 8601 for times; a UUID in lower case.
+    """
+    key = f"{table}.{name}"
+    text = (
+        f"(CASE WHEN typeof({key}) IN ('DOUBLE', 'FLOAT') OR typeof({key}) LIKE 'DECIMAL%' "
+        f"THEN regexp_replace({key}::VARCHAR, '\\.0+$', '') "
+        f"WHEN typeof({key}) LIKE 'TIMESTAMP%' THEN replace({key}::VARCHAR, ' ', 'T') ELSE {key}::VARCHAR END)"
+    )
     return f"keyed_hash({text})" if name in spec.journal.hashed else text
 
 

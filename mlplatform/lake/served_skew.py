@@ -4,11 +4,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from mlplatform.lake.lake import Lake
+from mlplatform.lake.lake import Lake, table_exists
 from mlplatform.lake.predictions import journalled_key, prediction_table, register_hash
 from mlplatform.spec import UseCase
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 __all__ = ["TOLERANCE", "served_skew"]
@@ -18,13 +19,15 @@ TOLERANCE = 1e-9
 
 
 def served_skew(
-    lake: Lake, spec: UseCase, since: datetime, hashed: Callable[[str], str] | None = None
+    lake: Lake, spec: UseCase, since: datetime, hashed: Callable[[str], str] | None = None, key: str | None = None
 ) -> "tuple[int, pa.Table]":
     """How many predictions since then could be compared, and what differs.
 
     A prediction can be compared when it names its example and the lake has the features of that. Columns of the
-    differences: prediction_id, predicted_at, event_time, model_version, column, served, offline (as text).
-    Features that the journal hashes or leaves out are not compared.
+    differences: prediction_id, predicted_at, event_time, model_version, column, served, offline (as text); with `key`,
+    the column that features are found by, `example`, its value, and `known_from`: when the past that was served from
+    was read at the latest (by key, that is when the bento was deployed). Features that the journal hashes or leaves
+    out are not compared.
     """
     features = [name for name in spec.training.features if name not in spec.journal.hashed]
     with lake.read() as con:
@@ -37,9 +40,10 @@ def served_skew(
             f"'is_kept': json_exists(l.features, '{name}')}}"
             for name in compared
         )
+        told = f"f.{key} AS example, {_known_from(con, spec)} AS known_from, " if key else ""
         con.execute(
             f"CREATE TEMP TABLE _served AS SELECT l.prediction_id, l.predicted_at, l.event_time, l.model_version, "
-            f"[{pairs}] AS pairs FROM {prediction_table(spec)} AS l JOIN {spec.name}.features AS f ON {keys} "
+            f"{told}[{pairs}] AS pairs FROM {prediction_table(spec)} AS l JOIN {spec.name}.features AS f ON {keys} "
             "WHERE l.predicted_at >= ? AND l.role = 'champion'",
             [since],
         )
@@ -51,6 +55,16 @@ def served_skew(
         ).to_arrow_table()
         con.execute("DROP TABLE _served")
     return (int(row[0]) if row else 0), differences
+
+
+def _known_from(con: "duckdb.DuckDBPyConnection", spec: UseCase) -> str:
+    """Rows that are found by key travel in the bento; else the service reads the past from the lake."""
+    table = f"{spec.name}.deployment"
+    if not spec.serving.lookup or not table_exists(con, table):
+        return "l.predicted_at"
+    deployed = f"SELECT max(deployed_at) FROM {table} AS d"
+    same = "d.model_version = l.model_version AND d.deployed_at <= l.predicted_at"
+    return f"coalesce(({deployed} WHERE {same}), l.predicted_at)"
 
 
 _FLAG = "CASE lower({0}) WHEN 'true' THEN '1' WHEN 'false' THEN '0' WHEN 'nan' THEN NULL ELSE {0} END"

@@ -1,5 +1,6 @@
 """Writing whole tables and rows by column name, and describing what was written."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -73,6 +74,9 @@ def merge_rows(con: duckdb.DuckDBPyConnection, table: str, rows: Rows, key: list
     """Upsert by `key`: new rows are added, changed rows replaced, equal rows left alone. Returns rows touched.
 
     `key` must be unique in `rows`. The column `_loaded_at` says when a row came; it alone is no change.
+
+    Rows of which none is there yet, the most of what an increment brings, are inserted: 20 parts of 50,000 rows took
+    0.26 s of CPU instead of 0.65 where keys rise, and 0.9 instead of 1.3 where they lie anywhere.
     """
     names = _names(rows)
     on = " AND ".join(f"t.{quoted(k)} = s.{quoted(k)}" for k in key)
@@ -84,13 +88,13 @@ def merge_rows(con: duckdb.DuckDBPyConnection, table: str, rows: Rows, key: list
     update = f"WHEN MATCHED AND ({changed}) THEN UPDATE SET {assign} " if values else ""
     columns = ", ".join(map(quoted, names))
     incoming = ", ".join(f"s.{quoted(n)}" for n in names)
-    return _with_target(
-        con,
-        table,
-        rows,
+    known = f"SELECT EXISTS (SELECT 1 FROM {table} AS t SEMI JOIN _incoming AS s ON {on})"
+    merge = (
         f"MERGE INTO {table} AS t USING _incoming AS s ON {on} {update}"
-        f"WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({incoming})",
+        f"WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({incoming})"
     )
+    insert = f"INSERT INTO {table} BY NAME SELECT * FROM _incoming"
+    return _with_target(con, table, rows, lambda: merge if _scalar(con, known) else insert)
 
 
 def stored_on_another_day(lake: Lake, table: str, key: list[str], time: str, rows: "pa.Table") -> "pa.Table":
@@ -132,8 +136,8 @@ def describe_table(lake: Lake, table: str, snapshot: int | None = None) -> Table
         )
 
 
-def _with_target(con: duckdb.DuckDBPyConnection, table: str, rows: Rows, sql: str) -> int:
-    """Run `sql` with the rows as `_incoming` and a target that has at least the columns it needs."""
+def _with_target(con: duckdb.DuckDBPyConnection, table: str, rows: Rows, sql: str | Callable[[], str]) -> int:
+    """Run `sql`, told or made, with the rows as `_incoming` and a target that has at least their columns."""
     _create_schema(con, table)
     con.register("_incoming", rows)
     try:
@@ -145,7 +149,7 @@ def _with_target(con: duckdb.DuckDBPyConnection, table: str, rows: Rows, sql: st
                 f"{table} has no column {', '.join(missing)}; it has {', '.join(columns_of(con, table))}. "
                 f"Add it (ALTER TABLE {table} ADD COLUMN ...) or leave it out of the source"
             )
-        return int((con.execute(sql).fetchone() or (0,))[0])
+        return int((con.execute(sql if isinstance(sql, str) else sql()).fetchone() or (0,))[0])
     finally:
         con.unregister("_incoming")
 

@@ -52,17 +52,19 @@ def _metric(axes: Axes, runs: Mapping[str, PolicyRun], colours: Mapping[str, str
 
 
 def _retrainings(axes: Axes, runs: Mapping[str, PolicyRun], colours: Mapping[str, str]) -> None:
-    """Full: the new model was promoted; hollow: the old one stayed."""
+    """Full: the new model was promoted; hollow: the old one stayed; a cross: the one of before came back."""
     for place, (name, run) in zip(_places(runs), runs.items(), strict=True):
         trained = [window for window in run.windows if window.trained]
         faces = [colours[name] if window.promoted else "white" for window in trained]
         edges = [colours[name]] * len(trained)
         axes.scatter([_end(w) for w in trained], [place] * len(trained), s=18, c=faces, edgecolors=edges, linewidths=1)
+        back = [_end(window) for window in run.windows if window.taken_back]
+        axes.scatter(back, [place] * len(back), s=30, c=colours[name], marker="x", linewidths=1.4)
     axes.set_xlim(*_span(runs))
     axes.set_yticks(_places(runs), list(runs))
     axes.set_ylim(0.3, len(runs) + 0.7)
     axes.set_xticks(*_ticks(runs))
-    axes.set_xlabel("retrainings: full promoted, hollow refused", fontsize=TEXT - 1)
+    axes.set_xlabel("retrainings: full promoted, hollow refused; cross: rolled back", fontsize=TEXT - 1)
 
 
 def _bars(

@@ -39,7 +39,7 @@ class PerformanceWindow:
     predictions: int
     labelled: int
     state: Literal["provisional", "mature"]
-    """Only mature windows may lead to a training or a rollback."""
+    """Only mature windows may lead to a training."""
     estimate: float = float("nan")
     """What the calibrated scores alone promise (an estimate, never a measurement); NaN where there is no such."""
 

@@ -1,9 +1,12 @@
 """Is the new champion worse than the one before it, on the same served examples?"""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
+import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from mlplatform.ml.bootstrap import Estimate
 from mlplatform.ml.challenge import PairedDifference, paired_difference
@@ -15,11 +18,14 @@ from mlplatform.spec.training import Training
 
 __all__ = ["Look", "Succession", "compare_successor"]
 
+_GUARD_ERRORS = 3.0
+_DRAWS = 100
+
 
 @dataclass(frozen=True)
 class Look:
-    """One comparison among those of a champion's fresh days, by how many of these days were over, 0..1: at the mature
-    comparison before this one (0: there was none), and now."""
+    """One comparison among those of a champion's fresh days, by how many of these days were over, 0..1: at the one
+    before it that tested something (0: there was none), and now."""
 
     before: float
     now: float
@@ -48,7 +54,7 @@ class Succession:
     promised_before: float
     """What the predecessor's scores promise on the same examples."""
     level: float
-    """Of the test on labels; NaN where they were not mature."""
+    """Of the test that was made, on labels or on what scores promise; NaN where none was, and nothing was spent."""
 
 
 def compare_successor(
@@ -67,31 +73,67 @@ def compare_successor(
     """`rows`: served examples with label (missing where unknown) and what the task judges by; answers [n], [n, levels].
 
     Roll back if the paired difference is mature, with `rule.min_labelled` labels, and below zero at the level of this
-    look. Before that, only if the champion's own scores promise less than `(1 - estimate_guard) * expected` while its
-    predecessor's do not: an estimate may stop a breakdown, never decide a close race. `expected`: what it was promoted
-    by.
+    look. Before that, only if on `rule.min_labelled` examples or more the champion's own scores promise less than
+    `(1 - estimate_guard) * expected`, by three standard errors, and less than its predecessor's at the level of this
+    look, while those do not: an estimate may stop a breakdown, never decide a close race. `expected`: what it was
+    promoted by.
     """
     ripe = performance.model_copy(update={"min_labelled": rule.min_labelled})
     gain = paired_difference(rows, champion, predecessor, training, ripe, event_time=event_time, as_of=as_of)
     task, metric = task_for(training.task), str(training.metric)
-    promised, before = (task.promised(metric, answers) for answers in (champion, predecessor))
-    level = look.level(rule.false_alarms) if gain.mature else float("nan")
-    verdict, reason = _judge(metric, rule, gain, level, (promised, before, expected))
+    promises = _Promises.of(lambda answers: task.promised(metric, answers), champion, predecessor)
+    least = (1 - rule.estimate_guard) * expected
+    tested = gain.mature or (gain.rows >= rule.min_labelled and promises.cross(least))
+    level = look.level(rule.false_alarms) if tested else float("nan")
+    verdict: Literal["keep", "roll_back", "wait"]
+    if gain.mature:
+        verdict, reason = _judge(metric, gain, level)
+    elif tested and promises.broken(least, level):
+        verdict, reason = "roll_back", _told(metric, rule, promises, least)
+    else:
+        verdict = "wait"
+        reason = f"{gain.labelled:,} labelled examples so far, {rule.min_labelled:,} mature ones are needed"
+    promised, before = promises.champion, promises.predecessor
     return Succession(verdict, reason, gain.rows, gain.labelled, gain.difference, promised, before, level)
 
 
-def _judge(
-    metric: str, rule: Rollback, gain: PairedDifference, level: float, estimates: tuple[float, float, float]
-) -> tuple[Literal["keep", "roll_back", "wait"], str]:
-    if gain.mature:
-        told = f"{metric} differs by {gain.difference} from its predecessor's on {gain.labelled:,} labelled examples"
-        told += f" (standard error {gain.error:.3f}, tested at {level:.2%})"
-        return ("roll_back", f"worse: {told}") if gain.clearly_worse(level) else ("keep", f"not surely worse: {told}")
-    promised, before, expected = estimates
-    least = (1 - rule.estimate_guard) * expected
-    if promised < least <= before:
-        return "roll_back", (
-            f"estimated {metric} {promised:.3f} is below {least:.3f}, {1 - rule.estimate_guard:.0%} of what it was "
-            f"promoted by; its predecessor's scores promise {before:.3f} on the same examples"
-        )
-    return "wait", f"{gain.labelled:,} labelled examples so far, {rule.min_labelled:,} mature ones are needed"
+def _judge(metric: str, gain: PairedDifference, level: float) -> tuple[Literal["keep", "roll_back"], str]:
+    told = f"{metric} differs by {gain.difference} from its predecessor's on {gain.labelled:,} labelled examples"
+    told += f" (standard error {gain.error:.3f}, tested at {level:.2%})"
+    return ("roll_back", f"worse: {told}") if gain.clearly_worse(level) else ("keep", f"not surely worse: {told}")
+
+
+def _told(metric: str, rule: Rollback, promises: "_Promises", least: float) -> str:
+    return (
+        f"estimated {metric} {promises.champion:.3f} is surely below {least:.3f}, {1 - rule.estimate_guard:.0%} "
+        f"of what it was promoted by; its predecessor's scores promise {promises.predecessor:.3f} on the same examples"
+    )
+
+
+@dataclass(frozen=True)
+class _Promises:
+    """The figures that the scores of champion and predecessor promise on the same rows."""
+
+    promise: Callable[[Floats], float]
+    answers: tuple[Floats, Floats]
+    champion: float
+    predecessor: float
+
+    @classmethod
+    def of(cls, promise: Callable[[Floats], float], champion: Floats, predecessor: Floats) -> Self:
+        return cls(promise, (champion, predecessor), promise(champion), promise(predecessor))
+
+    def cross(self, least: float) -> bool:
+        """Whether only the champion's is too low; False where scores promise nothing."""
+        return self.champion < least <= self.predecessor
+
+    def broken(self, least: float, level: float) -> bool:
+        """Of figures that cross: whether neither the least nor the predecessor's is within chance, by a bootstrap of
+        the rows, the same ones for both. Without the test, daily looks at chance moves would take good champions back.
+        """
+        rng, rows = np.random.default_rng(0), len(self.answers[0])
+        drawn = [rng.integers(rows, size=rows) for _ in range(_DRAWS)]
+        ours, theirs = (np.array([self.promise(answers[sample]) for sample in drawn]) for answers in self.answers)
+        surely_low = self.champion + _GUARD_ERRORS * float(np.std(ours, ddof=1)) < least
+        apart, error = self.predecessor - self.champion, float(np.std(theirs - ours, ddof=1))
+        return surely_low and (error == 0 or float(norm.sf(apart / error)) <= level)

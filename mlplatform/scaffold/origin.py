@@ -63,9 +63,11 @@ def parse_origin(given: str, table: str | None, name: str) -> Origin:
     if given.startswith("env:"):
         return Origin("postgres", given.removeprefix("env:"), _required(table, "database"))
     if given.startswith(_REMOTE):
+        # First what may stand in a message: an address with a password in it is refused without it.
+        found = remote_origin(given, name)
         if table is not None:
             raise ScaffoldError(f"--table {table}: {given} is a file of one table; leave --table out")
-        return remote_origin(given, name)
+        return found
     if "://" in given:
         raise ScaffoldError(
             f"--from {given.split('://')[0]}://...: this cannot be looked at; copy one file of it here and name "
@@ -108,8 +110,9 @@ def _bucket_access() -> dict[str, str] | None:
     }
     access = {field: os.environ[name].rstrip("/") for field in ("endpoint", "region") if (name := found[field])}
     access |= {field: name for field in _SECRETS if (name := found[field])}
-    if not re.fullmatch(r"https?://[^/]+", access.get("endpoint", "https://amazon")):
-        raise ScaffoldError(f"{found['endpoint']} is {access['endpoint']!r}: it must be http(s)://host, without a path")
+    # It is written into the declaration, so nothing secret may be in it.
+    if not re.fullmatch(r"https?://[^/@]+", access.get("endpoint", "https://amazon")):
+        raise ScaffoldError(f"{found['endpoint']} must be http(s)://host, without a path, a user or a password")
     if ("key_variable" in access) != ("secret_variable" in access):
         raise ScaffoldError(
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY belong together: set both, or neither for a public bucket"

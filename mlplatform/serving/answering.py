@@ -1,6 +1,5 @@
 """What one loaded model says to one parsed request, by features or by key."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
 from time import perf_counter
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from mlplatform.errors import ArtifactError
 from mlplatform.serving.laps import lap
+from mlplatform.serving.presence import in_turn
 from mlplatform.serving.request import Parsed, RefusedError
 from mlplatform.serving.rows import MAX_PROBLEMS, Problem
 from mlplatform.serving.scoring import Answered, Live
@@ -24,18 +24,19 @@ INLINE_ROWS = 16
 async def answer(live: Live, request: Parsed) -> Answered:
     """The answer that goes out.
 
-    Raises RefusedError if the request is not one for this model, and as `Live.score` does.
+    Raises RefusedError if the request is not one for this model, GoneError if its client did not wait until it was
+    begun, and as `Live.score` does.
     """
     if is_by_key(live, request):
         # Some hundred rows are scored for one request, beside the event loop.
-        found = await asyncio.to_thread(live.look_up, request.rows[0], request.explain)
+        found = await in_turn(live.look_up, request.rows[0], request.explain)
         if isinstance(found, str):
             raise RefusedError(422, found)
         return found
     matrix = read_rows(live, request)
     if len(request.rows) <= INLINE_ROWS:
         return answered_rows(request, live.score(request.rows, matrix, request.explain))
-    return answered_rows(request, await asyncio.to_thread(live.score, request.rows, matrix, request.explain))
+    return answered_rows(request, await in_turn(live.score, request.rows, matrix, request.explain))
 
 
 def answered_without_asking(live: Live, request: Parsed) -> Answered:

@@ -6,6 +6,7 @@ from mlplatform.ml.heads import Classes, Order, Probability, Quantiles
 
 if TYPE_CHECKING:
     from mlplatform.ml.model import Model
+    from mlplatform.serving.bundle import Bundle
 
 __all__ = ["answer_facts", "answer_schema", "in_words"]
 
@@ -42,12 +43,15 @@ def answer_schema(model: "Model") -> dict[str, Any]:
             raise AssertionError(f"no schema for a head of {head.task}")
 
 
-def in_words(model: "Model") -> str:
+def in_words(bundle: "Bundle") -> str:
     """One sentence for a reader."""
-    head = model.head
+    head, names = bundle.model.head, bundle.outcomes
     match head:
         case Probability():
-            return f"A score of {head.threshold:.4g} or more is decided true."
+            return (
+                f"The score is the probability of “{names.positive}”: from {head.threshold:.4g} on that is decided "
+                f"(true), below it “{names.negative}” (false)."
+            )
         case Classes():
             return f"One of {len(head.names)} classes; the likeliest is answered, with the probability of each."
         case Quantiles():
@@ -59,8 +63,11 @@ def in_words(model: "Model") -> str:
             raise AssertionError(f"no words for a head of {head.task}")
 
 
-def answer_facts(model: "Model") -> dict[str, Any]:
-    """What is needed to draw an answer: the task, what contributions are measured in, and a decision's threshold."""
-    head = model.head
+def answer_facts(bundle: "Bundle") -> dict[str, Any]:
+    """What is needed to draw an answer: the task, what contributions are measured in, of a decision its threshold and
+    what the two are called."""
+    head, names = bundle.model.head, bundle.outcomes
     facts: dict[str, Any] = {"task": head.task, "unit": head.unit}
-    return {**facts, "threshold": head.threshold} if isinstance(head, Probability) else facts
+    if not isinstance(head, Probability):
+        return facts
+    return {**facts, "threshold": head.threshold, "outcomes": {"true": names.positive, "false": names.negative}}

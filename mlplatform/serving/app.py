@@ -1,4 +1,4 @@
-"""The ASGI app that is mounted in the Bento service: /predict, /score, readiness, OpenAPI and a page."""
+"""The ASGI app that is mounted in the Bento service: /predict, /predict_rows, /score, readiness, OpenAPI and a page."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,12 +11,12 @@ from starlette.routing import Route
 
 from mlplatform.serving.answering import INLINE_ROWS
 from mlplatform.serving.csp import page_policy
-from mlplatform.serving.endpoint import Predict
+from mlplatform.serving.endpoint import Predict, PredictRows
 from mlplatform.serving.guard import TRUSTED
 from mlplatform.serving.inference_v2 import inference_routes
 from mlplatform.serving.journal import Journal
 from mlplatform.serving.metrics import WorkerMetrics, metrics_route
-from mlplatform.serving.openapi import document
+from mlplatform.serving.openapi.document import document
 from mlplatform.serving.page import page_routes, render
 from mlplatform.serving.raw.endpoint import Score
 from mlplatform.serving.raw.features import RawFeatures
@@ -40,7 +40,11 @@ def create_endpoints(
     `journal` keeps the answers; `trial`: the challenger beside it, if there is one; `raw`: computes features of events.
     """
     trial, raw = trial or Trial(), raw or RawFeatures(None)
-    return {"/predict": Predict(slot, limits, journal, trial), "/score": Score(slot, limits, journal, trial, raw)}
+    return {
+        "/predict": Predict(slot, limits, journal, trial),
+        "/predict_rows": PredictRows(slot, limits, journal, trial),
+        "/score": Score(slot, limits, journal, trial, raw),
+    }
 
 
 def create_app(

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from mlplatform.errors import ArtifactError
 from mlplatform.home import Home
 from mlplatform.serving.bundle import verify_bundle
@@ -58,10 +60,17 @@ def build_bento(
         _fill(context, bundle_folder)
         content = _digest(context)
         tagged = f"v{version}-{content[:DIGITS_IN_TAG]}"
-        found = _existing(store, f"{use_case}:{tagged}")
-        bento = found or _build(context, use_case, tagged, {**(labels or {}), CONTENT_LABEL: content}, store)
+        # Two at once would both find none, and BentoML refuses the second.
+        with FileLock(_lock_file(home or Home.current(), use_case)):
+            found = _existing(store, f"{use_case}:{tagged}")
+            bento = found or _build(context, use_case, tagged, {**(labels or {}), CONTENT_LABEL: content}, store)
         path = Path(bento.path)
         return BuiltBento(str(bento.tag), path, path / "src" / "bundle")
+
+
+def _lock_file(home: Home, use_case: str) -> Path:
+    home.locks.mkdir(parents=True, exist_ok=True)
+    return home.locks / f"{use_case}-bento.lock"
 
 
 def _build(context: Path, use_case: str, version: str, labels: dict[str, str], store: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mlplatform.errors import ArtifactError
 from mlplatform.serving.limits import Limits
+from mlplatform.serving.outcome_names import OutcomeNames
 from mlplatform.serving.signing import SIGNATURE, sign_if_asked, verify_if_asked
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class Bundle:
     """The model card, Markdown; empty where none was written."""
     limits: Limits = field(default_factory=Limits)
     """What one request may hold."""
+    outcomes: OutcomeNames = field(default_factory=OutcomeNames)
+    """What the two decisions are called in front of people."""
 
 
 def write_manifest(
@@ -149,7 +152,17 @@ def load_bundle(folder: Path) -> Bundle:
     rules, journal, lookup = read_rules(folder), JournalSettings.load(folder), Lookup.load(folder, model)
     raw, card = RawSettings.load(folder), _card(folder)
     return Bundle(
-        model, rules, manifest.use_case, manifest.version, manifest, journal, lookup, raw, card, Limits.load(folder)
+        model=model,
+        rules=rules,
+        use_case=manifest.use_case,
+        version=manifest.version,
+        manifest=manifest,
+        journal=journal,
+        lookup=lookup,
+        raw=raw,
+        card=card,
+        limits=Limits.load(folder),
+        outcomes=OutcomeNames.load(folder),
     )
 
 

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from mlplatform.serving.answering import answer, answered_without_asking, is_by_key, read_rows
+from mlplatform.serving.identity import key_text
 from mlplatform.serving.request import Parsed, RefusedError
 from mlplatform.serving.scoring import Answered, Live
 from mlplatform.serving.trial import CANARY, Challenge, Trial
@@ -83,7 +84,7 @@ def _by_champion(live: Live, said: Answered) -> Reply:
 
 def entity_of(row: Mapping[str, Any], names: Sequence[str]) -> str:
     """The keys that a row names, as one text; empty if it names none."""
-    return "\x1f".join(f"{name}={row[name]}" for name in names if row.get(name) is not None)
+    return "\x1f".join(f"{name}={key_text(row[name])}" for name in names if row.get(name) is not None)
 
 
 async def _answer_in_parts(
@@ -98,8 +99,8 @@ async def _answer_in_parts(
     if said is None:
         return _by_champion(live, await answer(live, request))
     ours = await answer(live, _only(request, [not each for each in taken]))
-    model, other, own = challenge.live.describe(), iter(said.answers), iter(ours.answers)
-    merged = [{**next(other), "model": model} if each else dict(next(own)) for each in taken]
+    stamp, other, own = challenge.live.stamp, iter(said.answers), iter(ours.answers)
+    merged = [{**next(other), **stamp} if each else dict(next(own)) for each in taken]
     parts = (Part(live, ours), Part(challenge.live, said, CANARY))
     return Reply({"predictions": merged}, parts)
 

@@ -2,10 +2,13 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
+from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from mlplatform.serving import presence
 from mlplatform.serving.answering import answer
 from mlplatform.serving.canary import Part, Reply, answer_tried
 from mlplatform.serving.codec import dumps
@@ -24,10 +27,13 @@ from mlplatform.serving.request import (
 from mlplatform.serving.scoring import Live, ScoreError, Slot
 from mlplatform.serving.trial import Trial
 
-__all__ = ["UNFORESEEN", "Predict"]
+__all__ = ["UNFORESEEN", "Predict", "PredictRows"]
 
 logger = logging.getLogger(__name__)
 
+LARGE = 65_536
+"""Bytes of a body that arrives in parts, and takes milliseconds to parse: its client may have left meanwhile."""
+_AGAIN = ((b"retry-after", b"1"),)
 NO_MODEL = "no model is loaded yet; try again in a moment"
 UNFORESEEN = "the service failed on this request; its log has the cause under the request id"
 
@@ -50,15 +56,17 @@ class Predict:
         try:
             reply = await self._answer(headers, receive, identity)
             status = 200
-            body = dumps({**reply.content, "model": reply.parts[0].live.describe(), "request_id": identity})
+            body = reply.parts[0].live.stamped(reply.content, identity)
+        except presence.GoneError:
+            return
         except RefusedError as refused:
-            status, body = refused.status, dumps({**refused.content, "request_id": identity})
+            status, body = refused.status, dumps({**self.told(refused), "request_id": identity})
         except Exception as error:  # whatever fails, the client gets JSON with an id, and the log gets the rest
             logger.exception("Request %s failed", identity, extra={"event": "request_failed", "request_id": identity})
             sentence = str(error) if isinstance(error, ScoreError) else UNFORESEEN
             status, body = 500, dumps({"error": sentence, "request_id": identity})
         milliseconds = 1000 * (perf_counter() - started)
-        # A client that has gone away got its answer all the same, as far as the model is concerned.
+        # A client that has gone since the work began got its answer all the same, as far as the model is concerned.
         if reply is not None and status == 200:
             self._remember(reply, identity, milliseconds)
         await _respond(send, status, body, identity)
@@ -71,10 +79,16 @@ class Predict:
             raise RefusedError(503, NO_MODEL)
         require_json(headers)
         body = await read_body(headers, receive, self.limits_of(live).body_bytes)
-        began = perf_counter()
-        request = self.parsed(live, body)
-        lap("parse", began)
-        return _told_of_reasons(request, await self.reply(live, request, identity))
+        if len(body) > LARGE:
+            presence.require_client(receive)
+        client = presence.begin(receive)
+        try:
+            began = perf_counter()
+            request = self.parsed(live, body)
+            lap("parse", began)
+            return _told_of_reasons(request, await self.reply(live, request, identity))
+        finally:
+            presence.end(client)
 
     def limits_of(self, live: Live) -> Limits:
         """What one request may hold: as the bundle says, if nothing else was said."""
@@ -84,6 +98,10 @@ class Predict:
         """Raises RefusedError if the body is none."""
         limits = self.limits_of(live)
         return parse(body, limits.rows, limits.text)
+
+    def told(self, refused: RefusedError) -> dict[str, Any]:
+        """What a client reads of a request that is refused, but for the id."""
+        return refused.content
 
     async def reply(self, live: Live, request: Parsed, identity: str) -> Reply:
         """What goes out for a request that could be read; raises as `answer` does."""
@@ -126,6 +144,24 @@ class Predict:
         lap("journal", began)
 
 
+class PredictRows(Predict):
+    """POST /predict_rows: rows to /predict, for BentoML's clients, which find it declared in `service.py`.
+
+    Answered here, since BentoML's own layers cost four times as much, read bodies of any size and quote them in errors.
+    """
+
+    def parsed(self, live: Live, body: bytes) -> Parsed:
+        """Raises RefusedError if the body is no list of rows. Reasons are given only to who asks for them."""
+        request = super().parsed(live, body)
+        if request.single:
+            raise RefusedError(422, 'send {"rows": [...]}; one object of features goes to /predict')
+        return replace(request, explain=request.explain is True)
+
+    def told(self, refused: RefusedError) -> dict[str, Any]:
+        """BentoML's clients show the sentence only."""
+        return {**refused.content, "error": refused.sentence()}
+
+
 def _told_of_reasons(request: Parsed, reply: Reply) -> Reply:
     """Say it where reasons were left out that a smaller request would have got."""
     if request.explain is not None:
@@ -145,6 +181,7 @@ async def _respond(send: Send, status: int, body: bytes, identity: str) -> None:
         (b"content-length", str(len(body)).encode()),
         (b"x-request-id", identity.encode()),
         (b"x-content-type-options", b"nosniff"),
+        *(_AGAIN if status == 503 else ()),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -10,7 +10,7 @@ from mlplatform.errors import ArtifactError, PlatformError
 from mlplatform.serving.bundle import load_bundle
 from mlplatform.serving.pointer import Pointer, read_pointer
 from mlplatform.serving.raw.features import RawFeatures
-from mlplatform.serving.scoring import Live, Slot
+from mlplatform.serving.scoring import Live, Refusal, Slot
 
 __all__ = ["FileFollower", "Follower", "load_live", "load_named"]
 
@@ -70,23 +70,30 @@ class Follower(FileFollower):
         self._slot = slot
         self._raw = raw
         self._followed: Pointer | None = None
+        self.looked_at: Pointer | None = None
+        """The pointer that was taken up or refused last; None before the first that could be read."""
 
     def _changed(self) -> None:
+        pointer = None
         try:
             pointer = read_pointer(self._file)
-            if pointer == self._followed and self._slot.live:
-                self._slot.swap(self._slot.live)  # back to what is live: nothing is refused any more
-                return
-            live = load_named(pointer)
-            if self._raw:
-                self._raw.adopt(live)
-            self._slot.swap(live)
+            self._take_up(pointer)
         except Exception as error:  # whatever is wrong with a bundle, polling and the model that is live must go on
             foreseen = isinstance(error, PlatformError)
             told = {"event": "deployment_refused"}
             logger.error("Deployment refused, what was live stays: %s", error, exc_info=not foreseen, extra=told)  # noqa: TRY400
-            self._slot.refuse(str(error) if foreseen else f"{type(error).__name__}: {error}")
+            why = str(error) if foreseen else f"{type(error).__name__}: {error}"
+            self._slot.refuse(Refusal(why, pointer.bento, pointer.version) if pointer else Refusal(why))
+        self.looked_at = pointer or self.looked_at
+
+    def _take_up(self, pointer: Pointer) -> None:
+        if pointer == self._followed and self._slot.live:
+            self._slot.swap(self._slot.live)  # back to what is live: nothing is refused any more
             return
+        live = load_named(pointer)
+        if self._raw:
+            self._raw.adopt(live)
+        self._slot.swap(live)
         self._followed = pointer
         told = {"event": "deployment_swapped", **live.describe()}
         logger.info("Serving %s, version %s", pointer.bento, pointer.version, extra=told)

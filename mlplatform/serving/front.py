@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlplatform.serving.app import alive, readiness
-from mlplatform.serving.bounded import Bounded
 from mlplatform.serving.endpoint import Predict
-from mlplatform.serving.guard import PROBES, TRUSTED
+from mlplatform.serving.guard import TRUSTED
+from mlplatform.serving.outgoing import PROBES
 from mlplatform.serving.raw.features import RawFeatures
-from mlplatform.serving.request import Limits
 from mlplatform.serving.scoring import Slot
 from mlplatform.serving.trial import Trial
 
@@ -24,13 +23,8 @@ class Front:
         self, app: ASGIApp, endpoints: Mapping[str, Predict], slot: Slot, trial: Trial, raw: RawFeatures
     ) -> None:
         self._app = app
-        self._bounded = Bounded(app, self._limits)
         self._endpoints = endpoints
         self._slot, self._trial, self._raw = slot, trial, raw
-
-    def _limits(self) -> Limits:
-        """Those of the live model."""
-        return self._slot.live.bundle.limits if self._slot.live else Limits()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything else on."""
@@ -43,8 +37,5 @@ class Front:
                 trusted = scope.get(TRUSTED, True)
                 answer = readiness(self._slot, self._trial, self._raw, trusted) if path == "/readyz" else alive()
                 await answer(scope, receive, send)
-                return
-            if path == "/predict_rows":
-                await self._bounded(scope, receive, send)
                 return
         await self._app(scope, receive, send)

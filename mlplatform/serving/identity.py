@@ -5,15 +5,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["INTEGERS", "LONGEST", "Identity", "as_moment"]
+__all__ = ["INTEGERS", "LONGEST", "YEARS", "Identity", "as_moment", "key_text"]
 
-_PLAIN = (str, int)
 LONGEST = 256
 """Characters of a key, or of a text of an event."""
 EARLIEST, LATEST = datetime(1900, 1, 1), datetime(2200, 1, 1)
 """Years 1 and 9999 are ways to say "no date"; what is kept of one would be the newest or oldest event for ever."""
+YEARS = "^(19|2[01])"
+"""A pattern of the first digits of a time between these."""
 INTEGERS = (-(2**63), 2**63 - 1)
 """What a whole number of a key, or of an event, may be: 64 bits."""
+
+
+_EXACT = 2.0**53
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Identity:
                 if as_moment(value)
                 else ("is not a time", "an ISO 8601 time of 1900 to 2199, such as 2018-08-01T12:00:00")
             )
-        if type(value) not in _PLAIN:
+        value = _whole(value)
+        if type(value) not in (str, int):
             return "is no key", "a text or a whole number"
         if type(value) is int and not INTEGERS[0] <= value <= INTEGERS[1]:
             return "does not fit into 64 bits", "a text or a whole number"
@@ -44,12 +49,22 @@ class Identity:
 
     def keys_of(self, row: Mapping[str, Any]) -> dict[str, str]:
         """The keys that a row names, as text."""
-        return {name: str(row[name]) for name in self.keys if row.get(name) is not None}
+        return {name: key_text(row[name]) for name in self.keys if row.get(name) is not None}
 
     def time_of(self, row: Mapping[str, Any]) -> str | None:
         """The event time in UTC, ISO 8601 without an offset; None if the row names none."""
         moment = as_moment(row.get(self.event_time)) if self.event_time else None
         return moment.isoformat() if moment else None
+
+
+def key_text(value: Any) -> str:
+    """A key as it is kept and compared: 7.0 is the whole number 7, as in JSON Schema and for features."""
+    return str(_whole(value))
+
+
+def _whole(value: Any) -> Any:
+    """Beyond 2^53 digits of a float have been lost, so that it names another key than was meant."""
+    return int(value) if type(value) is float and value.is_integer() and abs(value) < _EXACT else value
 
 
 def as_moment(value: Any) -> datetime | None:

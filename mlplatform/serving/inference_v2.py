@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from mlplatform.ml.heads import Classes, Probability, Quantiles
+from mlplatform.serving import presence
 from mlplatform.serving.column import Column
 from mlplatform.serving.endpoint import UNFORESEEN, Predict
 from mlplatform.serving.request import Limits, Parsed, RefusedError, read_body, request_id, too_many
@@ -58,9 +59,6 @@ def inference_routes(slot: Slot, predict: Predict) -> list[Route]:
             return JSONResponse({"error": str(refused)}, refused.status)
         return JSONResponse({"name": live.bundle.use_case, "ready": True})
 
-    async def unknown(_: Request) -> Response:
-        return JSONResponse({"error": "this is no path of the Open Inference Protocol"}, 404)
-
     infer = Infer(slot, predict)
     of_model = [
         route
@@ -72,7 +70,7 @@ def inference_routes(slot: Slot, predict: Predict) -> list[Route]:
         )
     ]
     probes = [Route("/v2", server), Route("/v2/health/live", alive), Route("/v2/health/ready", ready)]
-    return [*probes, *of_model, Route("/v2/{rest:path}", unknown, methods=["GET", "POST"])]
+    return [*probes, *of_model]
 
 
 class Infer:
@@ -91,7 +89,9 @@ class Infer:
             live = _named(self._slot, scope["path_params"])
             asked = await self._asked(headers, receive, self._predict.limits_of(live))
             identity = identity if b"x-request-id" in headers else asked.id or identity
-            status, (body, length) = 200, await self._answer(live, asked, identity)
+            status, (body, length) = 200, await self._for_client(receive, live, asked, identity)
+        except presence.GoneError:
+            return
         except RefusedError as refused:
             status, body = refused.status, _error(refused.sentence())
         except Exception as error:  # whatever fails, the client gets JSON with an id, and the log gets the rest
@@ -99,6 +99,8 @@ class Infer:
             status, body = 500, _error(str(error) if isinstance(error, ScoreError) else UNFORESEEN)
         answer = Response(body, status, media_type="application/json" if length is None else "application/octet-stream")
         answer.headers.update({"x-request-id": identity, "x-content-type-options": "nosniff"})
+        if status == 503:
+            answer.headers["retry-after"] = "1"
         if length is not None:
             answer.headers["inference-header-content-length"] = str(length)
         await answer(scope, receive, send)
@@ -111,6 +113,13 @@ class Infer:
         body = await read_body(dict(headers), receive, limits.body_bytes)
         return read_request(body, headers.get(LENGTH_HEADER), limits.text)
 
+    async def _for_client(self, receive: Receive, live: Live, asked: Asked, identity: str) -> tuple[bytes, int | None]:
+        client = presence.begin(receive)
+        try:
+            return await self._answer(live, asked, identity)
+        finally:
+            presence.end(client)
+
     async def _answer(self, live: Live, asked: Asked, identity: str) -> tuple[bytes, int | None]:
         offered = _output_names(live)
         wanted = dict.fromkeys(offered, asked.raw) if asked.outputs is None else asked.outputs
@@ -121,12 +130,13 @@ class Infer:
         reply = await self._predict.answer_other(
             partial(_parsed, asked, explain, self._predict.limits_of(live).rows), identity
         )
-        by = reply.parts[0].live.describe()
+        stamp = reply.parts[0].live.stamp
+        by, threshold = stamp["model"], {name: stamp[name] for name in ("threshold",) if name in stamp}
         head = {
             "model_name": by["use_case"],
             "model_version": by["version"],
             **({"id": asked.id} if asked.id else {}),
-            "parameters": {"bento": by["bento"], "request_id": identity},
+            "parameters": {"bento": by["bento"], "request_id": identity, **threshold},
         }
         outputs = {tensor.name: tensor for tensor in _tensors(live, reply.content["predictions"])}
         return write_answer(head, [(outputs[name], raw) for name, raw in wanted.items()])

@@ -1,7 +1,8 @@
 """The prediction journal: what a service answered, written aside by a thread of its own.
 
 A request hands its entry over in a microsecond and never waits, whatever the disk does. What is lost at most: the
-entries of `flush_seconds` when the process is killed, and those that a full queue turns away, which are counted.
+entries of `flush_seconds` when the process is killed, and those that a full queue turns away or the disk refuses, which
+are counted here and on disk (`journal_losses`).
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from typing import Any, Self
 from mlplatform.errors import ArtifactError
 from mlplatform.serving.codec import dumps
 from mlplatform.serving.identity import Identity
+from mlplatform.serving.journal_losses import LossFile
 from mlplatform.serving.segments import SegmentWriter
 
 __all__ = ["SETTINGS_FILE", "Entry", "Journal", "JournalSettings", "journal_of", "keyed_hash"]
@@ -28,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 SETTINGS_FILE = "journal.json"
 _MOST_PER_WRITE = 2000
+_NOTE_SECONDS = 1.0
 _GIVE_WAY = 16
 """Entries that are encoded in one go: a third of a millisecond."""
 
@@ -90,6 +93,9 @@ class Journal:
         `threaded`: False where the process is stopped between requests; then only `flush` writes.
         """
         self._writer = SegmentWriter(folder)
+        self._losses = LossFile(folder)
+        self._noted_at = 0.0
+        self._problem = ""
         self._key = hash_key
         self._threaded = threaded
         self._queue: deque[tuple[float, Entry]] = deque()
@@ -109,12 +115,17 @@ class Journal:
     def put(self, entry: Entry) -> None:
         """Hand an entry over, from one thread; it is dropped and counted when too many wait."""
         rows = len(entry.answers)
-        if self._closed or self.waiting + rows > entry.settings.queue_rows:
+        if self._closed:
             self.dropped += rows
+            # Nobody else will: the thread has ended, and so does the service.
+            self._note_losses()
             return
-        self._came += rows
-        self._flush_seconds = entry.settings.flush_seconds
-        self._queue.append((time.time(), entry))
+        if self.waiting + rows > entry.settings.queue_rows:
+            self.dropped += rows
+        else:
+            self._came += rows
+            self._flush_seconds = entry.settings.flush_seconds
+            self._queue.append((time.time(), entry))
         if self._threaded and self._thread is None:
             self._start()
 
@@ -153,6 +164,15 @@ class Journal:
     def _write_all(self) -> None:
         while self._queue:
             self._write_some()
+            # Where entries come faster than they are written this loop does not end.
+            if time.monotonic() - self._noted_at > _NOTE_SECONDS:
+                self._note_losses()
+        self._note_losses()
+
+    def _note_losses(self) -> None:
+        self._noted_at = time.monotonic()
+        if self.dropped or self.failed:
+            self._losses.note(self.dropped, self.failed, self._problem)
 
     def _write_some(self) -> None:
         """Some entries at a time: the thread takes turns with the requests."""
@@ -179,6 +199,7 @@ class Journal:
 
     def _failed(self, rows: int, error: Exception) -> None:
         if not self.failed:
+            self._problem = f"{type(error).__name__}: {error}"
             logger.error("Predictions cannot be journalled (%s); they are counted as failed", error)
         self.failed += rows
 

@@ -17,6 +17,7 @@ from mlplatform.errors import PlatformError
 from mlplatform.home import Home
 from mlplatform.serving.journal_key import journal_key
 from mlplatform.serving.security import KEYS_VARIABLE, require_protected
+from mlplatform.serving.workers import WORKERS_VARIABLE
 
 __all__ = [
     "HOST",
@@ -90,13 +91,15 @@ def serve_command(bento: str, port: int, listen: Listen | None = None) -> list[s
     return [sys.executable, "-m", "bentoml", "serve", bento, *(listen or Listen()).arguments(), "--port", str(port)]
 
 
-def serve_environment(home: Home, pointer: Path | None) -> dict[str, str]:
-    """This process's environment, this home, usage reports off, and the pointer to follow, if any.
+def serve_environment(home: Home, pointer: Path | None, workers: int | None = None) -> dict[str, str]:
+    """This process's environment, this home, usage reports off, how many workers, and the pointer to follow, if any.
 
     Who follows a pointer also journals, into the folder of that use case, and asks for the keys of that use case, if it
     has any.
     """
     environment = {**os.environ, **home.environment()}
+    if workers is not None:
+        environment[WORKERS_VARIABLE] = str(workers)
     if pointer is not None:
         environment["MLPLATFORM_POINTER"] = str(pointer)
         environment["MLPLATFORM_LAKE"] = str(home.root)
@@ -114,13 +117,14 @@ def start_service(
     pointer: Path | None = None,
     timeout_seconds: float = 120,
     listen: Listen | None = None,
+    workers: int | None = None,
 ) -> Served:
-    """Start and wait until /readyz says 200.
+    """Start and wait until /readyz says 200. `workers`: processes that answer; None: as the environment says, else 1.
 
     Raises ServiceError if the port is taken, the process ends (with the end of its log), or time is up; SecurityError
     if anybody could ask a service that knows no keys.
     """
-    listen, environment = listen or Listen(), serve_environment(home, pointer)
+    listen, environment = listen or Listen(), serve_environment(home, pointer, workers)
     require_protected(listen.host, environment)
     _require_free(listen.host, port)
     log = home.root / "logs" / f"serve-{bento.replace(':', '-')}-{port}.log"

@@ -29,7 +29,7 @@ def render(live: Live) -> str:
         "title": live.bundle.use_case,
         "version": live.bundle.version,
         "bento": live.bento,
-        "words": in_words(live.bundle.model),
+        "words": in_words(live.bundle),
         "example": example,
     }
     template = Template((WEB / "page.html").read_text(encoding="utf-8"))

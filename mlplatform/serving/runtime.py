@@ -30,6 +30,7 @@ from mlplatform.serving.own_bundle import BUNDLE, own_tag
 from mlplatform.serving.raw.features import RawFeatures
 from mlplatform.serving.scoring import Slot
 from mlplatform.serving.security import Security
+from mlplatform.serving.served import StateFile
 from mlplatform.serving.tracing import tracing_of
 from mlplatform.serving.trial import Trial
 from mlplatform.serving.watch import Observer, Watch
@@ -110,6 +111,8 @@ class Runtime:
     def follow(self, *beside: Coroutine[Any, Any, None]) -> list["asyncio.Task[None]"]:
         """Begin to poll. `beside`: what else runs for as long."""
         runs = [follower.run() for follower in (*self.security.followers(), *self._followers)]
+        if self._state_file:
+            runs.append(self._state_file.run())
         following = [asyncio.create_task(run) for run in (*runs, self.raw.run(), *beside)]
         facts = {"event": "service_started", "traced": bool(self.observer.tracing), **self._told()}
         logger.info("Service started", extra=facts)
@@ -132,19 +135,32 @@ class Runtime:
     @cached_property
     def _followers(self) -> list[FileFollower]:
         """The champion's first: a challenger is held against it."""
-        named = self.environment.get(POINTER_VARIABLE)
-        if not named:
+        if not (self._pointer and self._champion):
             return []
-        pointer = Path(named)
-        challenger = ChallengerFollower(challenger_file(pointer), self.slot, self.trial)
-        return [Follower(pointer, self.slot, self.raw), challenger]
+        return [self._champion, ChallengerFollower(challenger_file(self._pointer), self.slot, self.trial)]
+
+    @cached_property
+    def _champion(self) -> Follower | None:
+        return Follower(self._pointer, self.slot, self.raw) if self._pointer else None
+
+    @cached_property
+    def _state_file(self) -> StateFile | None:
+        """Who follows a pointer says what came of it."""
+        if not (self._pointer and self._champion):
+            return None
+        return StateFile(self._pointer, self.slot, self._champion, self.metrics.worker)
+
+    @property
+    def _pointer(self) -> Path | None:
+        named = self.environment.get(POINTER_VARIABLE)
+        return Path(named) if named else None
 
     def _told(self) -> dict[str, str]:
         return self.slot.live.describe() if self.slot.live else {}
 
     def _serve_own_bundle(self, required: bool) -> None:
         """What `bentoml serve <tag>` by hand and an image serve, and the fallback beside a pointer."""
-        problem = self.slot.problem
+        refusal = self.slot.refusal
         try:
             live = load_live(self.bundle, own_tag(self.bundle))
             self.raw.adopt(live)
@@ -155,5 +171,5 @@ class Runtime:
             logger.warning(
                 "Neither the pointer nor this bento has a bundle that can be served; waiting for the pointer"
             )
-        if problem:
-            self.slot.refuse(problem)
+        if refusal:
+            self.slot.refuse(refusal)

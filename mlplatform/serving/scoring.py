@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -12,11 +13,12 @@ import numpy.typing as npt
 from mlplatform.errors import ArtifactError
 from mlplatform.ml.heads import Order, Probability
 from mlplatform.serving.bundle import Bundle
+from mlplatform.serving.codec import dumps
 from mlplatform.serving.column import example_value
 from mlplatform.serving.laps import lap
 from mlplatform.serving.rows import RowReader
 
-__all__ = ["REASONS", "RESERVED", "Answered", "ExplanationCost", "Live", "ScoreError", "Slot"]
+__all__ = ["REASONS", "RESERVED", "Answered", "ExplanationCost", "Live", "Refusal", "ScoreError", "Slot"]
 
 REASONS = 3
 """Features named per prediction, by size of their contribution."""
@@ -77,6 +79,24 @@ class Live:
     def describe(self) -> dict[str, str]:
         """What answered: goes into every response, readiness and metrics."""
         return {"use_case": self.bundle.use_case, "version": self.bundle.version, "bento": self.bento}
+
+    @cached_property
+    def stamp(self) -> dict[str, Any]:
+        """What stands behind each answer: the decisions' threshold, where there are any, and which model it was."""
+        head = self.bundle.model.head
+        threshold = {"threshold": head.threshold} if isinstance(head, Probability) else {}
+        return {**threshold, "model": self.describe()}
+
+    @cached_property
+    def _encoded_stamp(self) -> bytes:
+        return b"," + dumps(self.stamp)[1:-1] + b',"request_id":"'
+
+    def stamped(self, content: Mapping[str, Any], identity: str) -> bytes:
+        """The body that goes out; the stamp is the same each time, and encoded once.
+
+        `content`: at least one key. `identity`: as `request_id` makes it, with nothing that JSON would escape.
+        """
+        return b"".join((dumps(content)[:-1], self._encoded_stamp, identity.encode(), b'"}'))
 
     def predict(self, rows: list[dict[str, Any]], explain: bool) -> list[dict[str, Any]]:
         """Predictions for rows that are known to be good; raises ArtifactError if they are not."""
@@ -185,11 +205,20 @@ def _seconds(live: Live, matrix: npt.NDArray[np.float64]) -> float:
     return perf_counter() - began
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Why a deployment is not live, and which one; "" where the pointer could not be read."""
+
+    why: str
+    bento: str = ""
+    version: str = ""
+
+
 class Slot:
     """The one mutable cell of a service. `live` is replaced as a whole; `problem` says why a newer one is not live."""
 
     def __init__(self, live: Live | None = None) -> None:
-        self._state: tuple[Live | None, str | None] = (live, None)
+        self._state: tuple[Live | None, Refusal | None] = (live, None)
         self.swapped = self.refused = 0
         """How often another model went live, and how often one could not."""
 
@@ -201,6 +230,12 @@ class Slot:
     @property
     def problem(self) -> str | None:
         """Why the newest deployment is not live; None if it is."""
+        refusal = self._state[1]
+        return refusal.why if refusal else None
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """The same, with what was refused."""
         return self._state[1]
 
     def swap(self, live: Live) -> None:
@@ -208,7 +243,7 @@ class Slot:
         self.swapped += live is not self._state[0]
         self._state = (live, None)
 
-    def refuse(self, problem: str) -> None:
+    def refuse(self, refusal: Refusal) -> None:
         """Keep what is live and remember why the newer one is not."""
         self.refused += 1
-        self._state = (self._state[0], problem)
+        self._state = (self._state[0], refusal)

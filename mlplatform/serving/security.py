@@ -39,7 +39,7 @@ class Protection:
     concurrency: int = 1024
     """Requests that are answered at once."""
     held_bytes: int = 256 * 1024 * 1024
-    """Bytes of bodies that have come in part."""
+    """Bytes of bodies that have come in part; as many again of answers that their clients have not taken."""
     client_concurrency: int = 0
     """Requests of one client, a key or else an address, at once."""
     client_per_second: float = 0.0
@@ -48,6 +48,8 @@ class Protection:
     """From the first byte of a request to the end of its headers."""
     body_seconds: float = 10.0
     """From then on to the end of its body."""
+    answer_seconds: float = 30.0
+    """For the client to take its answer."""
     origins: tuple[str, ...] = ()
     """Whose pages may call the service from a browser (CORS)."""
     open_metrics: bool = False
@@ -64,6 +66,7 @@ class Protection:
             client_per_second=_number(environment, "MAX_CLIENT_RATE", cls.client_per_second),
             header_seconds=_number(environment, "HEADER_SECONDS", cls.header_seconds, least=0.1),
             body_seconds=_number(environment, "BODY_SECONDS", cls.body_seconds, least=0.1),
+            answer_seconds=_number(environment, "ANSWER_SECONDS", cls.answer_seconds, least=0.1),
             origins=_list(environment, "CORS_ORIGINS"),
             open_metrics=_switch(environment, "OPEN_METRICS"),
             upstream=_switch(environment, UPSTREAM_VARIABLE.removeprefix(PREFIX)),

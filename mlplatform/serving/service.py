@@ -24,9 +24,9 @@ from mlplatform.serving.runtime import (
     POINTER_VARIABLE,
     Runtime,
 )
-from mlplatform.serving.slow_clients import limit_headers
+from mlplatform.serving.slow_clients import limit_connections
 from mlplatform.serving.watch import Watch
-from mlplatform.serving.workers import Workers, shared_folder
+from mlplatform.serving.workers import Workers, shared_folder, worker_count
 
 __all__ = [
     "BUNDLE",
@@ -58,13 +58,14 @@ workers = Workers(shared_folder, worker, runtime.metrics.families)
     metrics={"enabled": False},
     tracing={"excluded_urls": ".*"},
     traffic={"timeout": 30},
+    workers=worker_count(os.environ),
 )
 @bentoml.asgi_app(runtime.app(others=workers))
 class Scoring:
     """POST /predict with features, get score, decision and reasons."""
 
     def __init__(self) -> None:
-        limit_headers(runtime.security.protection.header_seconds)
+        limit_connections(runtime.security.protection, runtime.security.refused)
         runtime.load()
         self._following: list[asyncio.Task[None]] = []
 
@@ -79,11 +80,12 @@ class Scoring:
         await runtime.close(self._following)
 
     @bentoml.api  # type: ignore[untyped-decorator]
-    async def predict_rows(
-        self, rows: list[dict[str, Any]], explain: bool = False, ctx: bentoml.Context = None
-    ) -> dict[str, Any]:
-        """POST /predict for BentoML's own clients: `SyncHTTPClient(url).predict_rows(rows=[...])`."""
-        return await answer_rows(runtime.endpoints["/predict"], rows, explain, ctx.response)
+    async def predict_rows(self, rows: list[dict[str, Any]], explain: bool = False) -> dict[str, Any]:
+        """Rows in, predictions out: `SyncHTTPClient(url).predict_rows(rows=[...])`.
+
+        Over HTTP `Front` answers this path, alike, before BentoML does; from this declaration its clients know of it.
+        """
+        return await answer_rows(runtime.endpoints["/predict"], rows, explain)
 
     def __is_ready__(self) -> bool:
         return runtime.slot.live is not None

@@ -52,10 +52,10 @@ def serve(host: str, port: int, grace: int, bento: Path | None, environment: Map
     from uvicorn.server import Server
 
     from mlplatform.serving.runtime import Runtime
-    from mlplatform.serving.slow_clients import limit_headers
+    from mlplatform.serving.slow_clients import limit_connections
 
     runtime = Runtime.of(environment, bundle=bundle_of(bento) if bento else BUNDLE)
-    limit_headers(runtime.security.protection.header_seconds)
+    limit_connections(runtime.security.protection, runtime.security.refused)
     runtime.load()
     config = Config(
         runtime.guarded(),

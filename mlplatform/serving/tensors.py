@@ -66,8 +66,12 @@ def read_request(body: bytes, length: bytes | None, most_text: int = Limits.text
         raise RefusedError(400, "the body is not valid JSON") from None
     if type(content) is not dict or type(content.get("inputs")) is not list or not content["inputs"]:
         raise RefusedError(400, '"inputs" must be a list with at least one tensor')
-    identity = content.get("id") or None
-    if identity is not None and (type(identity) is not str or not REQUEST_ID.fullmatch(identity.encode())):
+    identity = content.get("id")
+    if (
+        identity is not None
+        and identity != ""
+        and (type(identity) is not str or not REQUEST_ID.fullmatch(identity.encode()))
+    ):
         raise RefusedError(400, '"id" must be 1 to 128 letters, digits, dots, dashes or underscores')
     if len(body) > most_text and longer_text(content, most_text):
         raise too_long(most_text)
@@ -76,12 +80,12 @@ def read_request(body: bytes, length: bytes | None, most_text: int = Limits.text
     raw.require_end()
     if size < len(body) and longer_text([tensor.values for tensor in inputs], most_text):
         raise too_long(most_text)
-    return Asked(identity, inputs, _outputs(content), _parameters(content).get("binary_data_output") is True)
+    return Asked(identity or None, inputs, _outputs(content), _parameters(content).get("binary_data_output") is True)
 
 
 def _outputs(content: Mapping[str, Any]) -> dict[str, bool] | None:
     wanted = content.get("outputs")
-    if not wanted:
+    if wanted is None or wanted == []:
         return None
     if type(wanted) is not list or not all(type(each) is dict and type(each.get("name")) is str for each in wanted):
         raise RefusedError(400, '"outputs" must be a list of objects with a name')
@@ -90,7 +94,9 @@ def _outputs(content: Mapping[str, Any]) -> dict[str, bool] | None:
 
 
 def _parameters(told: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = told.get("parameters") or {}
+    found = told.get("parameters")
+    if found is None:
+        return {}
     if type(found) is not dict:
         raise RefusedError(400, '"parameters" must be an object')
     return found

@@ -13,7 +13,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,13 +22,23 @@ from mlplatform.errors import ArtifactError
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-__all__ = ["Workers", "shared_folder"]
+__all__ = ["MOST_WORKERS", "WORKERS_VARIABLE", "Workers", "shared_folder", "worker_count"]
 
 logger = logging.getLogger(__name__)
 
+WORKERS_VARIABLE = "MLPLATFORM_WORKERS"
+MOST_WORKERS = 256
 EVERY_SECONDS = 1.0
 GONE_SECONDS = 10.0
 """A worker that has not written for so long does not count any more."""
+
+
+def worker_count(environment: Mapping[str, str]) -> int:
+    """How many processes answer behind one port; 1 if nothing is said. Raises ArtifactError on another word."""
+    text = environment.get(WORKERS_VARIABLE, "1")
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_WORKERS:
+        raise ArtifactError(f"{WORKERS_VARIABLE}={text!r}: take a whole number from 1 to {MOST_WORKERS}")
+    return int(text)
 
 
 def shared_folder() -> Path:

@@ -23,4 +23,4 @@ class Journal(Declared):
     queue_rows: PositiveInt = 20000
     """Predictions that wait for the disk; more are dropped and counted."""
     keep_days: PositiveFloat = 365
-    """Predictions older than this, by the clock of the service, are removed from the lake at the next ingest."""
+    """Predictions older than this, by the clock on the wall, are removed from the lake at the next ingest."""

@@ -18,12 +18,12 @@ class Rollback(Declared):
     fresh_days: PositiveFloat = 28
     """Days of the data's time after a promotion in which the champion is compared with its predecessor."""
     false_alarms: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
-    """Chance that a champion which is as good as its predecessor is taken back for its labels, over all comparisons of
-    its fresh days together."""
+    """Chance that a champion which is as good as its predecessor is taken back, for its labels or before they are
+    there, over all comparisons of its fresh days together."""
     min_labelled: PositiveInt = 500
-    """Labelled served examples below which there is no verdict."""
+    """Labelled served examples below which labels give no verdict; and served ones below which estimates give none."""
     estimate_guard: Annotated[float, Field(gt=0, le=1)] = 0.3
-    """Before labels are there: a champion whose own scores promise this share less than it was promoted by is taken
-    back, if its predecessor's scores on the same examples do not. 1: never."""
+    """Before labels are there: a champion whose own scores surely promise this share less than it was promoted by is
+    taken back, if its predecessor's scores on the same examples do not and surely promise more. 1: never."""
     pause_days: Annotated[float, Field(ge=0)] = 14
     """Days without retraining after it."""

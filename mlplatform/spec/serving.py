@@ -1,5 +1,7 @@
 """How a service is asked: by features, by key, or by raw events."""
 
+from typing import Annotated
+
 from pydantic import Field, PositiveInt, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
@@ -42,6 +44,9 @@ class Serving(Declared):
     """Past events that are replayed through each new bento where it computes features itself: what it computes must be
     what the lake holds."""
 
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    """Processes that answer behind one port; `mlplatform serve --workers` says otherwise for once. Each holds the model
+    and what it needs of the past, and has the limits of connections and bodies for itself."""
     limits: RequestLimits = RequestLimits()
     """What one request may hold."""
 

@@ -31,6 +31,9 @@ class PythonSource(AnySource):
     """Rows come from code."""
     module: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")] = "source"
     """The file's name without `.py`."""
+    rows_per_commit: PositiveInt | None = None
+    """Of a function: parts are stored together until there are so many rows, which is quicker. Left out, each part is
+    stored before the next one is asked for, so that what stands behind a `yield` may rely on it."""
     function: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")] | None = None
     """A function `(params, cursor)` of the file that yields Arrow tables or pandas frames, or pairs of one and the
     cursor behind it: the text that the next run is told. Left out, the file holds a class `Reader`."""

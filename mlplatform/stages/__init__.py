@@ -24,6 +24,7 @@ from mlplatform.stages.retrain import retrain_sensor
 from mlplatform.stages.retrain_decision import retrain_decision_asset
 from mlplatform.stages.rollback import rollback_asset
 from mlplatform.stages.skew_report import skew_report_asset
+from mlplatform.stages.skew_schedule import skew_schedule
 from mlplatform.stages.succession import succession_asset, succession_sensor
 from mlplatform.stages.training_set import training_set_asset
 from mlplatform.stages.watchdog import watchdog_sensor
@@ -54,6 +55,7 @@ __all__ = [
     "retrain_sensor",
     "rollback_asset",
     "skew_report_asset",
+    "skew_schedule",
     "succession_asset",
     "succession_sensor",
     "training_set_asset",

@@ -15,6 +15,7 @@ from mlplatform.spec import AlertKind, Declaration
 from mlplatform.stages.champion import GATES
 from mlplatform.stages.finished_runs import FinishedRun
 from mlplatform.stages.naming import asset_key
+from mlplatform.stages.served_check import SERVED_CHECK
 
 __all__ = ["decision_alerts", "deliver_alerts", "raise_for", "step_alerts", "wall_clock"]
 
@@ -48,6 +49,8 @@ def _of_step(step: Step) -> tuple[AlertKind, str] | None:
     in_green_run = ":" in step.problem
     if step.failed.removeprefix("champion.") in GATES and step.outcome == "alerted":
         return None  # the comparison itself says so, as a decision
+    if step.failed == f"deployment.{SERVED_CHECK}":
+        return None  # the watchdog says so for as long as it lasts, also of what a service refuses without any run
     if step.number == 1:
         if in_green_run:
             return "check_failed", f"check {step.failed} failed (the run went on)"

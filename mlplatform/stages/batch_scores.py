@@ -5,7 +5,7 @@ transaction: the write lock is not held while the model works, and a run that is
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.spec import Declaration
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.deployment import current_deployment
+from mlplatform.stages.event_days import days_of_run, event_days
 from mlplatform.stages.naming import asset_attributes, asset_key
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class BatchScoring(dg.Config):
     table: str = ""
     """`schema.table` of the lake that has the features; default: the features of the use case."""
     start: str = ""
-    """First day, YYYY-MM-DD; default: from the beginning."""
+    """First day, YYYY-MM-DD; default: from the beginning. A run over partitions has their days instead."""
     end: str = ""
     """The day behind the last; default: to the end."""
     batch_rows: int = 100_000
@@ -55,12 +56,15 @@ def batch_scores_table(uc: Declaration) -> str:
 
 
 def batch_scores_asset(uc: Declaration) -> dg.AssetsDefinition:
-    """Score with what is live; the same days of the same table by the same version replace their earlier scores."""
-    version = code_version("ml/batch.py", "stages/batch_scores.py")
+    """Score the run's days, or, in a run without days, what its configuration names, with what is live; the same days
+    of the same table by the same version replace their earlier scores."""
+    version = code_version("ml/batch.py", "stages/batch_scores.py", "stages/event_days.py")
 
     @dg.asset(
         **asset_attributes(uc, "batch_scores", _DESCRIPTION, {"duckdb"}, "serving", version),
         deps=[asset_key(uc, "deployment"), asset_key(uc, "features")],
+        partitions_def=event_days(uc),
+        backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def batch_scores(context: dg.AssetExecutionContext, config: BatchScoring, lake: LakeResource) -> Iterator[Any]:
         from mlplatform.ml.model import Model
@@ -68,7 +72,7 @@ def batch_scores_asset(uc: Declaration) -> dg.AssetsDefinition:
         live = current_deployment(uc)
         if live is None:
             raise ArtifactError(f"nothing is deployed for {uc.spec.name}; train first")
-        opened, part = lake.open(), _Part.of(uc, config)
+        opened, part = lake.open(), _Part.of(uc, config, context.run.tags)
         model = Model.load(Path(live.path))
         with tempfile.TemporaryDirectory(prefix="mlplatform-scores-") as folder:
             file = Path(folder) / "scores.parquet"
@@ -97,11 +101,12 @@ class _Part:
     end: datetime | None
 
     @classmethod
-    def of(cls, uc: Declaration, config: BatchScoring) -> "_Part":
+    def of(cls, uc: Declaration, config: BatchScoring, tags: Mapping[str, str]) -> "_Part":
         table = config.table or f"{uc.spec.name}.features"
         if table.count(".") != 1 or not all(part.isidentifier() for part in table.split(".")):
             raise LakeError(f"`table` names a table of the lake, like {uc.spec.name}.features, not {table!r}")
-        return cls(table, uc.spec.event_time, _day("start", config.start), _day("end", config.end))
+        start, end = days_of_run(tags) or (_day("start", config.start), _day("end", config.end))
+        return cls(table, uc.spec.event_time, start, end)
 
     @property
     def where(self) -> str:

@@ -104,6 +104,7 @@ def _build(
     from mlplatform.serving.bundle import CARD, load_bundle, write_manifest
     from mlplatform.serving.limits import Limits
     from mlplatform.serving.lookup import ROWS_FILE
+    from mlplatform.serving.outcome_names import OutcomeNames
 
     with tempfile.TemporaryDirectory(prefix="mlplatform-bundle-") as made:
         bundle = Path(made) / "bundle"
@@ -118,6 +119,7 @@ def _build(
         if card := card_if_compared(uc, champion, tracking):
             (bundle / CARD).write_text(card, encoding="utf-8")
         Limits(**uc.spec.serving.limits.model_dump()).save(bundle)
+        OutcomeNames(**uc.spec.outcomes.model_dump()).save(bundle)
         facts = {"mlflow_run_id": champion.run_id, TRAINED_ON: champion.tags[TRAINED_ON]}
         write_manifest(bundle, uc.spec.name, champion.version, facts)
         load_bundle(bundle)  # a bundle that no service could open must not be built

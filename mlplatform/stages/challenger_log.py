@@ -1,23 +1,24 @@
 """`challenger_log`: another version on the requests of the past, from the journal, without a service that runs it."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mlplatform.errors import ArtifactError
 from mlplatform.home import Home
-from mlplatform.lake.challenge import unanswered
+from mlplatform.lake.challenge import answers_by_day, unanswered
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.predictions import prediction_table
 from mlplatform.lake.tables import describe_table, merge_rows
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.resources.tracking import Tracking
 from mlplatform.spec import Declaration
+from mlplatform.stages.challenge_days import Challenge, challenge_span, whole_days
 from mlplatform.stages.clock import as_of_run
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.deployment import current_deployment
+from mlplatform.stages.event_days import event_days
 from mlplatform.stages.naming import asset_attributes, asset_key
 
 if TYPE_CHECKING:
@@ -25,46 +26,33 @@ if TYPE_CHECKING:
 
     from mlplatform.serving.journal_scoring import Rescored
 
-__all__ = ["Challenge", "challenge_config", "challenge_span", "challenger_log_asset", "live_version", "versions_at"]
+__all__ = ["challenger_log_asset", "live_version", "versions_at"]
 
 _DESCRIPTION = (
     "The challenger, and the champion, on logged requests that they did not answer: rows of the prediction log with "
     "the role 'journal'. Run by the challenge job."
 )
-_WINDOWS = 16
-"""How many of performance's windows are looked at if nothing is said."""
-
-
-class Challenge(dg.Config):
-    """Which version is compared with the live one, and on which requests."""
-
-    version: int = 0
-    """0: the challenger of the running services, else the newest registered version that is not live."""
-    first: str = ""
-    """Event time from which on requests count, ISO 8601; empty: 16 windows of `performance` before the last."""
-    last: str = ""
-    """Event time up to which requests count; empty: the run's logical time."""
-
-
-def challenge_config(uc: Declaration, version: int = 0, first: str = "", last: str = "") -> dict[str, Any]:
-    """Run configuration of the challenge job."""
-    config = {"config": {"version": version, "first": first, "last": last}}
-    return {"ops": {f"{uc.spec.name}__{stage}": config for stage in ("challenger_log", "challenger_report")}}
 
 
 def challenger_log_asset(uc: Declaration) -> dg.AssetsDefinition:
-    """Score what is not scored yet; the same run again adds nothing."""
-    version = code_version("serving/journal_scoring.py", "lake/challenge.py", "stages/challenger_log.py")
+    """Score what is not scored yet of the run's days, or, in a run without days, of what its configuration names.
+
+    The same run again adds what has been logged since.
+    """
+    stages = ("stages/challenger_log.py", "stages/challenge_days.py", "stages/event_days.py")
+    version = code_version("serving/journal_scoring.py", "lake/challenge.py", *stages)
 
     @dg.asset(
         **asset_attributes(uc, "challenger_log", _DESCRIPTION, {"mlflow", "duckdb"}, "monitoring", version),
         deps=[asset_key(uc, "prediction_log")],
+        partitions_def=event_days(uc),
+        backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def challenger_log(
         context: dg.AssetExecutionContext, config: Challenge, lake: LakeResource, tracking: Tracking
     ) -> Iterator[Any]:
         opened = lake.open()
-        first, last = challenge_span(uc, config, as_of_run(context, uc, opened))
+        first, last = challenge_span(uc, context.run.tags, config, as_of_run(context, uc, opened))
         champion, challenger = versions_at(uc, tracking, config.version)
         told: dict[str, Any] = {
             "model_version": challenger,
@@ -76,6 +64,7 @@ def challenger_log_asset(uc: Declaration) -> dg.AssetsDefinition:
             rows, done = _score(uc, opened, tracking, number, first, last)
             context.log.info(f"v{number}, the {name}: {_told(rows, done)}")
             told |= _counts(name, rows, done)
+        _tell_days(context, uc, opened, (champion, challenger), first, last)
         yield dg.MaterializeResult(
             metadata={**table_metadata(describe_table(opened, prediction_table(uc.spec))), **told}
         )
@@ -107,21 +96,6 @@ def live_version(uc: Declaration) -> int:
     if live is None:
         raise ArtifactError(f"nothing is deployed for {uc.spec.name}: there is no champion to challenge")
     return int(live.version)
-
-
-def challenge_span(uc: Declaration, config: Challenge, as_of: "pd.Timestamp") -> "tuple[pd.Timestamp, pd.Timestamp]":
-    """From and until which event time requests count; raises ArtifactError where the configuration names no time."""
-    import pandas as pd
-
-    try:
-        last = pd.Timestamp(config.last) if config.last else as_of
-        usual = last - timedelta(days=_WINDOWS * uc.spec.performance.window_days)
-        first = pd.Timestamp(config.first) if config.first else usual
-    except ValueError as error:
-        raise ArtifactError(f"`first` and `last` are times like 2018-08-01, not as they are here: {error}") from error
-    if not first < last:
-        raise ArtifactError(f"the requests would be those from {first} until {last}: there are none")
-    return first, last
 
 
 def _named_by_services(uc: Declaration, live: int) -> int:
@@ -163,6 +137,27 @@ def _score(
 
 def _write(lake: Lake, table: str, rows: Any, message: str) -> None:
     lake.commit(lambda con: merge_rows(con, table, rows, ["prediction_id"]), message)
+
+
+def _tell_days(
+    context: dg.AssetExecutionContext,
+    uc: Declaration,
+    lake: Lake,
+    versions: tuple[int, int],
+    first: "pd.Timestamp",
+    last: "pd.Timestamp",
+) -> None:
+    """Per day, how many answers of each of the two the log holds now; a run without days has made its days, too."""
+    held = answers_by_day(lake, uc.spec, versions, first.to_pydatetime(), last.to_pydatetime())
+    partitioned = context.has_partition_key or context.has_partition_key_range
+    for day in context.partition_keys if partitioned else whole_days(first, last):
+        champion, challenger = held.get(day, (0, 0))
+        told = {"champion_answers": champion, "challenger_answers": challenger, "challenger_version": versions[1]}
+        if partitioned:
+            context.add_asset_metadata(told, partition_key=day)
+        elif champion or challenger:
+            key = asset_key(uc, "challenger_log")
+            context.log_event(dg.AssetMaterialization(key, partition=day, metadata=told))
 
 
 _REASONS = {

@@ -10,35 +10,38 @@ import dagster as dg
 from mlplatform.lake.challenge import EXAMPLE, Latency, answers_to_both, served_latency
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.predictions import prediction_table
-from mlplatform.lake.tables import describe_table, merge_rows
+from mlplatform.lake.tables import describe_table, merge_rows, widen
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.resources.tracking import Tracking
 from mlplatform.spec import Declaration
-from mlplatform.stages.challenger_log import Challenge, challenge_span, versions_at
+from mlplatform.stages.challenge_days import Challenge, challenge_span
+from mlplatform.stages.challenger_log import versions_at
 from mlplatform.stages.clock import as_of_run
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key
 from mlplatform.stages.pictures import picture
 
 if TYPE_CHECKING:
+    import duckdb
     import pandas as pd
 
     from mlplatform.ml.challenge import Apart, PairedDifference, Pairs
 
 __all__ = ["challenger_report_asset", "challenger_table"]
 
-_KEY = ["as_of", "champion_version", "challenger_version"]
+_KEY = ["as_of", "champion_version", "challenger_version", "since", "until"]
+_CODE = ("ml/challenge.py", "lake/challenge.py", "stages/challenger_report.py", "stages/challenge_days.py")
 _DESCRIPTION = "Champion and challenger on the same requests: scores, disagreement, latency, the metric when mature."
 
 
 def challenger_table(uc: Declaration) -> str:
-    """The lake table with one row per comparison: as of when, champion, challenger."""
+    """The lake table with one row per comparison: as of when, champion, challenger, requests since and until when."""
     return f"{uc.spec.name}.challenger_report"
 
 
 def challenger_report_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Compare what both versions said, wherever that came from: shadow, canary or journal."""
-    version = code_version("ml/challenge.py", "lake/challenge.py", "stages/challenger_report.py")
+    version = code_version(*_CODE)
 
     @dg.asset(
         **asset_attributes(uc, "challenger_report", _DESCRIPTION, {"duckdb"}, "monitoring", version),
@@ -51,18 +54,24 @@ def challenger_report_asset(uc: Declaration) -> dg.AssetsDefinition:
         if not opened.has_table(prediction_table(uc.spec)):
             raise dg.Failure(f"{uc.spec.name} has no log of predictions yet: there is nothing to compare")
         as_of = as_of_run(context, uc, opened)
-        found = _compare(uc, opened, tracking, config, as_of)
+        span = challenge_span(uc, context.run.tags, config, as_of)
+        found = _compare(uc, opened, span, versions_at(uc, tracking, config.version), as_of)
         context.log.info(found.told)
         if found.apart is None:
             yield dg.MaterializeResult(metadata={"told": found.told, **found.versions})
             return
-        row, table = _row(uc, found, as_of), challenger_table(uc)
-        opened.commit(lambda con: merge_rows(con, table, row, _KEY), found.told)
+        row, table = _row(uc, found, as_of, span), challenger_table(uc)
+        opened.commit(lambda con: _write(con, table, row), found.told)
         yield dg.MaterializeResult(
             metadata={**table_metadata(describe_table(opened, table)), **_metadata(uc, found)},
         )
 
     return challenger_report
+
+
+def _write(con: "duckdb.DuckDBPyConnection", table: str, row: "pd.DataFrame") -> None:
+    widen(con, table, row)
+    merge_rows(con, table, row, _KEY)
 
 
 @dataclass(frozen=True)
@@ -93,13 +102,19 @@ class _Found:
         return f"v{self.challenger} less v{self.champion}: {self.name} {_difference(self.metric)}; {apart}"
 
 
-def _compare(uc: Declaration, lake: Lake, tracking: Tracking, config: Challenge, as_of: "pd.Timestamp") -> _Found:
+def _compare(
+    uc: Declaration,
+    lake: Lake,
+    span: "tuple[pd.Timestamp, pd.Timestamp]",
+    versions: tuple[int, int],
+    as_of: "pd.Timestamp",
+) -> _Found:
     from mlplatform.ml.challenge import REQUEST, answers_apart, pair_answers, paired_difference
 
     spec, training = uc.spec, uc.spec.training
-    first, last = challenge_span(uc, config, as_of)
-    champion, challenger = versions_at(uc, tracking, config.version)
-    rows = answers_to_both(lake, spec, (champion, challenger), first.to_pydatetime(), last.to_pydatetime())
+    (first, last), (champion, challenger) = span, versions
+    moments = (moment.to_pydatetime() for moment in (first, last, as_of))
+    rows = answers_to_both(lake, spec, (champion, challenger), *moments)
     ours, theirs = (rows[rows["model_version"] == version] for version in (champion, challenger))
     pairs = pair_answers(ours, theirs, training, [REQUEST, EXAMPLE])
     latency = served_latency(lake, spec, champion, challenger)
@@ -118,7 +133,9 @@ def _compare(uc: Declaration, lake: Lake, tracking: Tracking, config: Challenge,
     return _Found(champion, challenger, pairs, answers_apart(pairs, training), metric, latency, str(training.metric))
 
 
-def _row(uc: Declaration, found: _Found, as_of: "pd.Timestamp") -> "pd.DataFrame":
+def _row(
+    uc: Declaration, found: _Found, as_of: "pd.Timestamp", span: "tuple[pd.Timestamp, pd.Timestamp]"
+) -> "pd.DataFrame":
     import pandas as pd
 
     from mlplatform.ml.challenge import QUANTILES
@@ -132,6 +149,8 @@ def _row(uc: Declaration, found: _Found, as_of: "pd.Timestamp") -> "pd.DataFrame
             {
                 "as_of": as_of,
                 **found.versions,
+                "since": span[0],
+                "until": span[1],
                 "first_event": moments.min(),
                 "last_event": moments.max(),
                 "requests": apart.requests,
@@ -157,7 +176,7 @@ def _row(uc: Declaration, found: _Found, as_of: "pd.Timestamp") -> "pd.DataFrame
                 "state": "mature" if metric.mature else "provisional",
             }
         ]
-    ).astype(dict.fromkeys(("as_of", "first_event", "last_event"), "datetime64[us]"))
+    ).astype(dict.fromkeys(("as_of", "since", "until", "first_event", "last_event"), "datetime64[us]"))
 
 
 def _metadata(uc: Declaration, found: _Found) -> dict[str, Any]:

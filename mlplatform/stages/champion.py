@@ -26,6 +26,7 @@ from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key, check_result, check_spec
 from mlplatform.stages.pause import current_pause
 from mlplatform.stages.pictures import picture
+from mlplatform.stages.skew_block import open_skew
 from mlplatform.stages.trained import TRAINED_ON, Trained, candidate_stage, trained_models
 from mlplatform.stages.training_set import AS_OF
 
@@ -76,10 +77,10 @@ def champion_asset(uc: Declaration) -> dg.AssetsDefinition:
             lake_now = lake.open()
             incumbent = settled_champion(uc, lake_now, tracking)
             comparison = _compare(uc, trained, incumbent, tracking, training_set)
-            paused = current_pause(uc, lake_now, _moment(frozen)) if incumbent else None
+            held = (current_pause(uc, lake_now, _moment(frozen)) or open_skew(uc, lake_now)) if incumbent else None
             promoted = (
-                _Outcome(incumbent.version, moved=False, verdict=f"kept v{incumbent.version}: {paused}")
-                if incumbent and paused
+                _Outcome(incumbent.version, moved=False, verdict=f"kept v{incumbent.version}: {held}")
+                if incumbent and held
                 else _promote(uc, tracking, comparison, trained, incumbent, frozen, rolled_back(uc, lake_now))
             )
             known = recorded_champion(uc, lake_now)

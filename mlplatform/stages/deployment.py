@@ -15,6 +15,7 @@ from mlplatform.resources.lake import LakeResource, recorded_metadata, table_met
 from mlplatform.spec import Declaration
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key
+from mlplatform.stages.served_check import refused, served_result, served_spec
 
 if TYPE_CHECKING:
     from mlplatform.serving.pointer import Pointer
@@ -41,11 +42,12 @@ def current_deployment(uc: Declaration) -> "Pointer | None":
 
 def deployment_asset(uc: Declaration) -> dg.AssetsDefinition:
     """Verify the packaged bundle, move the pointer, and write the history. The same bento again changes nothing."""
-    version = code_version("serving", "stages/deployment.py")
+    version = code_version("serving", "stages/deployment.py", "stages/served_check.py")
 
     @dg.asset(
         **asset_attributes(uc, "deployment", _DESCRIPTION, {"bentoml", "duckdb"}, "serving", version),
         deps=[asset_key(uc, "bento")],
+        check_specs=[served_spec(uc)],
     )
     def deployment(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[Any]:
         from mlplatform.serving.bundle import verify_bundle
@@ -58,13 +60,19 @@ def deployment_asset(uc: Declaration) -> dg.AssetsDefinition:
         pointer = _pointer(uc, packaged)
         verify_bundle(Path(pointer.path))
         moved = before is None or replace(before, deployed_at=pointer.deployed_at) != pointer
+        file = Home.current().deployment(uc.spec.name)
         if moved:
             # History first: a crash between the two leaves a row that the next run repeats, never a live model
             # that no row tells of.
             _remember(uc, lake, pointer, before, context.run_id)
-            write_pointer(Home.current().deployment(uc.spec.name), pointer)
-        context.log.info(f"{pointer.bento} is live" + ("" if moved else " already"))
-        yield dg.MaterializeResult(metadata=_metadata(uc, lake, pointer, before, moved))
+        if moved or refused(file):
+            # Also of the same bento: it may have been mended since, and services try again only what is written again.
+            write_pointer(file, pointer)
+        context.log.info(f"{pointer.bento} is deployed" + ("" if moved else " already"))
+        yield dg.MaterializeResult(
+            metadata=_metadata(uc, lake, current_deployment(uc) or pointer, before, moved),
+            check_results=[served_result(uc, file)],
+        )
 
     return deployment
 

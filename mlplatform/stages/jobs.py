@@ -11,6 +11,9 @@ from mlplatform.stages.naming import asset_key
 __all__ = [
     "BY_HAND",
     "FINGERPRINT_TAG",
+    "PARTITION",
+    "RANGE_END",
+    "RANGE_START",
     "ROLLBACK_TAG",
     "backtest_job",
     "challenge_job",
@@ -18,6 +21,7 @@ __all__ = [
     "ingest_job",
     "jobs",
     "range_tags",
+    "served_skew_job",
     "training_job",
     "unfinished_run",
     "use_case_tags",
@@ -42,8 +46,11 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-_RANGE_START = "dagster/asset_partition_range_start"
-_RANGE_END = "dagster/asset_partition_range_end"
+PARTITION = "dagster/partition"
+"""Tag of a run over one partition."""
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+"""Tags of a single run over partitions: the first and the last of them."""
 
 
 def everything_job(uc: Declaration) -> str:
@@ -71,6 +78,11 @@ def challenge_job(uc: Declaration) -> str:
     return f"{uc.spec.name}_challenge"
 
 
+def served_skew_job(uc: Declaration) -> str:
+    """Name of the job that takes the journal in and compares it with the lake, once a day."""
+    return f"{uc.spec.name}_served_skew"
+
+
 def unfinished_run(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
     """The short id of a run of this use case that is queued or running."""
     runs = instance.get_runs(dg.RunsFilter(tags=use_case_tags(uc), statuses=_UNFINISHED), limit=1)
@@ -90,7 +102,7 @@ def range_tags(uc: Declaration, start: date, end: date) -> dict[str, str]:
     first, last = start, end - timedelta(days=1)
     if partitions == {"month"}:
         first, last = first.replace(day=1), last.replace(day=1)
-    return {_RANGE_START: first.isoformat(), _RANGE_END: last.isoformat()}
+    return {RANGE_START: first.isoformat(), RANGE_END: last.isoformat()}
 
 
 def jobs(uc: Declaration) -> dict[str, Any]:
@@ -111,6 +123,10 @@ def jobs(uc: Declaration) -> dict[str, Any]:
         f"{uc.spec.name}_batch_scores": (
             "A table, or some days of it, scored by the live model.",
             _keys(uc, "batch_scores"),
+        ),
+        served_skew_job(uc): (
+            "What services answered, and its features beside those in the lake; daily.",
+            _keys(uc, "prediction_log", "skew_report"),
         ),
         challenge_job(uc): (
             "What services answered, the challenger on the same requests, and both compared.",

@@ -7,7 +7,7 @@ failed one is tried again is the healing sensor's business.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -29,7 +29,7 @@ from mlplatform.stages.jobs import (
     unfinished_run,
     use_case_tags,
 )
-from mlplatform.stages.raw import raw_table
+from mlplatform.stages.raw_batch import raw_table
 from mlplatform.stages.replaying import replaying
 from mlplatform.stages.retrain import due_training
 from mlplatform.stages.retrain_decision import newest_decision
@@ -39,10 +39,12 @@ __all__ = ["new_data_sensor", "sources_fingerprint"]
 
 _BATCH_TAG = "mlplatform/batch"
 _RECENT_RUNS = 50
+_SINCE = "_since"
+"""In the cursor, beside the sources, none of whose names begins with an underscore."""
 
 
 def new_data_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinition:
-    """Ask for the next days, once for the same content; say why when there is nothing to ask for."""
+    """Ask for the next days, once for each change; say why when there is nothing to ask for."""
 
     @dg.sensor(
         name=f"{uc.spec.name}_new_data",
@@ -68,13 +70,14 @@ def new_data_sensor(uc: Declaration, jobs: dict[str, Any]) -> dg.SensorDefinitio
             states = _look(uc, context.cursor)
         except MissingExtraError as missing:
             return dg.SkipReason(str(missing))
-        cursor = json.dumps({name: state.stored() for name, state in states.items()})
         fingerprint = _combined({name: state.fingerprint for name, state in states.items()})
+        since = _since(context, uc, fingerprint)
+        cursor = json.dumps({name: state.stored() for name, state in states.items()} | {_SINCE: [fingerprint, since]})
         covered = _covered_until(uc)
-        work = _next(uc, states, covered, changed=_carried_fingerprint(context.instance, uc) != fingerprint)
+        work = _next(uc, states, covered, changed=not _is_carried(context.instance, uc, fingerprint))
         if work is None:
-            return dg.SensorResult(skip_reason=_nothing_new(uc, covered), cursor=cursor)
-        return _ask(context, uc, work, fingerprint, cursor)
+            return dg.SensorResult(skip_reason=_nothing_new(uc, states, covered), cursor=cursor)
+        return _ask(context, uc, work.since(since), fingerprint, cursor)
 
     return new_data
 
@@ -88,14 +91,14 @@ def _fingerprint(uc: Declaration, source: Source, known: str | None) -> str:
     """Changes when there may be something to read; `known` is that of the last look.
 
     A source that goes on has something new while rows wait behind its cursor. Once they are stored nothing waits, and
-    nothing has changed since: it keeps the name of what waited last.
+    nothing has changed since: it keeps the name of what waited last. Empty while it has had nothing yet.
     """
     from mlplatform.ingest.open import open_feed, open_source
 
     if not source.goes_on:
         return open_source(source, uc.folder).fingerprint()
     cursor = read_cursor(Lake.at(Home.current()), raw_table(uc, source))
-    return open_feed(source, uc.folder).pending(cursor) or known or ""
+    return open_feed(source, uc.folder).pending(cursor) or known or (_hash(cursor) if cursor else "")
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,24 @@ def _look_at(uc: Declaration, source: Source, known: list[str | None] | None) ->
 
 
 def _combined(fingerprints: dict[str, str]) -> str:
-    return hashlib.sha256(json.dumps(fingerprints, sort_keys=True).encode()).hexdigest()[:16]
+    return _hash(json.dumps(fingerprints, sort_keys=True))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _since(context: dg.SensorEvaluationContext, uc: Declaration, fingerprint: str) -> str:
+    """The newest run when this content was first seen; empty for the first content of all.
+
+    Content alone does not name a change: a source that is A, then B, then A again has changed twice.
+    """
+    known = json.loads(context.cursor) if context.cursor else {}
+    before, since = known.get(_SINCE) or (None, "")
+    if before in {None, fingerprint}:
+        return str(since)
+    newest = context.instance.get_runs(dg.RunsFilter(tags=use_case_tags(uc)), limit=1)
+    return newest[0].run_id[:8] if newest else ""
 
 
 def _covered_until(uc: Declaration) -> date | None:
@@ -139,11 +159,15 @@ def _covered_until(uc: Declaration) -> date | None:
     return decision["as_of"].date() if decision else None
 
 
-def _carried_fingerprint(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
-    """The fingerprint of the sources that the latest successful run read."""
-    done = dg.RunsFilter(tags=use_case_tags(uc), statuses=[dg.DagsterRunStatus.SUCCESS])
-    tags = (run.tags.get(FINGERPRINT_TAG) for run in instance.get_runs(done, limit=_RECENT_RUNS))
-    return next(filter(None, tags), None)
+def _is_carried(instance: dg.DagsterInstance, uc: Declaration, fingerprint: str) -> bool:
+    """Whether a run of this content has succeeded, and none of another content, which it may have stored, since."""
+    for run in instance.get_runs(dg.RunsFilter(tags=use_case_tags(uc)), limit=_RECENT_RUNS):
+        told = run.tags.get(FINGERPRINT_TAG)
+        if told == fingerprint and run.status == dg.DagsterRunStatus.SUCCESS:
+            return True
+        if told not in {None, fingerprint}:
+            return False
+    return False
 
 
 @dataclass(frozen=True)
@@ -153,11 +177,15 @@ class _Work:
     name: str
     tags: dict[str, str]
 
+    def since(self, run: str) -> "_Work":
+        """The same, asked for because of a change that was seen after `run`."""
+        return replace(self, name=f"{self.name} since {run}") if run else self
+
 
 def _next(uc: Declaration, states: dict[str, _State], covered: date | None, changed: bool) -> _Work | None:
     partitioned = uc.spec.partitioned_sources
     if not partitioned:
-        return _Work("all rows", {}) if covered is None or changed else None
+        return _Work("all rows", {}) if _begun(states) and (covered is None or changed) else None
     wanted = [next_days(source, states[source.name].days, covered, changed) for source in partitioned]
     found = [days for days in wanted if days is not None]
     if not found:
@@ -166,11 +194,17 @@ def _next(uc: Declaration, states: dict[str, _State], covered: date | None, chan
     return _Work(str(days), range_tags(uc, days.start, days.end))
 
 
-def _nothing_new(uc: Declaration, covered: date | None) -> str:
-    if not uc.spec.partitioned_sources:
-        return f"the sources of {uc.spec.name} have not changed since they were read"
-    if covered is None:
+def _begun(states: dict[str, _State]) -> bool:
+    """Whether any source has, or has had, something: a stream may have had no message yet."""
+    return any(state.fingerprint for state in states.values())
+
+
+def _nothing_new(uc: Declaration, states: dict[str, _State], covered: date | None) -> str:
+    partitioned = bool(uc.spec.partitioned_sources)
+    if not _begun(states) or (partitioned and covered is None):
         return f"no source of {uc.spec.name} has a row yet"
+    if not partitioned or covered is None:
+        return f"the sources of {uc.spec.name} have not changed since they were read"
     return f"no source has rows beyond {covered - timedelta(days=1)}, which the newest decision covers"
 
 

@@ -18,6 +18,7 @@ from mlplatform.stages.pictures import picture
 
 if TYPE_CHECKING:
     from mlplatform.serving.journal_ingest import Ingested
+    from mlplatform.serving.journal_losses import Losses
 
 __all__ = ["prediction_log_asset"]
 
@@ -42,22 +43,25 @@ def prediction_log_asset(uc: Declaration) -> dg.AssetsDefinition:
             context.log.warning(f"{done.unreadable} lines of the journal are no entries; see {table}_unreadable")
         forgotten = _forget(uc, opened)
         _forget_unreadable(uc, opened)
-        yield dg.MaterializeResult(metadata={**_metadata(uc, opened, done), "forgotten": forgotten})
+        lost = _lost(uc)
+        if lost.last:
+            context.log.warning(str(lost))
+        told = {"forgotten": forgotten, "lost_predictions": lost.predictions}
+        yield dg.MaterializeResult(metadata={**_metadata(uc, opened, done), **told})
 
     return prediction_log
 
 
 def _forget(uc: Declaration, lake: Lake) -> int:
-    """Remove predictions, and outcomes, that are older than they may be kept; by the service's clock, not by ours."""
+    """Remove predictions, and outcomes, that are older than they may be kept, also if their service is quiet now.
+
+    By the clock on the wall: a service whose clock runs ahead makes nobody's predictions old.
+    """
     table, outcomes = prediction_table(uc.spec), outcomes_table(uc.spec)
+    oldest = (datetime.now(UTC) - timedelta(days=uc.spec.journal.keep_days)).replace(tzinfo=None)
     with lake.read() as con:
-        row = con.execute(f"SELECT min(predicted_at), max(predicted_at) FROM {table}").fetchone()
-    if row is None or row[0] is None:
-        return 0
-    # A service whose clock runs ahead must not make all others' predictions old.
-    newest = min(row[1], datetime.now(UTC).replace(tzinfo=None))
-    oldest = newest - timedelta(days=uc.spec.journal.keep_days)
-    if row[0] >= oldest:
+        row = con.execute(f"SELECT min(predicted_at) FROM {table}").fetchone()
+    if row is None or row[0] is None or row[0] >= oldest:
         return 0
 
     def remove(con: Any) -> int:
@@ -85,6 +89,15 @@ def _forget_unreadable(uc: Declaration, lake: Lake) -> None:
         row = con.execute(f"SELECT count(*) FROM {table} WHERE read_at < ?", old).fetchone()
     if row and row[0]:
         lake.commit(lambda con: con.execute(f"DELETE FROM {table} WHERE read_at < ?", old), f"forget lines of {table}")
+
+
+def _lost(uc: Declaration) -> "Losses":
+    """What services could not write down; forgotten with the predictions of that time."""
+    from mlplatform.serving.journal_losses import forget_losses, read_losses
+
+    journal = Home.current().journal(uc.spec.name)
+    forget_losses(journal, (datetime.now(UTC) - timedelta(days=uc.spec.journal.keep_days)).replace(tzinfo=None))
+    return read_losses(journal)
 
 
 def _metadata(uc: Declaration, lake: Lake, done: "Ingested") -> dict[str, Any]:

@@ -22,7 +22,7 @@ from mlplatform.spec import Declaration, Rule
 from mlplatform.stages.clock import newest_day_end
 from mlplatform.stages.contract import TOLERANCE_TAG
 from mlplatform.stages.finished_runs import FinishedRun
-from mlplatform.stages.jobs import BY_HAND, everything_job, use_case_tags
+from mlplatform.stages.jobs import BY_HAND, PARTITION, RANGE_END, RANGE_START, everything_job, use_case_tags
 from mlplatform.stages.naming import asset_key
 from mlplatform.stages.pause import pause
 
@@ -88,6 +88,9 @@ def _request(
     kept = {name: value for name, value in failed.run.tags.items() if name.startswith(_KEPT_TAGS)}
     # A lifted tolerance holds for the one attempt that it was declared for.
     kept.pop(TOLERANCE_TAG, None)
+    if single := failed.run.tags.get(PARTITION):
+        # Of a run that somebody started for one day in the UI: without it the whole source would be read.
+        kept |= {RANGE_START: single, RANGE_END: single}
     name = attempt_name(problem)
     stages = {key.path[-1] for key in keys}
     # What only a job of its own runs is not in the job of everything.

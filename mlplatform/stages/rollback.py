@@ -107,9 +107,13 @@ def _pending(uc: Declaration, lake: Lake, asked: int) -> "Move | None":
 
 
 def _target(uc: Declaration, tracking: Tracking, champion: "Registered | None", version: int) -> int:
-    if tracking.version(uc.spec.name, version) is None:
+    registered = tracking.version(uc.spec.name, version)
+    if registered is None:
         have = ", ".join(map(str, tracking.versions(uc.spec.name))) or "none"
         raise ArtifactError(f"{uc.spec.name} has no version {version}; registered: {have}")
+    if "candidate" not in registered.tags:
+        # Its card could not be written, and the alias would have moved without a deployment.
+        raise ArtifactError(f"v{version} of {uc.spec.name} was registered by hand: no comparison has judged it")
     if champion is not None and champion.version == version:
         raise ArtifactError(f"v{version} is the champion of {uc.spec.name} already; name another version")
     return version

@@ -1,6 +1,9 @@
-"""The check of the bento that compares what it computes of raw events with what training would read."""
+"""The check of the bento that compares what it computes of raw events with what training would read.
 
-from dataclasses import asdict
+All that differs stands in the table `<use case>.bento_skew`, the first of it in the check.
+"""
+
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +37,29 @@ def skew_result(uc: Declaration, bundle: Path, lake: Lake) -> dg.AssetCheckResul
     if settings is None:
         return check_result(SKEW_CHECK, True, {"told": "this model is asked by features or by key, not by raw events"})
     report = check_skew(settings, lake, uc.spec.serving.skew_events)
+    _write(uc, lake, report)
     return check_result(SKEW_CHECK, report.passed, _evidence(report))
+
+
+def _write(uc: Declaration, lake: Lake, report: "SkewReport") -> None:
+    """Of the latest packaging; none the next time that all is equal."""
+    import pyarrow as pa
+
+    from mlplatform.lake.tables import replace_table
+    from mlplatform.serving.raw.skew import SkewDifference
+
+    table = f"{uc.spec.name}.bento_skew"
+    if report.passed and not lake.has_table(table):
+        return
+    names = [field.name for field in fields(SkewDifference)]
+    rows = pa.table(
+        {name: pa.array([_text(getattr(found, name)) for found in report.differences], pa.string()) for name in names}
+    )
+    lake.commit(lambda con: replace_table(con, table, rows), f"{len(report.differences)} values of the bento differ")
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _evidence(report: "SkewReport") -> dict[str, Any]:

@@ -124,10 +124,10 @@ class _Fresh:
         )
 
     def _look(self, uc: Declaration, lake: Lake, as_of: "pd.Timestamp") -> "Look":
-        """Where in its fresh days this comparison stands, and where the mature one before it stood."""
+        """Where in its fresh days this comparison stands, and where the last one that tested something stood."""
         from mlplatform.ml.succession import Look
 
-        before = _mature_before(uc, lake, self.version, as_of)
+        before = _tested_before(uc, lake, self.version, as_of)
         whole = timedelta(days=uc.spec.rollback.fresh_days).total_seconds()
 
         def gone(moment: "pd.Timestamp") -> float:
@@ -136,8 +136,8 @@ class _Fresh:
         return Look(gone(before) if before is not None else 0.0, gone(as_of))
 
 
-def _mature_before(uc: Declaration, lake: Lake, version: int, as_of: "pd.Timestamp") -> "pd.Timestamp | None":
-    """When a version was last compared on mature labels, before `as_of`."""
+def _tested_before(uc: Declaration, lake: Lake, version: int, as_of: "pd.Timestamp") -> "pd.Timestamp | None":
+    """When a comparison of a version last spent a part of the false alarms, before `as_of`."""
     import pandas as pd
 
     table = succession_table(uc)

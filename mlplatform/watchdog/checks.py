@@ -16,12 +16,14 @@ __all__ = [
     "SourceState",
     "check_backlog",
     "check_disk",
+    "check_losses",
     "check_sensors",
     "check_sources",
     "require_space",
 ]
 
 _LEAST_SILENCE = timedelta(minutes=2)
+_LOSSES_STAY = timedelta(days=1)
 _GIB, _MIB = 2**30, 2**20
 
 
@@ -112,6 +114,16 @@ def check_backlog(home: Home, use_case: str, limits: Watchdog) -> Iterator[Findi
     if waiting > limits.max_journal_mib * _MIB:
         title = f"{waiting / _MIB:,.0f} MiB of predictions of {use_case} wait to be taken into the lake"
         yield Finding("journal", title, f"is {use_case}/prediction_log made at all? Look at its last run")
+
+
+def check_losses(use_case: str, told: str, last: datetime | None, now: datetime) -> Iterator[Finding]:
+    """Predictions that services answered and could not write down; wrong for a day after the last one.
+
+    `told`: what was lost, in a sentence; `last`: when, None if nothing was.
+    """
+    if last is not None and now - last <= _LOSSES_STAY:
+        advice = "the queue: see journal.queue_rows; the disk: space and rights of the journal's folder"
+        yield Finding("journal losses", f"{use_case}: {told}", advice)
 
 
 def _silent(state: SourceState, now: datetime) -> Iterator[Finding]:

@@ -39,7 +39,7 @@ def test_links_and_pictures_of_a_page_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_commands_of_a_page_exist(page: Path) -> None:
     named = set(
-        re.findall(r"^\s*(?:\$ )?mlplatform ([a-z]+)|`mlplatform ([a-z]+)", page.read_text(encoding="utf-8"), re.M)
+        re.findall(r"^\s*(?:\$ )?mlplatform ([a-z-]+)|`mlplatform ([a-z-]+)", page.read_text(encoding="utf-8"), re.M)
     )
     unknown = {first or second for first, second in named} - set(main.commands)
     assert unknown == set()

@@ -93,7 +93,8 @@ def ask_both(url: str, ask: Callable[[Any], Any], **settings: Any) -> Any:
 def test_a_row_gets_a_typed_prediction_from_both_clients(url: str) -> None:
     said = ask_both(url, lambda client: client.predict(GOOD, request_id="order-17"))
     assert 0 <= said.score <= 1
-    assert said.decision is (said.score >= 0.3)
+    assert said.decision is (said.score >= said.threshold)
+    assert said.threshold == 0.3
     assert (said.model.version, said.request_id, len(said.reasons)) == ("1", "order-17", 3)
     assert said.reasons[0].feature in GOOD
 
@@ -107,6 +108,7 @@ def test_big_lists_go_in_chunks_and_come_back_in_order(url: str, app: ASGIApp) -
         together = [one.score for one in client.predict_many(rows)]
     assert scores == together
     assert [headers["x-request-id"] for headers in front.seen] == [f"batch-{n}" for n in range(5)]
+    assert {one.threshold for one in ask_both(url, lambda c: c.predict_many(rows, request_id="b"))} == {0.3}
     assert [one.score for one in ask_both(url, lambda c: c.predict_many(rows, request_id="b"), chunk_rows=7)] == scores
 
 
@@ -140,6 +142,7 @@ def test_a_key_gets_its_entries(films: Path) -> None:  # noqa: F811
     assert [entry.shown["title"].startswith("film") for entry in said.entries] == [True] * 3
     assert said.entries[0].score is not None
     assert (said.known, unknown.known) == (True, False)
+    assert {entry.threshold for entry in said.entries} == {None}
 
 
 @pytest.mark.parametrize("status", [0, 429, 503])

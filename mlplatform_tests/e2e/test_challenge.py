@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import httpx
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ from mlplatform.serving.follow_challenger import ChallengerFollower
 from mlplatform.serving.journal import Journal
 from mlplatform.serving.scoring import Slot
 from mlplatform.serving.trial import Trial
-from mlplatform.stages.challenger_log import challenge_config
+from mlplatform.stages.challenge_days import challenge_config, challenge_day_tags
 from mlplatform.stages.clock import AS_OF_TAG
 from mlplatform.stages.jobs import challenge_job, use_case_tags
 from mlplatform.stages.trained import TRAINED_ON
@@ -49,12 +50,12 @@ def platform(module_home: Home) -> Iterator[Platform]:
     with dagster_home(module_home.dagster) as instance:
         made = Platform(small_fraud(days=112), instance)
         assert made.run(days=70).success
-        _register_the_other_candidate(made)
+        register_the_other_candidate(made)
         assert made.run(DATA, days=84, first_day=70).success
         yield made
 
 
-def _register_the_other_candidate(platform: Platform) -> None:
+def register_the_other_candidate(platform: Platform) -> None:
     tracking = Tracking()
     champion = tracking.champion("fraud")
     assert champion is not None
@@ -101,9 +102,12 @@ def ask(module_home: Home, rows: pd.DataFrame) -> set[str]:
     return versions
 
 
-def compare(platform: Platform, as_of: str | None = None, **config: Any) -> dict[str, Any]:
+def compare(
+    platform: Platform, as_of: str | None = None, days: dict[str, str] | None = None, **config: Any
+) -> dict[str, Any]:
+    """Run the challenge job; `days`: Dagster's tags of one partition, or of a range of them."""
     uc = platform.declaration
-    tags = use_case_tags(uc) | ({AS_OF_TAG: as_of} if as_of else {})
+    tags = use_case_tags(uc) | ({AS_OF_TAG: as_of} if as_of else {}) | (days or {})
     result = platform.launch(challenge_job(uc), tags, config=challenge_config(uc, **config), raise_on_error=True)
     assert result.success
     return platform.metadata("challenger_report")
@@ -125,16 +129,56 @@ def test_a_version_that_is_not_live_can_be_exported(platform: Platform, tmp_path
     assert "fraud has no version 9; registered: 1, 2" in told.output
 
 
+def test_a_day_of_the_journal_can_be_chosen_and_is_scored_once(platform: Platform, module_home: Home) -> None:
+    week = feature_rows(platform, FIRST, MIDDLE)
+    assert ask(module_home, week) == {"1"}
+    day = len(feature_rows(platform, "2018-06-12", "2018-06-13"))
+    for scored in (day, 0):
+        compare(platform, as_of=MIDDLE, days={"dagster/partition": "2018-06-12"}, version=2)
+        assert roles(module_home) == {(1, "champion"): len(week), (2, "journal"): day}
+        assert platform.metadata("challenger_log")["challenger_scored"] == scored
+    assert report_row(module_home)["pairs"] == day
+
+
+def test_a_range_of_days_is_backfilled_in_one_run_and_each_day_tells_of_itself(
+    platform: Platform, module_home: Home
+) -> None:
+    days = {name: f"2018-06-{name}" for name in ("11", "12", "13")}
+    sizes = {day: len(feature_rows(platform, day, f"{day} 23:59:59.999999")) for day in days.values()}
+    chosen = challenge_day_tags(platform.declaration, pd.Timestamp(days["11"]), pd.Timestamp("2018-06-14"))
+    told = compare(platform, as_of=MIDDLE, days=chosen)
+
+    assert platform.metadata("challenger_log")["challenger_scored"] == sizes[days["11"]] + sizes[days["13"]]
+    assert roles(module_home)[2, "journal"] == sum(sizes.values())
+    assert answers_told(platform) == {day: (size, size) for day, size in sizes.items()}
+    assert f"on {sum(sizes.values()):,} pairs" in told["told"]
+
+
+def answers_told(platform: Platform) -> dict[str, tuple[int, int]]:
+    """Per partition, what its newest materialisation says: answers of the champion and of the challenger."""
+    key = dg.AssetKey(["fraud", "challenger_log"])
+    told = {}
+    for record in reversed(platform.instance.fetch_materializations(key, limit=100).records):
+        made = record.asset_materialization
+        assert made is not None
+        if made.partition:
+            told[made.partition] = tuple(
+                int(made.metadata[f"{name}_answers"].value) for name in ("champion", "challenger")
+            )
+    return told
+
+
 def test_a_week_that_only_the_champion_answered_is_scored_from_the_journal(
     platform: Platform, module_home: Home
 ) -> None:
-    rows = feature_rows(platform, FIRST, MIDDLE)
-    assert ask(module_home, rows) == {"1"}
+    rows, before = feature_rows(platform, FIRST, MIDDLE), roles(module_home)[2, "journal"]
     told = compare(platform, as_of=MIDDLE)
 
     assert roles(module_home) == {(1, "champion"): len(rows), (2, "journal"): len(rows)}
     logged = platform.metadata("challenger_log")
-    assert (logged["model_version"], logged["challenger_scored"], logged["challenger_not_kept"]) == (2, len(rows), 0)
+    assert (logged["model_version"], logged["challenger_not_kept"]) == (2, 0)
+    assert logged["challenger_scored"] == len(rows) - before
+    assert set(answers_told(platform)) == {f"2018-06-{day}" for day in range(10, 17)}
     assert "no label has come" in told["told"]
     assert report_row(module_home)["state"] == "provisional"
     assert "data:image/png" in told["answers"]
@@ -148,7 +192,8 @@ def test_the_same_again_scores_nothing_and_compares_the_same(platform: Platform,
     assert roles(module_home) == before
     assert again["told"] == told
     with Lake.at(module_home).read() as con:
-        assert con.execute("SELECT count(*) FROM fraud.challenger_report").fetchone() == (1,)
+        spans = con.execute("SELECT count(*), count(DISTINCT since) FROM fraud.challenger_report").fetchone()
+    assert spans == (3, 3), "a day, some days, and the week"
 
 
 def test_a_shadow_is_packaged_followed_and_compared_with_what_it_took(platform: Platform, module_home: Home) -> None:
@@ -166,8 +211,13 @@ def test_a_shadow_is_packaged_followed_and_compared_with_what_it_took(platform: 
 
 
 def report_row(module_home: Home) -> dict[str, Any]:
+    """The newest comparison; of several, that of the most days."""
     with Lake.at(module_home).read() as con:
-        [row] = con.execute("FROM fraud.challenger_report ORDER BY as_of DESC LIMIT 1").df().to_dict("records")
+        [row] = (
+            con.execute("FROM fraud.challenger_report ORDER BY as_of DESC, until - since DESC LIMIT 1")
+            .df()
+            .to_dict("records")
+        )
     return dict(row)
 
 

@@ -16,6 +16,7 @@ from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.serving.launch import stop_service
 from mlplatform.spec import Declaration, UseCase, load_declaration
+from mlplatform_tests.e2e.edge import answers_of_both
 from mlplatform_tests.small_fraud import Platform, dagster_home
 
 pytestmark = pytest.mark.slow
@@ -134,3 +135,12 @@ def test_a_horizon_beyond_and_an_unknown_item_are_refused_with_what_there_is(ser
     assert far.status == unknown.status == 422
     assert "14" in json.dumps(far.body)
     assert "item_id" in json.dumps(unknown.body)
+
+
+def test_the_exported_model_answers_like_the_service_where_there_is_only_numpy_and_onnxruntime(
+    run: dg.ExecuteInProcessResult, module_home: Home, tmp_path: Path
+) -> None:
+    device, service = answers_of_both(module_home, "demand", tmp_path)
+    assert len(device) == len(service) >= 100
+    for told, served in zip(device, service, strict=True):
+        assert told == pytest.approx(served, rel=1e-9, abs=1e-9)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -13,6 +14,7 @@ from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.serving.launch import stop_service
 from mlplatform_tests.cohort import cohort, small_diagnosis, write_cohort
+from mlplatform_tests.e2e.edge import answers_of_both
 from mlplatform_tests.small_fraud import Platform, dagster_home
 
 pytestmark = pytest.mark.slow
@@ -91,3 +93,12 @@ def test_the_sensor_waits_until_a_file_changes(run: dg.ExecuteInProcessResult, p
     tick = platform.tick("diagnosis_new_data")
     assert tick.requests == []
     assert "have not changed since they were read" in tick.skipped
+
+
+def test_the_exported_model_answers_like_the_service_where_there_is_only_numpy_and_onnxruntime(
+    run: dg.ExecuteInProcessResult, module_home: Home, tmp_path: Path
+) -> None:
+    device, service = answers_of_both(module_home, "diagnosis", tmp_path)
+    assert len(device) == len(service) >= 100
+    for told, served in zip(device, service, strict=True):
+        assert told == pytest.approx(served, rel=1e-9, abs=1e-9)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -11,6 +12,7 @@ from mlplatform.cli.serve import ask, start_live
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.serving.launch import stop_service
+from mlplatform_tests.e2e.edge import answers_of_both
 from mlplatform_tests.movie_ratings import movie_ratings, small_recommendation, write_movie_ratings
 from mlplatform_tests.small_fraud import Platform, dagster_home
 
@@ -79,3 +81,12 @@ def test_the_service_recommends_to_people_to_anyone_and_refuses_nonsense(
     assert not {item["movie_id"] for item in known.body["items"]} & {movie for (movie,) in rated}
     assert {item["because"] for item in known.body["items"]} <= {title for (title,) in liked} | {None}
     assert {item["because"] for item in unknown.body["items"]} == {None}
+
+
+def test_the_exported_model_answers_like_the_service_where_there_is_only_numpy_and_onnxruntime(
+    run: dg.ExecuteInProcessResult, module_home: Home, tmp_path: Path
+) -> None:
+    device, service = answers_of_both(module_home, "recommendation", tmp_path)
+    assert len(device) == len(service) >= 100
+    for told, served in zip(device, service, strict=True):
+        assert told == pytest.approx(served, rel=1e-9, abs=1e-9)

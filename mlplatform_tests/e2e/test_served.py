@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import httpx
 import pandas as pd
 import pytest
@@ -24,13 +25,14 @@ from mlplatform.serving.journal import Journal
 from mlplatform.serving.pointer import read_pointer
 from mlplatform.serving.scoring import Slot
 from mlplatform.stages.batch_scores import batch_scores_job
-from mlplatform.stages.jobs import use_case_tags
+from mlplatform.stages.jobs import served_skew_job, use_case_tags
 from mlplatform.stages.performance_report import performance_windows
 from mlplatform_tests.serving.edge.bare import make_bare_python, run_runner
 from mlplatform_tests.small_fraud import Platform, dagster_home, failed_checks, small_fraud
 
 pytestmark = pytest.mark.slow
 MONITORING = ["prediction_log", "outcomes", "drift_report", "performance_report", "retrain_decision"]
+TRAINING = ["training_set", "candidate_lightgbm", "candidate_logistic", "champion"]
 DATA = ["raw_transactions", "stg_transactions", "spine", "features"]
 
 
@@ -45,6 +47,11 @@ def platform(module_home: Home) -> Iterator[Platform]:
 def trained(platform: Platform) -> Platform:
     assert platform.run(days=70).success
     return platform
+
+
+def skew_check(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
+    (check,) = [e for e in result.get_asset_check_evaluations() if e.check_name == "served_skew"]
+    return check
 
 
 def score(module_home: Home, rows: pd.DataFrame) -> list[dict[str, Any]]:
@@ -149,6 +156,34 @@ def test_a_batch_gets_the_scores_that_the_service_gives_and_again_the_same_rows_
     assert trained.metadata("batch_scores")["scored_rows"] == len(served)
 
 
+def test_days_of_a_table_are_partitions_and_replace_nothing_but_their_own_scores(
+    trained: Platform, module_home: Home
+) -> None:
+    """After the fortnight before: one day again, then two days that lie before it."""
+    job, tags = batch_scores_job(trained.declaration), use_case_tags(trained.declaration)
+    one, two = (scores(module_home, day) for day in ("2018-06-12", "2018-06-08"))
+    assert one
+    assert not two
+    assert trained.launch(job, tags | {"dagster/partition": "2018-06-12"}).success
+    assert trained.metadata("batch_scores")["scored_rows"] == len(one)
+    assert scores(module_home, "2018-06-12") == one
+    days = {f"dagster/asset_partition_range_{edge}": f"2018-06-0{day}" for edge, day in (("start", 8), ("end", 9))}
+    assert trained.launch(job, tags | days).success
+    found = [len(scores(module_home, f"2018-06-{day}")) for day in ("07", "08", "09", "10", "12")]
+    assert found[0] == 0
+    assert all(found[1:])
+    assert trained.metadata("batch_scores")["scored_rows"] == found[1] + found[2]
+    made = trained.instance.get_materialized_partitions(dg.AssetKey(["fraud", "batch_scores"]))
+    assert made == {"2018-06-12", "2018-06-08", "2018-06-09"}
+
+
+def scores(module_home: Home, day: str) -> list[tuple[object, ...]]:
+    with Lake.at(module_home).read() as con:
+        return con.execute(
+            "SELECT transaction_id, score FROM fraud.batch_scores WHERE event_time::DATE = ? ORDER BY ALL", [day]
+        ).fetchall()
+
+
 def test_the_exported_model_answers_like_the_service_where_there_is_only_numpy_and_onnxruntime(
     trained: Platform, module_home: Home, tmp_path: Path
 ) -> None:
@@ -207,6 +242,49 @@ def test_a_window_that_turned_out_worse_than_promised_fails_the_check_and_not_th
     assert "as_promised" in failed_checks(result)
 
 
+def test_a_skewed_feature_of_the_live_service_fails_the_daily_check_alerts_and_blocks_promotion_until_accepted(
+    trained: Platform, module_home: Home
+) -> None:
+    uc, lake = trained.declaration, Lake.at(module_home)
+    trained.tick("fraud_healing")
+    before = trained.launch(served_skew_job(uc), use_case_tags(uc))
+    assert skew_check(before).passed is False, "the test before served mixed-up features"
+    told = CliRunner().invoke(main, ["accept-skew", "fraud", "--reason", "mixed up on purpose"])
+    assert "block no promotion any more" in told.output, told.output
+    assert skew_check(trained.launch(served_skew_job(uc), use_case_tags(uc))).passed
+
+    rows = feature_rows(trained, "2018-07-02", "2018-07-04")
+    score(module_home, rows.assign(terminal_risk_7d=rows["terminal_risk_7d"] / 2 + 0.25))
+    daily = trained.launch(served_skew_job(uc), use_case_tags(uc))
+    assert daily.success, "the run goes on"
+    check = skew_check(daily)
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert check.metadata["skewed"].value == "terminal_risk_7d"
+    with lake.read() as con:
+        listed = con.execute(
+            "SELECT count(*) FROM fraud.skew_differences WHERE cause = 'skew' AND event_time >= '2018-07-02'"
+        ).fetchone()
+    assert listed == (check.metadata["values_skewed"].value,)
+
+    trained.tick("fraud_healing")
+    alerts = [json.loads(line)["title"] for line in module_home.alert_log.read_text().splitlines()]
+    assert any("skew_report.served_skew failed" in title for title in alerts)
+    status = CliRunner().invoke(main, ["status"]).output
+    assert "nothing is promoted" in status
+    assert "served values of terminal_risk_7d are not those that training reads" in status
+
+    version = trained.metadata("champion")["model_version"]
+    assert trained.run(TRAINING).success
+    verdict = trained.metadata("champion")["verdict"]
+    assert verdict.startswith(f"kept v{version}: ")
+    assert "served values of terminal_risk_7d are not those that training reads" in verdict
+
+    CliRunner().invoke(main, ["accept-skew", "fraud", "--reason", "the gateway is mended"])
+    assert "nothing is promoted" not in CliRunner().invoke(main, ["status"]).output
+    assert trained.run(["champion"]).success
+    assert "not those that training reads" not in trained.metadata("champion")["verdict"]
+
+
 def test_a_bento_that_computes_other_features_than_the_lake_holds_is_not_deployed(
     trained: Platform, module_home: Home
 ) -> None:
@@ -222,6 +300,9 @@ def test_a_bento_that_computes_other_features_than_the_lake_holds_is_not_deploye
     assert failed_checks(result) == {"skew"}
     (check,) = [e for e in result.get_asset_check_evaluations() if e.check_name == "skew"]
     assert check.metadata["skewed"].value == "customer_mean_amount_30d"
+    with Lake.at(module_home).read() as con:
+        listed = con.execute('SELECT count(*) FROM fraud.bento_skew WHERE "column" = ?', ["customer_mean_amount_30d"])
+        assert listed.fetchone() == (check.metadata["values_that_differ"].value,)
     assert read_pointer(module_home.deployment("fraud")) == before
     assert trained.run(["features"]).success
     assert trained.run(["bento", "deployment"]).success

@@ -4,7 +4,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +202,21 @@ def test_what_fails_for_a_moment_is_asked_again(web: Web, failure: Answer) -> No
     web.answer = failing(2, failure)
     assert ids(feed(web)) == list(range(25))
     assert len(web.asked) == 6
+
+
+@pytest.mark.parametrize(
+    ("year", "says"), [(2025, "is to be asked again in 31536000 seconds"), (2026, None)], ids=["too early", "over"]
+)
+def test_a_moment_to_be_asked_again_is_waited_for_by_the_clock_that_was_passed_in(
+    web: Web, year: int, says: str | None
+) -> None:
+    web.answer = failing(1, Answer(status=429, headers={"Retry-After": "Thu, 01 Jan 2026 00:00:00 GMT"}))
+    waiting = RestFeed(feed(web).spec, now=lambda: datetime(year, 1, 1))
+    if says is None:
+        assert ids(waiting) == list(range(25))
+    else:
+        with pytest.raises(SourceError, match=says):
+            ids(waiting)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 """Messages of a real Mosquitto and a real NATS server: each row once in the table, whoever dies when."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlplatform.home import Home
-from mlplatform.ingest.mqtt import MqttFeed
+from mlplatform.ingest.mqtt import MqttFeed, _Connection
 from mlplatform.ingest.nats_stream import NatsFeed
 from mlplatform.spec import StreamSource
 from mlplatform_tests.brokers import PASSWORD, USER, MqttBroker, NatsServer, mqtt_broker, nats_server
@@ -89,6 +91,31 @@ def test_a_message_that_comes_twice_is_one_row_and_the_newer_of_two_counts(
     assert source.ingested()["rows_new_or_changed"] == 0
     assert source.rows() == [(1, "a", 1.5), (2, "a", 9.0)]
     assert source.quarantined() == []
+
+
+def test_a_stream_that_has_had_no_message_yet_is_no_failure_and_says_what_to_check(
+    broker: Broker, tmp_path: Path, home: Home
+) -> None:
+    source = Feeding(tmp_path, declared(broker))
+    for _ in range(2):
+        told = source.ingested()
+        assert told["dagster/row_count"] == 0
+        assert "yet" in told["nothing_yet"]
+        assert ("quality of service 1" if isinstance(broker, MqttBroker) else "the stream PLANT") in told["nothing_yet"]
+        assert PASSWORD not in str(told)
+    assert source.cursor() is None
+    broker.publish(readings(1))
+    assert "nothing_yet" not in source.ingested()
+    assert source.rows() == [(1, "a", 1.5)]
+
+
+def test_a_first_batch_of_poison_alone_is_in_quarantine_and_no_failure(
+    broker: Broker, tmp_path: Path, home: Home
+) -> None:
+    source = feeding(tmp_path, broker)
+    broker.publish([b"17"])
+    assert "nothing_yet" not in source.ingested()
+    assert (len(source.quarantined()), source.ids(), pending(source)) == (1, [], None)
 
 
 def test_a_poisoned_message_goes_to_quarantine_as_it_came_and_the_others_are_stored(
@@ -193,6 +220,33 @@ def test_a_wrong_password_and_a_broker_that_is_down_are_told_apart(
     assert "refuses this user or password" in told(source)
     down = type(broker)(broker.folder, 1)
     assert "does not answer" in told(Feeding(tmp_path, declared(down)))
+
+
+# --- MQTT alone
+
+
+def test_no_row_of_a_message_can_be_later_than_a_day_after_the_clock_that_was_passed_in(tmp_path: Path) -> None:
+    broker = mqtt_broker(tmp_path)
+    with broker.up():
+        spec = StreamSource.model_validate({"name": "readings", "key": ["reading_id"], **declared(broker)})
+        feed = MqttFeed(spec, now=lambda: datetime(2031, 5, 1))
+        assert feed.pending(None) is None
+        broker.publish(readings(1))
+        with closing(feed.batches(None)) as batches:
+            assert next(batches).latest == datetime(2031, 5, 2)
+
+
+def test_a_backlog_that_comes_before_the_broker_confirms_the_subscription_is_read(
+    tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Mosquitto confirms behind what it has kept: of 100,000 messages later than is waited for.
+    broker = mqtt_broker(tmp_path)
+    with broker.up():
+        source = feeding(tmp_path, broker)
+        broker.publish(readings(1, 2, 3))
+        monkeypatch.setattr(_Connection, "_on_subscribe", lambda *_: None)
+        source.ingested()
+        assert source.ids() == [1, 2, 3]
 
 
 # --- NATS alone

@@ -4,7 +4,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from mlplatform.lake.challenge import answers_to_both, served_latency, unanswered
+from mlplatform.lake.challenge import answers_by_day, answers_to_both, served_latency, unanswered
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.predictions import prediction_table
 from mlplatform.lake.tables import append_rows
@@ -13,6 +13,7 @@ from mlplatform.spec import UseCase, load_declaration
 
 START = datetime(2018, 8, 1)
 SPAN = (START - timedelta(days=1), START + timedelta(days=9))
+LATER = START + timedelta(days=30)
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +53,17 @@ def test_what_went_out_and_is_not_rescored_is_given_once_in_chunks(lake: Lake, s
     ]
 
 
+def test_answers_are_counted_by_day_of_the_event_and_version_whatever_their_role(lake: Lake, spec: UseCase) -> None:
+    asked = [row(n) for n in (0, 23, 24, 49)]
+    log(lake, spec, *asked, row(1, 2, "journal"), row(2, 2, "shadow"), row(30, 3), row(300))
+
+    counts = {"2018-08-01": (2, 2), "2018-08-02": (1, 0), "2018-08-03": (1, 0)}
+    assert answers_by_day(lake, spec, (1, 2), *SPAN) == counts
+
+
 def test_only_requests_that_both_answered_are_compared_each_once(lake: Lake, spec: UseCase) -> None:
     log(lake, spec, *(row(n) for n in range(4)), row(1, 2, "shadow"), row(1, 2, "journal"), row(2, 2, "journal"))
-    rows = answers_to_both(lake, spec, (1, 2), *SPAN)
+    rows = answers_to_both(lake, spec, (1, 2), *SPAN, LATER)
 
     told = [(r.journal_request, r.model_version, r.role, r.keyed) for r in rows.itertuples()]
     assert told == [
@@ -70,7 +79,7 @@ def test_rows_without_keys_are_paired_by_their_place_in_the_request(lake: Lake, 
     nameless = {"transaction_id": None, "request_id": "batch", "event_time": START, "predicted_at": START}
     for version, role in ((1, "champion"), (2, "shadow")):
         log(lake, spec, *(row(n, version, role, **nameless, score=n / 10 + version) for n in range(3)))
-    rows = answers_to_both(lake, spec, (1, 2), *SPAN)
+    rows = answers_to_both(lake, spec, (1, 2), *SPAN, LATER)
 
     assert list(zip(rows["example"], rows["model_version"], strict=True)) == [
         (f"row {place}", version) for place in (1, 2, 3) for version in (1, 2)
@@ -78,12 +87,16 @@ def test_rows_without_keys_are_paired_by_their_place_in_the_request(lake: Lake, 
     assert not rows["keyed"].any()
 
 
-def test_a_label_found_for_the_served_prediction_is_that_of_the_rescored_one(lake: Lake, spec: UseCase) -> None:
+def test_a_label_of_the_served_prediction_is_that_of_the_rescored_one_from_when_it_is_known(
+    lake: Lake, spec: UseCase
+) -> None:
     log(lake, spec, row(1), row(1, 2, "journal"))
     known = pa.table({"prediction_id": ["s1:001"], "transaction_id": ["1"], "event_time": [START], "label": [1.0]})
+    known = known.append_column(spec.label_known_at, pa.array([START + timedelta(days=7)]))
     lake.commit(lambda con: append_rows(con, f"{spec.name}.outcomes", known), "label")
 
-    assert answers_to_both(lake, spec, (1, 2), *SPAN)["label"].tolist() == [1, 1]
+    assert answers_to_both(lake, spec, (1, 2), *SPAN, LATER)["label"].tolist() == [1, 1]
+    assert answers_to_both(lake, spec, (1, 2), *SPAN, START + timedelta(days=6))["label"].isna().all()
 
 
 def test_latency_is_of_requests_while_the_challenger_ran(lake: Lake, spec: UseCase) -> None:

@@ -48,9 +48,31 @@ def test_a_champion_whose_scores_broke_down_is_taken_back_before_a_label_is_ther
     found = judged(frame, flat, good)
     assert found.verdict == "roll_back"
     assert "estimated average_precision" in found.reason
-    assert np.isnan(found.level), "no test on labels was made, and nothing of its error spent"
+    assert found.level == SUCCESSION.false_alarms, "the test spends what a test on labels would have"
     both = judged(frame, flat, flat)
     assert both.verdict == "wait", "the examples are to blame: the predecessor promises no more"
+    assert np.isnan(both.level), "nothing was tested, so nothing was spent"
+
+
+def test_what_scores_promise_is_tested_at_the_level_of_the_look() -> None:
+    frame, good = served(labelled=0.0)
+    flat = np.full(len(good), good.mean())
+    spent = judged(frame, flat, good, Look(before=0.5, now=0.5))
+    assert (spent.verdict, spent.level) == ("wait", 0), "this moment's part of the false alarms is used up"
+
+
+@pytest.mark.parametrize("rows", [2, 30, 499])
+def test_what_few_scores_promise_takes_nothing_back(rows: int) -> None:
+    frame, good = served(rows=rows, labelled=0.0)
+    assert judged(frame, np.full(rows, 0.01), good).verdict == "wait"
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000))
+def test_scores_that_promise_as_much_but_for_chance_take_nothing_back(seed: int) -> None:
+    frame, good = served(rows=600, labelled=0.0, seed=seed)
+    resampled = np.random.default_rng(seed).choice(good, size=len(good))
+    assert judged(frame, resampled, good).verdict == "wait"
 
 
 @settings(max_examples=25, deadline=None)

@@ -17,7 +17,7 @@ from mlplatform.serving.app import INLINE_ROWS, create_app
 from mlplatform.serving.endpoint import UNFORESEEN
 from mlplatform.serving.request import Limits
 from mlplatform.serving.rows import RowReader
-from mlplatform.serving.scoring import Live, ScoreError, Slot
+from mlplatform.serving.scoring import Live, Refusal, ScoreError, Slot
 from mlplatform_tests.serving.conftest import FEATURES, GOOD
 
 JSON_HEADERS = {"Content-Type": "application/json"}
@@ -47,7 +47,8 @@ async def test_one_object_in_gives_one_prediction_out(client: httpx.AsyncClient)
 
     assert response.status_code == 200
     content = response.json()
-    assert set(content) == {"score", "decision", "reasons", "model", "request_id"}
+    assert set(content) == {"score", "decision", "reasons", "threshold", "model", "request_id"}
+    assert content["threshold"] == 0.3
     assert content["model"] == {"use_case": "fraud", "version": "1", "bento": "fraud:v1"}
 
 
@@ -238,9 +239,17 @@ async def test_without_a_model_the_service_is_alive_but_not_ready() -> None:
     assert answers == [200, 503, 503, 503, 503]
 
 
+@pytest.mark.parametrize("path", ["/predict", "/predict_rows", "/score", "/v2/models/fraud/infer"])
+async def test_without_a_model_a_request_is_told_when_to_come_again(path: str) -> None:
+    async with client_of(None) as client:
+        reply = await client.post(path, json={"rows": [GOOD]}, headers={"X-Request-ID": "mine"})
+
+    assert (reply.status_code, reply.headers["retry-after"], reply.headers["x-request-id"]) == (503, "1", "mine")
+
+
 async def test_a_refused_deployment_shows_in_readiness_while_the_old_model_serves(live: Live) -> None:
     slot = Slot(live)
-    slot.refuse("bundle v2 was altered")
+    slot.refuse(Refusal("bundle v2 was altered"))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app(slot)), base_url="http://service") as client:
         ready = await client.get("/readyz")
         served = await client.post("/predict", json=GOOD)

@@ -89,6 +89,71 @@ def test_a_body_may_come_as_base64(api: RuntimeApi, known: dict[str, str]) -> No
     assert json.loads(reply["body"])["score"] == json.loads(plain["body"])["score"]
 
 
+def http_event_1(path: str, body: str, headers: dict[str, str]) -> dict[str, Any]:
+    """Payload format 1.0, as a REST API of API Gateway sends it."""
+    return {
+        "version": "1.0",
+        "resource": "/{proxy+}",
+        "path": path,
+        "httpMethod": "POST",
+        "headers": headers,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "queryStringParameters": None,
+        "requestContext": {"identity": {"sourceIp": "203.0.113.7"}, "stage": "prod"},
+        "body": body,
+        "isBase64Encoded": False,
+    }
+
+
+def load_balancer_event(path: str, body: str, headers: dict[str, str]) -> dict[str, Any]:
+    elb = {"targetGroupArn": "arn:aws:elasticloadbalancing:eu-central-1:1:targetgroup/fraud/1"}
+    told = {"requestContext": {"elb": elb}, "httpMethod": "POST", "path": path, "queryStringParameters": {}}
+    return {**told, "headers": headers, "body": body, "isBase64Encoded": False}
+
+
+@pytest.mark.parametrize("event_of", [http_event_1, load_balancer_event])
+def test_the_older_payload_format_and_load_balancers_are_answered_alike(
+    api: RuntimeApi, known: dict[str, str], event_of: Any
+) -> None:
+    newer = answered(api, http_event("POST", "/predict", json.dumps(GOOD), known))
+    reply = answered(api, event_of("/predict", json.dumps(GOOD), {**known, "x-request-id": "older"}))
+
+    assert reply["statusCode"] == 200
+    assert {**json.loads(reply["body"]), "request_id": ""} == {**json.loads(newer["body"]), "request_id": ""}
+    assert json.loads(reply["body"])["request_id"] == "older"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        {"key1": "value1"},
+        [],
+        "text",
+        {"version": "2.0", "requestContext": {}},
+        {"version": "2.0", "requestContext": None},
+        {"version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}},
+        http_event("POST", "/predict", "no base64!", {}, isBase64Encoded=True) | {"body": "x"},
+        http_event("POST", "/predict", "{}", {}) | {"headers": None},
+    ],
+)
+def test_an_event_that_is_no_request_gets_an_answer_that_says_so(api: RuntimeApi, event: Any) -> None:
+    reply = answered(api, event)
+
+    assert reply["statusCode"] == 400
+    assert reply["headers"]["content-type"] == "application/json"
+    assert "this function answers HTTP requests" in json.loads(reply["body"])["error"]
+
+
+def test_records_of_a_queue_are_an_error_so_that_it_keeps_them(api: RuntimeApi, known: dict[str, str]) -> None:
+    answer = api.invoke({"Records": [{"eventSource": "aws:sqs", "body": "{}"}]})
+
+    assert answer.kind == "error"
+    assert answer.content["errorType"] == "EventError"
+    assert "score those in batch" in answer.content["errorMessage"]
+    assert answered(api, http_event("POST", "/predict", json.dumps(GOOD), known))["statusCode"] == 200
+
+
 def test_what_is_wrong_has_the_status_it_has_everywhere(api: RuntimeApi, known: dict[str, str]) -> None:
     statuses = {
         "not json": answered(api, http_event("POST", "/predict", "{", known)),

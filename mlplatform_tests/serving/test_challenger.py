@@ -163,6 +163,8 @@ async def test_a_request_of_entities_on_both_sides_gets_each_answer_from_its_own
     expected = {live.bundle.version: live.predict(rows, explain=False) for live in (champion, second)}
     versions = [each.pop("model", reply["model"])["version"] for each in reply["predictions"]]
     assert set(versions) == {"1", "2"}
+    # A canary's threshold stands beside its name.
+    assert {each.pop("threshold", None) for each in reply["predictions"]} == {0.3, None}
     assert reply["predictions"] == [expected[version][i] for i, version in enumerate(versions)]
     journalled = {line["keys"]["customer"]: (line["version"], line["role"]) for line in lines_of(tmp_path)}
     roles = {"1": "champion", "2": "challenger"}

@@ -19,8 +19,9 @@ from mlplatform.serving.app import create_app
 from mlplatform.serving.authentication import Authentication, KeyFile
 from mlplatform.serving.csp import page_policy
 from mlplatform.serving.exposure import Exposure, is_loopback, listening_addresses
-from mlplatform.serving.guard import UNFORESEEN, Guard
+from mlplatform.serving.guard import Guard
 from mlplatform.serving.limits import Limits
+from mlplatform.serving.outgoing import UNFORESEEN
 from mlplatform.serving.scoring import Live, Slot
 from mlplatform.serving.security import Protection, Security, authenticates
 from mlplatform_tests.serving.conftest import GOOD

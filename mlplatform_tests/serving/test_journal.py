@@ -23,7 +23,7 @@ from mlplatform.serving.app import create_app
 from mlplatform.serving.journal import Entry, Journal, JournalSettings, keyed_hash
 from mlplatform.serving.journal_ingest import Ingested, ingest_journal
 from mlplatform.serving.journal_key import journal_key
-from mlplatform.serving.openapi import document
+from mlplatform.serving.openapi.document import document
 from mlplatform.serving.scoring import Live, Slot
 from mlplatform.serving.segments import SegmentWriter, segments
 from mlplatform_tests.serving.conftest import FEATURES, GOOD
@@ -112,6 +112,9 @@ async def test_a_refused_request_leaves_no_entry(keeping: Live, journal: Journal
         ({"event_time": "0001-01-01T00:00:00+14:00"}, "event_time"),
         ({"transaction_id": [1]}, "transaction_id"),
         ({"transaction_id": "x" * 300}, "transaction_id"),
+        ({"transaction_id": 42.5}, "transaction_id"),
+        ({"transaction_id": -9223372036854775809}, "transaction_id"),
+        ({"transaction_id": 1e300}, "transaction_id"),
     ],
 )
 async def test_a_key_or_time_that_cannot_be_one_is_refused_by_name(
@@ -121,6 +124,16 @@ async def test_a_key_or_time_that_cannot_be_one_is_refused_by_name(
 
     assert response.status_code == 422
     assert [problem["field"] for problem in response.json()["problems"]] == [field]
+
+
+async def test_a_whole_number_is_the_same_key_however_it_is_written(
+    keeping: Live, journal: Journal, folder: Path
+) -> None:
+    for key in (42, 42.0, "42"):
+        assert (await ask(keeping, journal, {**GOOD, "transaction_id": key})).status_code == 200
+    journal.close()
+
+    assert [line["keys"] for line in lines_of(folder)] == [{"transaction_id": "42"}] * 3
 
 
 def test_the_document_says_by_what_a_prediction_is_found_again(keeping: Live, live: Live) -> None:

@@ -9,14 +9,19 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from mlplatform.contracts.rules import Rule, dump_rules
+from mlplatform.ml.train import train_candidate
 from mlplatform.serving.api_keys import create_key
 from mlplatform.serving.app import create_app
 from mlplatform.serving.authentication import Authentication, KeyFile
 from mlplatform.serving.bundle import CARD, load_bundle, write_manifest
 from mlplatform.serving.guard import Guard
 from mlplatform.serving.journal import JournalSettings
+from mlplatform.serving.outcome_names import OutcomeNames
 from mlplatform.serving.scoring import Live, Slot
 from mlplatform.serving.security import Security
+from mlplatform_tests.ml.data import AS_OF
+from mlplatform_tests.ml.test_tables import rows, training
 from mlplatform_tests.serving.browser import Strict, chromium, opened
 from mlplatform_tests.serving.conftest import FEATURES, MakeBundle
 from mlplatform_tests.serving.over_http import over_http
@@ -50,6 +55,7 @@ def bundle(sealed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(sealed, folder)
     (folder / CARD).write_text(MODEL_CARD)
     JournalSettings(True, ("transaction_id",), "event_time", FEATURES).save(folder)
+    OutcomeNames("fraudulent", "legitimate").save(folder)
     write_manifest(folder, "fraud", "1", {})
     return folder
 
@@ -64,6 +70,21 @@ def url(bundle: Path) -> Iterator[str]:
 def page(browser: Browser, url: str) -> Iterator[Page]:
     with opened(browser, url) as one:
         yield one
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Low, middle or high."""
+    folder = tmp_path_factory.mktemp("classes") / "bundle"
+    folder.mkdir()
+    asked = training("multiclass", {"kind": "lightgbm", "name": "c", "rounds": 20, "tuning": {"trials": 0}})
+    found = train_candidate(rows("multiclass"), asked.candidates[0], asked, event_time="event_time", as_of=AS_OF)
+    found.model.save(folder)
+    rules = [Rule(name=name, type="float", example=0.5) for name in "ab"]
+    shop = Rule(name="shop", type="string", categories=["x", "y"], example="x")
+    (folder / "contract.json").write_text(dump_rules([*rules, shop]))
+    write_manifest(folder, "case", "1", {})
+    return folder
 
 
 def send(page: Page) -> None:
@@ -96,7 +117,8 @@ def test_a_sent_form_shows_score_threshold_reasons_and_who_answered(page: Page) 
     assert "transaction_id" not in asked
 
     result = page.locator("#result")
-    expect(result.locator(".verdict")).to_have_text(f"decided {str(answer['decision']).lower()}")
+    decided = "fraudulent" if answer["decision"] else "legitimate"
+    expect(result.locator(".figure")).to_have_text(re.compile(f"^{decided}probability of fraudulent: 0"))
     expect(result).to_contain_text("threshold 0.3")
     expect(result.locator(".reasons li")).to_have_count(3)
     expect(result.locator(".reasons li").first).to_contain_text(answer["reasons"][0]["feature"])
@@ -160,6 +182,7 @@ def test_many_rows_are_sent_as_json_and_answered_as_a_list(page: Page) -> None:
     area.fill(json.dumps({"rows": request["rows"] * 3}))
     send(page)
     expect(page.locator(".entries > li")).to_have_count(3)
+    expect(page.locator(".entries > li").first).to_contain_text(" · legitimate")
     area.fill(json.dumps({"rows": [{**request["rows"][0], "amount": -1}]}))
     send(page)
     expect(area).to_have_accessible_description(re.compile("row 0, amount is below the minimum"))
@@ -259,6 +282,21 @@ def test_forecasts_are_drawn_as_a_fan(browser: Browser, sales: Path) -> None:  #
         page.get_by_role("radio", name="By features").check()
         send(page)
         expect(page.locator("#result .dot.middle")).to_be_visible()
+
+
+def test_of_several_classes_the_likeliest_is_named(browser: Browser, classes: Path) -> None:
+    with (
+        over_http(Strict(create_app(Slot(Live.of(load_bundle(classes), "case:v1"))))) as address,
+        opened(browser, f"{address}/") as page,
+    ):
+        with page.expect_response("**/predict") as sent:
+            send(page)
+        answer = sent.value.json()
+        expect(page.locator("#result .figure")).to_contain_text(f"{answer['class']}probability 0")
+        expect(page.locator("#result .score .entries > li")).to_have_count(3)
+        page.get_by_role("radio", name="Many rows").check()
+        send(page)
+        expect(page.locator(".entries > li").first).to_contain_text(f" · {answer['class']}")
 
 
 def test_behind_a_key_the_page_takes_one_that_stays_in_the_tab(browser: Browser, bundle: Path, tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 import json
 import re
-import time
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from mlplatform.home import Home
 from mlplatform.serving.build import build_bento
 from mlplatform.serving.launch import Served, start_service, stop_service
 from mlplatform_tests.serving.conftest import GOOD, write_bundle
-from mlplatform_tests.serving.otlp import WAIT_SECONDS, Receiver, attributes_of, receiving
+from mlplatform_tests.serving.otlp import Receiver, attributes_of, receiving
 from mlplatform_tests.serving.test_launch import deploy, free_port
 
 # bentoml 1.4.40 is older than these deprecations of pydantic (at its import) and of importlib (at a build).
@@ -26,7 +28,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:_bentoml_sdk.images"),
 ]
 
-DASHBOARD = Path(__file__).parents[2] / "deploy" / "grafana" / "mlplatform-serving.json"
+DEPLOY = Path(__file__).parents[2] / "deploy"
+DASHBOARD = DEPLOY / "grafana" / "mlplatform-serving.json"
+ALERT_RULES = DEPLOY / "prometheus" / "mlplatform-alerts.yaml"
 METRIC = re.compile(r"\b(?:mlplatform|process)_[a-z_]+")
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -73,12 +77,16 @@ def test_bentoml_s_own_client_gets_the_answers_of_predict(served: Served) -> Non
     assert content["model"]["version"] == "1"
 
 
-def test_bentoml_s_route_takes_json_of_a_bounded_size_only(served: Served) -> None:
+def test_bentoml_s_route_takes_json_of_a_bounded_size_only_and_keeps_the_request_id(served: Served) -> None:
     url, kind = f"{served.url}/predict_rows", "application/vnd.bentoml+pickle"
+    named = httpx.post(url, json={"rows": [GOOD]}, headers={"X-Request-ID": "mine"}, trust_env=False)
+    strange = httpx.post(url, json={"rows": [GOOD], "threshold": 0.5}, trust_env=False)
     pickled = httpx.post(url, content=b"x", headers={"Content-Type": kind}, trust_env=False)
     large = httpx.post(url, json={"rows": ["x" * 5_000_000]}, timeout=30, trust_env=False)
 
-    assert (pickled.status_code, large.status_code) == (415, 413)
+    assert (named.json()["request_id"], named.json()["threshold"]) == ("mine", 0.3)
+    assert [each.status_code for each in (strange, pickled, large)] == [422, 415, 413]
+    assert "limit" in large.json()["error"] or "larger than" in large.json()["error"]
 
 
 @pytest.mark.parametrize("raw", [True, False])
@@ -130,12 +138,7 @@ def test_spans_of_a_running_service_reach_the_collector(served: Served, receiver
 
 
 def test_each_query_of_the_dashboard_names_a_metric_that_is_there(served: Served) -> None:
-    post(served, "/predict", GOOD)
-    text = httpx.get(f"{served.url}/metrics", trust_env=False).text
-    ends = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
-    there = {
-        f"{family.name}{end}" for family in text_string_to_metric_families(text) for end in ends.get(family.type, [""])
-    }
+    there = metrics_of(served)
 
     expressions = list(expressions_of(json.loads(DASHBOARD.read_text())))
     assert len(expressions) > 20
@@ -143,6 +146,39 @@ def test_each_query_of_the_dashboard_names_a_metric_that_is_there(served: Served
         named = set(METRIC.findall(expression))
         assert named, expression
         assert named <= there, expression
+
+
+def test_each_alert_rule_names_a_metric_that_is_there(served: Served) -> None:
+    there = metrics_of(served)
+
+    rules = [rule for group in yaml.safe_load(ALERT_RULES.read_text())["groups"] for rule in group["rules"]]
+    assert len(rules) >= 10
+    for rule in rules:
+        assert set(METRIC.findall(rule["expr"])) <= there, rule["alert"]
+        assert rule["annotations"]["summary"], rule["alert"]
+
+
+def test_the_alert_rules_are_valid_and_fire_on_what_they_are_for_and_on_nothing_else() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
+    tests = ALERT_RULES.with_name("mlplatform-alerts-test.yaml")
+    for arguments in (["check", "rules", ALERT_RULES], ["test", "rules", tests]):
+        done = subprocess.run([promtool, *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    tried = [case for each in yaml.safe_load(tests.read_text())["tests"] for case in each["alert_rule_test"]]
+    rules = [rule for group in yaml.safe_load(ALERT_RULES.read_text())["groups"] for rule in group["rules"]]
+    assert {case["alertname"] for case in tried if case["exp_alerts"]} == {rule["alert"] for rule in rules}
+
+
+def metrics_of(served: Served) -> set[str]:
+    """The names under which Prometheus stores what a service says after one request."""
+    post(served, "/predict", GOOD)
+    text = httpx.get(f"{served.url}/metrics", trust_env=False).text
+    ends = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
+    return {
+        f"{family.name}{end}" for family in text_string_to_metric_families(text) for end in ends.get(family.type, [""])
+    }
 
 
 def expressions_of(node: Any) -> Iterator[str]:
@@ -165,28 +201,3 @@ def test_each_line_of_the_worker_s_log_is_one_json_object(served: Served) -> Non
     events = [json.loads(line) for line in lines]
     assert {"deployment_swapped", "service_started"} <= {event["event"] for event in events}
     assert all(event["worker"] == "1" for event in events)
-
-
-def test_a_scrape_of_one_worker_tells_of_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = Home(tmp_path / "home")
-    built = build_bento(write_bundle(tmp_path / "v1", "1"), "fraud", 1, home=home)
-    deploy(home, built.bundle, "1")
-    config = tmp_path / "bentoml.yaml"
-    config.write_text("services:\n  Scoring:\n    workers: 2\n")
-    monkeypatch.setenv("BENTOML_CONFIG", str(config))
-    running = start_service(built.tag, free_port(), home, home.deployment("fraud"))
-    try:
-        end = time.monotonic() + WAIT_SECONDS
-        while time.monotonic() < end and (workers := workers_of(running)) != {"1", "2"}:
-            time.sleep(0.2)
-    finally:
-        stop_service(running.pid)
-
-    assert workers == {"1", "2"}
-
-
-def workers_of(served: Served) -> set[str]:
-    """Who serves version 1, as one scrape tells it."""
-    text = httpx.get(f"{served.url}/metrics", trust_env=False).text
-    families = {family.name: family for family in text_string_to_metric_families(text)}
-    return {s.labels["worker"] for s in families["mlplatform_model_info"].samples if s.labels["version"] == "1"}

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from mlplatform.errors import SecurityError
 from mlplatform.home import Home
 from mlplatform.serving.api_keys import create_key, revoke_key
 from mlplatform.serving.build import BuiltBento, build_bento
+from mlplatform.serving.codec import dumps
 from mlplatform.serving.launch import HOST, Listen, Served, ServiceError, start_service, stop_service
 from mlplatform.serving.signing import SIGNATURE, SIGNING_KEY_VARIABLE, VERIFY_KEY_VARIABLE
 from mlplatform_tests.serving.conftest import GOOD, write_bundle
@@ -94,6 +96,7 @@ def secured(module_home: Home, built: BuiltBento) -> Iterator[Secured]:
         patch.setenv("AUDIT_FILE", str(audit))
         patch.setenv("MLPLATFORM_HEADER_SECONDS", str(HEADER_SECONDS))
         patch.setenv("MLPLATFORM_BODY_SECONDS", "1")
+        patch.setenv("MLPLATFORM_ANSWER_SECONDS", "2")
         subprocess.run([sys.executable, "-c", CONTROL], check=True)
         served = start_service(built.tag, free_port(), module_home, module_home.deployment("fraud"))
     yield Secured(served, module_home, key, audit)
@@ -178,6 +181,92 @@ def test_headers_without_end_are_cut_off(secured: Secured) -> None:
                 greedy.sendall(b"X-%d: %s\r\n" % (number, b"x" * 1000))
         with contextlib.suppress(ConnectionError):
             assert b" 431 " in greedy.recv(4096)
+
+
+@pytest.mark.parametrize(("kib", "status"), [(60, b" 200 "), (66, b" 431 "), (120, b" 431 ")])
+def test_headers_of_more_than_64_kib_are_refused_also_when_they_come_at_once(
+    secured: Secured, kib: int, status: bytes
+) -> None:
+    with socket.create_connection(secured.address, timeout=10) as large:
+        large.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n" + b"X-A: %s\r\n" % (b"x" * 1017) * kib + b"\r\n")
+        answer = large.recv(4096)
+        # One answer, whatever comes behind it.
+        assert status in answer.partition(b"\r\n")[0]
+        assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_bodies_of_any_size_pass_on_one_connection(secured: Secured) -> None:
+    with secured.client() as client:
+        for rows in (1, 200, 400, 700, 1000, 2000, 5000, 3):
+            answer = client.post("/predict", json={"rows": [GOOD] * rows, "explain": False})
+            assert (answer.status_code, len(answer.json()["predictions"])) == (200, rows)
+
+
+def test_a_client_that_leaves_requests_behind_each_other_is_no_error_in_the_log(secured: Secured) -> None:
+    body = dumps({"rows": [GOOD] * 300, "explain": False})
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secured.key}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    for _ in range(10):
+        with socket.create_connection(secured.address, timeout=10) as leaving:
+            leaving.sendall((head.encode() + body) * 5)
+    with secured.client() as client:
+        assert client.post("/predict", json=GOOD).status_code == 200
+    assert "Traceback" not in secured.served.log.read_text()
+
+
+def test_headers_behind_a_request_that_is_being_answered_are_limited_too(secured: Secured) -> None:
+    body = dumps({"rows": [GOOD] * 5000, "explain": True})
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secured.key}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection(secured.address, timeout=10) as greedy:
+        greedy.sendall(head.encode() + body + b"GET /livez HTTP/1.1\r\n")
+        endless = b"X-A: %s\r\n" % (b"x" * 10_000) * 10_000
+        with pytest.raises(ConnectionError):
+            greedy.sendall(endless)
+
+
+def test_an_answer_that_nobody_reads_loses_its_connection_and_is_counted(secured: Secured) -> None:
+    body = dumps({"rows": [GOOD] * 5000, "explain": False})
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secured.key}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    before = refused(secured, "unread")
+    with socket.socket() as deaf:
+        # A small window, so that little of the answer finds room in the system's buffers.
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.settimeout(10)
+        deaf.connect(secured.address)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(20):
+                deaf.sendall(head.encode() + body)
+        wait_until(lambda: refused(secured, "unread") > before)
+        with secured.client() as client:
+            assert client.post("/predict", json=GOOD).status_code == 200
+
+
+def test_long_work_is_not_begun_for_clients_that_have_gone(secured: Secured) -> None:
+    body = dumps({"rows": [GOOD] * 5000, "explain": True})
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secured.key}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    with contextlib.ExitStack() as opened:
+        for _ in range(60):
+            leaving = opened.enter_context(socket.create_connection(secured.address, timeout=10))
+            leaving.sendall(head.encode() + body)
+    # Some had begun; the most of them had not.
+    wait_until(lambda: counted(secured, "requests", route="/predict", status="499") > 20)
+    with secured.client() as client:
+        assert client.post("/predict", json=GOOD).status_code == 200
+
+
+def refused(secured: Secured, reason: str) -> float:
+    return counted(secured, "requests_refused", reason=reason)
+
+
+def counted(secured: Secured, name: str, **labels: str) -> float:
+    with secured.client() as client:
+        text = client.get("/metrics").text
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    samples = families[f"mlplatform_{name}"].samples
+    return sum(each.value for each in samples if labels.items() <= each.labels.items())
 
 
 def test_a_body_that_never_ends_is_answered_and_cut_off(secured: Secured) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mlplatform.home import Home
+from mlplatform.lake.lake import Lake
 from mlplatform_tests.feeding import CONTRACT, Feeding
 
 # Ten parts of ten readings, each part with the cursor behind it.
@@ -46,6 +47,23 @@ def test_a_long_cursor_is_shortened_in_the_run_s_record_alone(tmp_path: Path, ho
     source = feeding(tmp_path, changes([row(1)], cursor="x" * 5000))
     assert len(source.ingested()["cursor"]) == 200
     assert source.cursor() == "x" * 5000
+
+
+def test_parts_of_a_function_are_stored_together_up_to_the_declared_rows(tmp_path: Path, home: Home) -> None:
+    source = feeding(tmp_path, params={"parts": 7}, rows_per_commit=30)
+    source.ingested()
+    assert (source.cursor(), source.ids()) == ("7", list(range(70)))
+    with Lake.at(home).read() as con:
+        told = con.execute("SELECT commit_message FROM ducklake_snapshots('lake') ORDER BY snapshot_id").fetchall()
+    assert [text for (text,) in told if text] == [
+        f"ingest readings part {n} to {c}" for n, c in ((1, 3), (2, 6), (3, 7))
+    ]
+
+
+def test_parts_that_were_waiting_when_a_function_failed_are_stored(tmp_path: Path, home: Home) -> None:
+    broken = feeding(tmp_path, params={"breaks_at": 5}, rows_per_commit=30)
+    assert "OSError: the wire is cut" in broken.refused()
+    assert (broken.cursor(), broken.ids()) == ("5", list(range(50)))
 
 
 def test_what_was_stored_before_an_error_stays_and_the_next_run_begins_behind_it(tmp_path: Path, home: Home) -> None:

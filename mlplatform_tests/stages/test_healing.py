@@ -13,7 +13,7 @@ from mlplatform.healing.problem import problems
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.stages.attempts import tried
-from mlplatform.stages.jobs import use_case_tags
+from mlplatform.stages.jobs import everything_job, use_case_tags
 from mlplatform_tests.small_fraud import Platform, dagster_home, failed_checks, small_fraud
 from mlplatform_tests.stages.test_raw import ROWS, count, transactions
 
@@ -188,6 +188,18 @@ def test_a_retry_runs_only_what_was_left_over_the_same_partitions(
     assert {key.path[-1] for key in request.asset_selection or []} == {"stg_transactions", "spine"}
     assert request.tags["dagster/asset_partition_range_start"] == "2018-04-01"
     assert ledger(home)[0].failed == "spine, stg_transactions"
+
+
+def test_a_retry_of_a_run_over_one_day_reads_that_day_and_not_the_whole_source(
+    platform: Platform, home: Home, csv: Path
+) -> None:
+    csv.unlink()
+    tags = use_case_tags(platform.declaration) | {"dagster/partition": "2018-04-02"}
+    key = dg.AssetKey(["fraud", "raw_transactions"])
+    assert not platform.launch(everything_job(platform.declaration), tags, [key]).success
+    [request] = platform.tick("fraud_healing").requests
+    edges = [request.tags[f"dagster/asset_partition_range_{edge}"] for edge in ("start", "end")]
+    assert edges == ["2018-04-02", "2018-04-02"]
 
 
 def _broken(*_: object, **__: object) -> None:

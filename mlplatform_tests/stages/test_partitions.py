@@ -17,7 +17,7 @@ from mlplatform.ingest.days import Days
 from mlplatform.lake.lake import Lake
 from mlplatform.spec import FilesSource
 from mlplatform.stages.jobs import range_tags
-from mlplatform.stages.raw import partitions_of
+from mlplatform.stages.raw_days import partitions_of
 from mlplatform_tests.small_fraud import Platform, dagster_home, failed_checks, small_fraud
 
 ROWS = 300

@@ -65,3 +65,9 @@ def test_a_duration_is_days_or_hours(text: str, span: timedelta) -> None:
 def test_anything_else_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(SpecError, match="7d or 12h"):
         duration(text)
+
+
+@pytest.mark.parametrize("text", ["99999999d", "99999999h", "1" + "0" * 400 + "d"])
+def test_a_pause_that_no_calendar_holds_is_refused(text: str) -> None:
+    with pytest.raises(SpecError, match="ten years"):
+        duration(text)

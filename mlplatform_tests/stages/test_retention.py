@@ -34,6 +34,12 @@ def test_old_predictions_go_with_their_outcomes(lake: Lake) -> None:
     assert ids(lake, outcomes) == ["fresh"]
 
 
+def test_those_of_a_service_that_has_gone_quiet_go_too(lake: Lake) -> None:
+    keep(lake, prediction_table(UC.spec), prediction_id=["old", "older"], predicted_at=[OLD, OLD - timedelta(days=900)])
+    assert _forget(UC, lake) == 2
+    assert ids(lake, prediction_table(UC.spec)) == []
+
+
 def test_lines_that_were_no_entries_go_by_the_time_of_their_reading(lake: Lake) -> None:
     table = f"{prediction_table(UC.spec)}_unreadable"
     _forget_unreadable(UC, lake)

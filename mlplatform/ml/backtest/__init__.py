@@ -1,7 +1,8 @@
 """What policies would have cost and gained: history replayed, window by window, through the code that runs today.
 
-Drift, decision, training and promotion are those of the platform. What is left out: the search (parameters are the
-declared ones, or where the search begins), the service (a window's rows count as served) and the contract's quarantine.
+Drift, decision, training, promotion and rollback are those of the platform. What is left out: the search (parameters
+are the declared ones, or where the search begins), the service (a window's rows count as served) and the contract's
+quarantine.
 """
 
 from mlplatform.ml.backtest.policies import standard_policies

@@ -1,6 +1,6 @@
 """One policy through history. A replay asks for steps and goes on when it gets their results."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -12,6 +12,7 @@ from mlplatform.errors import TrainingError
 from mlplatform.ml.backtest.history import History
 from mlplatform.ml.backtest.result import PolicyRun, ReplayedWindow
 from mlplatform.ml.backtest.steps import Compare, Drift, Performance, Result, Step, Train
+from mlplatform.ml.backtest.succeed import Succeed
 from mlplatform.ml.decision import Champion, Decision, decide
 from mlplatform.ml.performance import PerformanceWindow
 from mlplatform.ml.signals import WindowEvidence
@@ -42,6 +43,12 @@ class Replay:
     """The latest training, promoted or refused."""
     seconds: float = field(init=False)
     """How long that took."""
+    replaced: "tuple[Train, float] | None" = None
+    """Whom the model took over from by a promotion, and what that one was expected to reach."""
+    looked_at: pd.Timestamp = field(init=False)
+    """When a comparison of the two last tested something; the promotion before that."""
+    paused: tuple[pd.Timestamp, str] | None = None
+    """Until when nothing is trained after a rollback, and why."""
     windows: list[ReplayedWindow] = field(default_factory=list)
 
     def run(self) -> Generator[Step, Result, PolicyRun]:
@@ -52,6 +59,7 @@ class Replay:
         for i, (start, end) in enumerate(pairwise(self.history.moments)):
             window = yield from self._served(start, end)
             if i < last:
+                window = yield from self._looked_back(window)
                 window = yield from self._decided(window)
             self.windows.append(window)
             self.progress(self._told(i + 1, last + 1, window))
@@ -72,13 +80,32 @@ class Replay:
         if not len(times):
             return ReplayedWindow(start, end, 0, float("nan"), self.model.at, "", "")
         found = yield Performance(self.model, start, end, pd.Timestamp(times.max()))
-        value, estimate = (float("nan") if found[name] is None else found[name] for name in ("value", "estimate"))
-        return ReplayedWindow(
-            start, end, found["labelled"], value, self.model.at, "", "", estimate=estimate, promised=self.expected
+        names = ("value", "low", "high", "estimate")
+        value, low, high, estimate = (float("nan") if found[name] is None else float(found[name]) for name in names)
+        window = ReplayedWindow(start, end, found["labelled"], value, self.model.at, "", "")
+        return replace(window, low=low, high=high, estimate=estimate, promised=self.expected)
+
+    def _looked_back(self, window: ReplayedWindow) -> Generator[Step, Result, ReplayedWindow]:
+        """A fresh champion that does worse than the model before it gives way to that one, and training rests."""
+        rule, now = self.spec.rollback, window.end
+        if self.replaced is None or now > self.model.at + pd.Timedelta(days=rule.fresh_days):
+            return window
+        before, expected = self.replaced
+        found = yield Succeed(self.model, before, now, self.looked_at, self.expected)
+        if found["tested"]:
+            self.looked_at = now
+        if found["verdict"] != "roll_back" or not rule.automatic:
+            return window
+        self.paused = (
+            now + pd.Timedelta(days=rule.pause_days),
+            f"the model of {self.model.at:%Y-%m-%d} was taken back",
         )
+        # Who comes back came by no promotion: there is nobody to compare it with.
+        self.model, self.expected, self.replaced = before, expected, None
+        return replace(window, taken_back=found["reason"])
 
     def _decided(self, window: ReplayedWindow) -> Generator[Step, Result, ReplayedWindow]:
-        decision = yield from self._decide(window.end)
+        decision = yield from self._decide(window)
         window = replace(window, verdict=decision.verdict, reason=decision.reason)
         if decision.verdict != "retrain":
             return window
@@ -89,14 +116,17 @@ class Replay:
         compared = yield Compare(challenger, self.model)
         self.trained_at, self.seconds = window.end, trained["seconds"]
         if compared["promoted"]:
+            self.replaced, self.looked_at = (self.model, self.expected), window.end
             self.model, self.expected = challenger, trained["expected"]
         seconds = trained["seconds"] + compared["seconds"]
         promoted, verdict = compared["promoted"], compared["verdict"]
         return replace(window, trained=True, promoted=promoted, outcome=verdict, seconds=seconds)
 
-    def _decide(self, now: pd.Timestamp) -> Generator[Step, Result, Decision]:
+    def _decide(self, window: ReplayedWindow) -> Generator[Step, Result, Decision]:
+        now = window.end
         drift = yield from self._drift(now)
-        served = yield from self._performance(now)
+        served = yield from self._performance([*self.windows, window], now)
+        until, why = self.paused or (None, "")
         return decide(
             self.spec.name,
             drift,
@@ -105,6 +135,8 @@ class Replay:
             champion=Champion(self.model.name, self.trained_at, self.seconds),
             new_labelled_rows=self.history.new_labels(self.trained_at, now, self.delayed),
             performance=served,
+            paused_until=until,
+            pause_reason=why,
         )
 
     def _drift(self, now: pd.Timestamp) -> Generator[Step, Result, list[WindowEvidence]]:
@@ -118,11 +150,12 @@ class Replay:
             found.append(WindowEvidence(end - step, end, result["enough_rows"], share, columns))
         return found
 
-    def _performance(self, now: pd.Timestamp) -> Generator[Step, Result, list[PerformanceWindow]]:
+    def _performance(
+        self, windows: Sequence[ReplayedWindow], now: pd.Timestamp
+    ) -> Generator[Step, Result, list[PerformanceWindow]]:
         """Of the windows that the model of today has answered and whose labels are mature."""
         found = []
-        moments = [moment for moment in self.history.moments if self.model.at <= moment <= now]
-        for start, end in pairwise(moments):
+        for start, end in ((window.start, window.end) for window in windows if window.model == self.model.at):
             if self.policy.on_performance and self._is_mature(start, end, now):
                 found.append((yield from self._measured(start, end, now)))
         return found
@@ -162,6 +195,8 @@ class Replay:
         end = f"{window.verdict}: {window.reason}" if window.verdict else "the last window"
         if window.trained:
             end = f"retrained ({window.seconds:.1f} s), {'promoted' if window.promoted else 'refused'}: {window.reason}"
+        if window.taken_back:
+            end = f"the model of before is back, {window.taken_back}; {end}"
         figure = f"{self.spec.training.metric} {window.value:.3f}"
         return f"{self.name}, labels {labels}, {number}/{count} to {window.end:%Y-%m-%d}: {figure}; {end}"
 

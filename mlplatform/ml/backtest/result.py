@@ -38,6 +38,11 @@ class ReplayedWindow:
     """Of the metric, from the scores alone, as known before a label is there; NaN where scores promise nothing."""
     promised: float = float("nan")
     """What the model that answered reached on its test rows."""
+    low: float = float("nan")
+    high: float = float("nan")
+    """The interval of `value` at `gates.confidence`; NaN where it has none."""
+    taken_back: str = ""
+    """Why the model that answered gave way, at the end of the window, to the one that it had replaced; else empty."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +58,17 @@ class EstimateCheck:
     """Mean of estimate less truth; above 0: too hopeful."""
     error_of_promise: float
     """Mean absolute error of expecting what the model reached on its test rows, which needs no scores at all."""
+    within: float
+    """Share of the windows whose measured interval holds the estimate, 0..1."""
+    promise_within: float
+    """The same of what the model reached on its test rows."""
 
     def __str__(self) -> str:
         direction = "high" if self.bias > 0 else "low"
         return (
             f"{self.metric} estimated before labels: off by {self.error:.3f} on average ({abs(self.bias):.3f} too "
-            f"{direction}); what the model was promoted by, by {self.error_of_promise:.3f}; {self.windows} windows"
+            f"{direction}), within the measured interval in {self.within:.0%} of {self.windows} windows; what the "
+            f"model was promoted by: off by {self.error_of_promise:.3f}, within it in {self.promise_within:.0%}"
         )
 
 
@@ -89,6 +99,11 @@ class PolicyRun:
     def promotions(self) -> int:
         """How many trainings after the first changed the model."""
         return sum(window.promoted for window in self.windows)
+
+    @property
+    def rollbacks(self) -> int:
+        """How many promotions were taken back."""
+        return sum(bool(window.taken_back) for window in self.windows)
 
     @property
     def seconds(self) -> float:
@@ -143,8 +158,18 @@ class Backtest:
             return None
         off = np.array([w.estimate - w.value for w in known])
         naive = np.array([w.promised - w.value for w in known])
+        within, promise_within = (
+            np.mean([w.low <= said <= w.high for w, said in zip(known, figures, strict=True)])
+            for figures in ([w.estimate for w in known], [w.promised for w in known])
+        )
         return EstimateCheck(
-            self.metric, len(known), *(float(x) for x in (abs(off).mean(), off.mean(), abs(naive).mean()))
+            metric=self.metric,
+            windows=len(known),
+            error=float(abs(off).mean()),
+            bias=float(off.mean()),
+            error_of_promise=float(abs(naive).mean()),
+            within=float(within),
+            promise_within=float(promise_within),
         )
 
     @property
@@ -172,6 +197,7 @@ class Backtest:
                 "gain": round(self.gain(run.policy, run.delayed), 4),
                 "trainings": run.trainings,
                 "promotions": run.promotions,
+                "rollbacks": run.rollbacks,
                 "seconds": round(run.seconds, 1),
             }
             for run in self.runs
@@ -201,6 +227,9 @@ def _rows(run: PolicyRun, metric: str) -> Sequence[dict[str, Any]]:
             "seconds": window.seconds,
             "estimate": window.estimate,
             "promised": window.promised,
+            "low": window.low,
+            "high": window.high,
+            "taken_back": window.taken_back,
         }
         for window in run.windows
     ]

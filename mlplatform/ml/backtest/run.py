@@ -49,7 +49,8 @@ def backtest(
     """
     clock = History.of(history, spec, windows)
     candidate = _candidate(spec)
-    declared = [spec.training.model_dump_json(), spec.drift.model_dump_json(), candidate.model_dump_json(), version]
+    parts = (spec.training, spec.drift, spec.performance, spec.rollback, candidate)
+    declared = [*(part.model_dump_json() for part in parts), version]
     setting = Setting(folder / content_hash(history, declared), spec, candidate)
     write_history(history, setting.folder)
     named = {"never": policies["never"], **policies} if "never" in policies else dict(policies)

@@ -23,7 +23,7 @@ from mlplatform.ml.performance import Served, judge_window
 from mlplatform.ml.splits import cut_parts, rows_in_use
 from mlplatform.ml.train import train_candidate
 
-__all__ = ["Compare", "Drift", "Performance", "Result", "Step", "Train", "done", "run_step"]
+__all__ = ["Compare", "Drift", "Performance", "Result", "Step", "Train", "day_of", "done", "kind_of", "run_step"]
 
 Result = dict[str, Any]
 IMPORTANCE_FILE, REFERENCE_FILE = "importance.json", "reference.parquet"
@@ -67,11 +67,13 @@ def _result_file(step: Step, setting: Setting) -> Path:
     return setting.folder / f"{step.name}.json"
 
 
-def _day(moment: pd.Timestamp) -> str:
+def day_of(moment: pd.Timestamp) -> str:
+    """In the name of a file."""
     return f"{moment:%Y-%m-%dT%H%M}"
 
 
-def _kind(delayed: bool) -> str:
+def kind_of(delayed: bool) -> str:
+    """The folder of all steps with, or without, label delay."""
     return "delayed" if delayed else "at-once"
 
 
@@ -85,7 +87,7 @@ class Train:
     @property
     def name(self) -> str:
         """By moment and label delay."""
-        return f"{_kind(self.delayed)}/train-{_day(self.at)}"
+        return f"{kind_of(self.delayed)}/train-{day_of(self.at)}"
 
     def folder(self, setting: Setting) -> Path:
         """Where the model lies."""
@@ -128,8 +130,8 @@ class Compare:
     @property
     def name(self) -> str:
         """By both."""
-        against = _day(self.incumbent.at) if self.incumbent else "nobody"
-        return f"{_kind(self.challenger.delayed)}/compare-{_day(self.challenger.at)}-{against}"
+        against = day_of(self.incumbent.at) if self.incumbent else "nobody"
+        return f"{kind_of(self.challenger.delayed)}/compare-{day_of(self.challenger.at)}-{against}"
 
     def run(self, setting: Setting) -> Result:
         """Whether it is promoted, and the verdict."""
@@ -157,7 +159,7 @@ class Drift:
     @property
     def name(self) -> str:
         """By model and window."""
-        return f"{_kind(self.model.delayed)}/drift-{_day(self.model.at)}-{_day(self.end)}"
+        return f"{kind_of(self.model.delayed)}/drift-{day_of(self.model.at)}-{day_of(self.end)}"
 
     def run(self, setting: Setting) -> Result:
         """As the drift report has it."""
@@ -194,8 +196,8 @@ class Performance:
     @property
     def name(self) -> str:
         """By model, window and moment."""
-        window = f"{_day(self.model.at)}-{_day(self.end)}-{_day(self.known)}"
-        return f"{_kind(self.model.delayed)}/performance-{window}"
+        window = f"{day_of(self.model.at)}-{day_of(self.end)}-{day_of(self.known)}"
+        return f"{kind_of(self.model.delayed)}/performance-{window}"
 
     def run(self, setting: Setting) -> Result:
         """As the performance report has it; null where there is no figure, such as for a window without positives."""

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from mlplatform.errors import LakeError
 from mlplatform.serving.histogram import ROWS, Histogram
+from mlplatform.serving.presence import GoneError
 
 __all__ = ["Batcher", "Item", "QueueFullError"]
 
@@ -32,6 +33,8 @@ class Item(Generic[Work]):
     """Only items that are equal here may share a batch."""
     alone: frozenset[Hashable]
     """Two items that share one of these may not: the same key twice in one query is one row too many."""
+    given_up: Callable[[], bool] = bool
+    """Asked when its turn has come: whether nobody waits for it any more. `bool()` is false."""
 
 
 class Batcher(Generic[Work, Result]):
@@ -55,7 +58,7 @@ class Batcher(Generic[Work, Result]):
         """Rows of each batch."""
 
     async def submit(self, item: Item[Work]) -> Result:
-        """The result of an item. Raises QueueFullError, or what `compute` raised for it."""
+        """The result. Raises QueueFullError, GoneError if the item was given up, or what `compute` raised for it."""
         if self.waiting and self.waiting + item.rows > self._most_waiting:
             self.refused += 1
             raise QueueFullError
@@ -69,6 +72,9 @@ class Batcher(Generic[Work, Result]):
     async def _drain(self) -> None:
         while self._waiting:
             await self._gather()
+            self._drop_given_up()
+            if not self._waiting:
+                return
             batch = self._take()
             self._expected = sum(item.rows for item, _ in batch)
             self.sizes.observe(self._expected)
@@ -103,6 +109,17 @@ class Batcher(Generic[Work, Result]):
         for (_, future), result in zip(batch, results, strict=True):
             if not future.done():
                 future.set_result(result)
+
+    def _drop_given_up(self) -> None:
+        """Also of tasks that were cancelled, by a time-out for example: nobody behind them needs to wait for these."""
+        left: deque[tuple[Item[Work], asyncio.Future[Result]]] = deque()
+        for item, future in self._waiting:
+            if future.done() or item.given_up():
+                self.waiting -= item.rows
+                _settle(future, GoneError())
+            else:
+                left.append((item, future))
+        self._waiting = left
 
     def _take(self) -> list[tuple[Item[Work], "asyncio.Future[Result]"]]:
         """The first item, and those behind it that go with it; the others keep their order."""

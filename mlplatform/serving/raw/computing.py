@@ -49,20 +49,34 @@ class Computing:
             raise LakeError(f"the contract's own example breaks it: {wrong.field} {wrong.problem}; correct the example")
         self.run(events, past)
 
-    def run(self, events: Sequence[Event], past: Past, seen: Seen | None = None) -> list[Rows]:
+    def run(
+        self, events: Sequence[Event], past: Past, seen: Seen | None = None, happened: Sequence[Event] = ()
+    ) -> list[Rows]:
         """Features of each event, given the past of its entities and what was `seen` since.
+
+        `happened`: those of the events that others of them may look back on, as training would: the text says how far
+        an event sees others of its time.
 
         Raises:
             LakeError: the text cannot run on this.
         """
-        happened, time = self.settings.asked_by.happened, self.settings.query.time
+        kept_in, time = self.settings.asked_by.happened, self.settings.query.time
         first = min(event[time] for event in events)
         history = {}
         for name, one in past.tables.items():
             if one.declared.entities:
                 asked = {entity: [event.get(entity) for event in events] for entity in one.declared.entities}
                 rows = one.of_entities(asked, first - timedelta(days=one.declared.lookback_days))
-                if seen is not None and name == happened:
-                    rows = pa.concat_tables([rows, seen.of_entities(asked, rows)])
+                if name == kept_in:
+                    if seen is not None:
+                        rows = pa.concat_tables([rows, seen.of_entities(asked, rows, events)])
+                    if len(happened) > 1:
+                        rows = pa.concat_tables([rows, self._fresh(happened, rows)])
                 history[name] = rows
         return self.engine.run(self.reader.table(events), history, past)
+
+    def _fresh(self, happened: Sequence[Event], known: pa.Table) -> pa.Table:
+        """Events that are not among the known rows, in their columns."""
+        key = self.settings.query.key
+        there = set(known[key].to_pylist())
+        return pa.Table.from_pylist([event for event in happened if event[key] not in there], schema=known.schema)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlplatform.errors import ArtifactError
 from mlplatform.home import Home
 from mlplatform.serving.answering import refuse_rows
+from mlplatform.serving.presence import watch
 from mlplatform.serving.raw.batcher import Batcher, Item, QueueFullError
 from mlplatform.serving.request import RefusedError
 from mlplatform.serving.rows import MAX_PROBLEMS, Problem
@@ -68,7 +69,11 @@ class RawFeatures:
             ArtifactError: a lake is named, and what reads it is not installed.
         """
         settings = live.bundle.raw
-        if settings is None or self._home is None or live.bento in self._computing:
+        if settings is None or self._home is None:
+            return
+        if known := self._computing.get(live.bento):
+            # Back to an earlier one: its past is the one to keep fresh.
+            self._newest = known
             return
         try:
             from mlplatform.lake.lake import Lake
@@ -93,6 +98,7 @@ class RawFeatures:
 
         Raises:
             RefusedError: with what is wrong with the events, or why none can be scored now.
+            GoneError: the client did not wait for its turn.
         """
         computing = self._computing.get(live.bento)
         if live.bundle.raw is None:
@@ -106,9 +112,10 @@ class RawFeatures:
         if old := _too_old(events, query.time, computing.keeper.past):
             # Not the contract's word: the same event would have been taken earlier.
             raise refuse_rows(old, "events", 409)
-        work = _Work(computing, events, remember)
+        alone, work = self._alone(computing, events, remember), _Work(computing, events, remember)
         try:
-            return await self._batcher.submit(Item(work, len(events), id(computing), self._alone(computing, events)))
+            together = (id(computing), remember)
+            return await self._batcher.submit(Item(work, len(events), together, alone, watch()))
         except QueueFullError:
             raise RefusedError(503, "too many events wait to be scored; try again in a second") from None
 
@@ -159,9 +166,17 @@ class RawFeatures:
         problem = computing.keeper.problem if computing else "the model has only just come"
         return f"the history that features are made of is not loaded: {problem}; POST /predict with features meanwhile"
 
-    def _alone(self, computing: Computing, events: Sequence[Event]) -> frozenset[Any]:
-        key = computing.settings.query.key
-        return frozenset(event.get(key) or tuple(event.values()) for event in events)
+    def _alone(self, computing: Computing, events: Sequence[Event], remember: bool) -> frozenset[Any]:
+        """What no other request of the same query may share: an event's key and, of questions, its entities.
+
+        Texts may take each row of the spine for something that happened; what did not may be seen by nobody else.
+        """
+        query = computing.settings.query
+        keys = frozenset(event[query.key] if query.key in event else tuple(event.values()) for event in events)
+        if remember:
+            return keys
+        entities = {name for table in query.history for name in table.entities}
+        return keys | {(name, event.get(name)) for name in entities for event in events}
 
     def _compute(self, batch: Sequence[_Work]) -> list[list[Rows]]:
         """On the one thread of the batcher, which alone uses the engines and what was seen."""
@@ -169,13 +184,15 @@ class RawFeatures:
         past = computing.keeper.past
         assert past is not None
         self._settle(computing, past)
-        rows = computing.run([event for work in batch for event in work.events], past, self._seen)
+        happened = [event for work in batch if work.remember for event in work.events]
+        rows = computing.run([event for work in batch for event in work.events], past, self._seen, happened)
         results, start = [], 0
         for work in batch:
             results.append(rows[start : start + len(work.events)])
             start += len(work.events)
-        if self._seen is not None:
-            self._seen.add(event for work in batch if work.remember for event in work.events)
+            if self._seen is not None and work.remember:
+                # What nothing could be made of is refused, and has not happened.
+                self._seen.add(event for event, made in zip(work.events, results[-1], strict=True) if made)
         return results
 
     def _settle(self, computing: Computing, past: Past) -> None:

@@ -43,18 +43,25 @@ class Seen:
             self._forget(next(iter(self._events)))
             self.dropped += 1
 
-    def of_entities(self, asked: Mapping[str, Iterable[Any]], known: pa.Table) -> pa.Table:
-        """Those that share an entity with what is asked for and are not among the `known` rows, in their columns."""
+    def of_entities(
+        self, asked: Mapping[str, Iterable[Any]], known: pa.Table, events: Iterable[Event] = ()
+    ) -> pa.Table:
+        """Those that share an entity with what is asked for and are not among the `known` rows, in their columns.
+
+        Nor those that are asked for again, the `events` themselves: what happened once is not part of its own past.
+        """
         keys: dict[Any, None] = {}
         for name, places in self._places.items():
             for value in set(asked.get(name, ())):
                 keys.update(dict.fromkeys(places.get(value, ())))
+        for event in events:
+            keys.pop(event[self._key], None)
         if not keys:
             return known.slice(0, 0)
         column = known[self._key]
         there = pc.is_in(pa.array(keys, column.type), value_set=column.combine_chunks()).to_pylist()
-        events = [self._events[key] for key, is_there in zip(keys, there, strict=True) if not is_there]
-        return pa.Table.from_pylist(events, schema=known.schema)
+        found = [self._events[key] for key, is_there in zip(keys, there, strict=True) if not is_there]
+        return pa.Table.from_pylist(found, schema=known.schema)
 
     def settle(self, history: History, oldest: datetime | None) -> None:
         """Forget what is in a newer history, and what is older than any feature looks back to."""

@@ -33,12 +33,14 @@ def small_use_case(**changes: Any) -> UseCase:
     return UseCase.model_validate(content | changes)
 
 
-def small_history(days: int = DAYS, turn: int = TURN, seed: int = 0) -> pd.DataFrame:
-    """From day `turn` on `x` means the opposite, `level`, which tells little, is higher, and nothing else changes."""
+def small_history(days: int = DAYS, turn: int = TURN, seed: int = 0, back: int | None = None) -> pd.DataFrame:
+    """From day `turn` on (to `back`) `x` means the opposite, `level`, which tells little, is higher, and nothing else
+    changes."""
     random = np.random.default_rng(seed)
     count = days * A_DAY
     times = START + pd.to_timedelta(np.sort(random.random(count)) * days, unit="D")
-    later = (times >= START + pd.Timedelta(days=turn)).astype(int)
+    until = START + pd.Timedelta(days=back or days)
+    later = ((times >= START + pd.Timedelta(days=turn)) & (times < until)).astype(int)
     x = random.normal(size=count)
     chance = 1 / (1 + np.exp(1.5 - 2.5 * x * (1 - 2 * later)))
     return pd.DataFrame(

@@ -88,8 +88,9 @@ def test_estimates_made_before_labels_are_held_against_what_came_true(found: Bac
     assert min(after) > 0.3
     assert told.bias > 0
     assert f"{told.error:.3f} on average" in str(told)
+    assert told.within < 1, "after the turn the estimate lies far above every interval"
     kept = found.frame()
-    assert {"estimate", "promised"} <= set(kept.columns)
+    assert {"estimate", "promised", "low", "high"} <= set(kept.columns)
 
 
 def test_a_decision_says_the_numbers_that_it_was_made_on(found: Backtest) -> None:

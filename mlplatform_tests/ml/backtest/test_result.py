@@ -46,6 +46,21 @@ def test_the_metric_weighs_windows_by_their_rows_and_leaves_out_those_without_on
     assert PolicyRun("never", True, 1.0, (first, second, third)).metric == pytest.approx(0.8)
 
 
+def test_an_estimate_is_within_where_the_measured_interval_holds_it() -> None:
+    """Two of four estimates lie within, one of four promises; windows that several policies share count once."""
+    windows = tuple(
+        ReplayedWindow(
+            END + pd.Timedelta(days=i), END, 10, 0.5, END, "", "", estimate=said, promised=0.52 + i, low=0.45, high=0.55
+        )
+        for i, said in enumerate((0.45, 0.5, 0.56, 0.9))
+    )
+    told = found(PolicyRun("never", True, 1.0, windows), PolicyRun("weekly", True, 1.0, windows)).estimates
+    assert told is not None
+    assert (told.windows, told.within, told.promise_within) == (4, 0.5, 0.25)
+    assert told.bias == pytest.approx((0.45 + 0.5 + 0.56 + 0.9) / 4 - 0.5)
+    assert "(0.103 too high), within the measured interval in 50% of 4 windows" in str(told)
+
+
 @given(
     others=st.lists(st.tuples(st.floats(0.4, 0.9), st.integers(1, 20)), min_size=1, max_size=5),
     never=st.floats(0.4, 0.9),

@@ -56,6 +56,29 @@ def test_batches_of_any_size_give_what_training_gave(
     assert start <= len(recent)
 
 
+def test_events_of_one_batch_see_those_before_them_as_training_does(
+    computing: Computing, compiled: FeatureQuery, past: pa.Table
+) -> None:
+    """One customer four times in an hour, twice at one instant."""
+    newest = past["event_time"][-1].as_py()
+    events = [
+        {
+            "transaction_id": 10_000 + number,
+            "event_time": newest + timedelta(minutes=minute),
+            "customer_id": 3,
+            "terminal_id": 5 + number,
+            "amount": 20.0 * (number + 1),
+        }
+        for number, minute in enumerate((1, 11, 11, 40))
+    ]
+    more = pa.concat_tables([past, pa.Table.from_pylist(events, schema=past.schema)])
+    offline = trained(compiled, more)
+    assert computing.keeper.past is not None
+    found = computing.run(events[::-1], computing.keeper.past, None, events)
+    for event, rows in zip(events[::-1], found, strict=True):
+        assert_equal(rows[0], offline[event["transaction_id"]])
+
+
 def test_events_that_were_just_seen_are_part_of_the_past(
     computing: Computing, compiled: FeatureQuery, past: pa.Table
 ) -> None:

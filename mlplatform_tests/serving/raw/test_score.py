@@ -101,6 +101,20 @@ def test_concurrent_requests_share_queries_and_get_their_own_answers(
     assert len(set(alone)) > 1
 
 
+def test_a_question_is_seen_by_no_request_that_shares_its_moment_of_asking(live: Live, home: Home) -> None:
+    """Of the same customer and terminal, half an hour before, for a million: what did not happen changes nothing."""
+    question = {**EVENT, "amount": 1e6, "remember": False}
+    events = [{**EVENT, "transaction_id": 70_000 + n, "event_time": "2018-05-31T08:30:00"} for n in range(8)]
+    alone = [reply.json()["score"] for reply in ask(served(live, RawFeatures(home)), *events)]
+    questions = [{**question, "transaction_id": 71_000 + n} for n in range(8)]
+    mixed = [body for pair in zip(questions, events, strict=True) for body in pair]
+    beside = ask(served(live, RawFeatures(home)), *mixed)
+    assert [reply.json()["score"] for reply in beside[1::2]] == alone
+    later = [{**body, "remember": False} for body in events]
+    asked = ask(served(live, RawFeatures(home)), *questions, *later)
+    assert [reply.json()["score"] for reply in asked[8:]] == alone
+
+
 def test_a_later_event_sees_an_earlier_one_unless_it_was_a_question_only(live: Live, home: Home) -> None:
     later = {**EVENT, "transaction_id": 50_001, "event_time": "2018-05-31T08:30:00"}
 
@@ -140,6 +154,31 @@ def test_what_is_wrong_with_an_event_is_named(
     assert reply.status_code == 422, reply.text
     assert [(found["field"], found["problem"]) for found in reply.json()["problems"]] == [problem]
     assert not {"much", "yesterday"} & set(reply.text.split('"')), "input is not echoed"
+
+
+def test_an_event_that_is_sent_again_gets_the_same_answer_whatever_was_said_of_it_before(
+    client: httpx.AsyncClient,
+) -> None:
+    """A client that heard no answer asks again; one that was wrong corrects itself."""
+    named = {**EVENT, "explain": False}
+    wrong = {**named, "customer_id": 7, "event_time": "2018-05-31T11:00:00"}
+    first, again, otherwise, corrected = ask(client, named, named, wrong, named)
+    assert [each.status_code for each in (first, again, otherwise, corrected)] == [200] * 4
+    assert first.json()["score"] == again.json()["score"] == corrected.json()["score"]
+
+
+async def test_an_event_that_is_sent_again_is_still_part_of_the_past_of_others_in_the_same_query(
+    live: Live, home: Home
+) -> None:
+    raw = RawFeatures(home)
+    await asyncio.to_thread(raw.adopt, live)
+    later = {**EVENT, "transaction_id": EVENT["transaction_id"] + 1, "event_time": "2018-05-31T12:30:00"}
+    await raw.compute(live, [dict(EVENT)], remember=True)
+    alone = await raw.compute(live, [dict(later)], remember=False)
+    together = await asyncio.gather(
+        raw.compute(live, [dict(EVENT)], remember=True), raw.compute(live, [dict(later)], remember=False)
+    )
+    assert together[1] == alone
 
 
 def test_a_missing_field_and_a_repeated_key_are_named(client: httpx.AsyncClient) -> None:
@@ -206,6 +245,27 @@ def test_an_inlined_insert_of_one_row_is_seen_too(live: Live, home: Home, lake: 
     )
     assert keeper.refresh()
     assert keeper.past.size == rows + 1
+
+
+def test_a_lake_that_was_put_back_from_a_backup_is_read_again(live: Live, home: Home, lake: Lake) -> None:
+    raw = RawFeatures(home)
+    served(live, raw)
+    assert raw.keeper is not None
+    assert raw.keeper.past is not None
+    first = raw.keeper.past.size
+    backup = lake.catalog.read_bytes()
+    with lake.read() as con:
+        before = con.execute(f"FROM {HISTORY}").to_arrow_table()
+    lake.commit(lambda con: replace_table(con, HISTORY, before.slice(0, 1000)), "a mistake")
+    assert raw.keeper.refresh()
+    mistaken = raw.keeper.past.size
+    for suffix in ("-wal", "-shm"):
+        lake.catalog.with_name(lake.catalog.name + suffix).unlink(missing_ok=True)
+    lake.catalog.write_bytes(backup)
+
+    assert mistaken != first
+    assert raw.keeper.refresh()
+    assert raw.keeper.past.size == first
 
 
 def test_a_lake_that_disappears_leaves_the_last_past_and_comes_back(live: Live, home: Home, lake: Lake) -> None:

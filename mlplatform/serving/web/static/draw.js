@@ -3,10 +3,12 @@
 import { el, shown } from "./dom.js";
 import { fanChart } from "./fan.js";
 
-const TOLD = new Set(["score", "decision", "forecast", "quantiles", "class", "probabilities", "reasons", "model", "request_id"]);
+const TOLD = new Set(["score", "decision", "threshold", "forecast", "quantiles", "class", "probabilities", "reasons", "model", "request_id"]);
 
-/** What to show of an answer's content. `facts`: task, unit and threshold, as the document has them. */
-export function drawAnswer(content, facts) {
+/** What to show of an answer's content. `told`: task, unit, threshold and names of outcomes, as the document has them. */
+export function drawAnswer(content, told) {
+  // The model may have changed since.
+  const facts = { ...told, threshold: content.threshold };
   const list = Object.entries(content).find(([name, value]) => Array.isArray(value) && name !== "reasons");
   if (!list) return drawOne(content, facts);
   const entries = list[1];
@@ -20,7 +22,7 @@ function drawOne(content, facts) {
   const parts = [];
   if (content.quantiles) parts.push(drawInterval(content));
   else if (content.probabilities) parts.push(drawClasses(content));
-  else if (facts.threshold !== undefined) parts.push(drawScore(content, facts.threshold));
+  else if (content.decision !== undefined) parts.push(drawDecision(content, facts));
   else if (content.score !== undefined) parts.push(el("p", { class: "figure" }, shown(content.score)));
   if (content.reasons) parts.push(drawReasons(content.reasons, facts.unit));
   return el("div", {}, ...parts);
@@ -38,21 +40,22 @@ function drawClasses(content) {
   return el("div", { class: "score" }, el("p", { class: "figure" }, content.class, verdict), el("ol", { class: "entries", "aria-label": "Classes" }, ...rows));
 }
 
-/** A bar on a scale that ends where threshold and score can both be seen. */
-function drawScore({ score, decision }, threshold) {
+/** What a decision is called, and a bar on a scale that ends where threshold and score can both be seen. */
+function drawDecision({ score, decision, threshold }, facts) {
   const most = end(Math.max(score, threshold));
   const fill = el("span", { class: decision ? "fill reached" : "fill" });
   const mark = el("span", { class: "mark" });
   fill.style.setProperty("width", percent(score / most));
   mark.style.setProperty("left", percent(threshold / most));
   const side = threshold / most > 0.5 ? "before" : "after";
+  const verdict = el("span", { class: decision ? "verdict reached" : "verdict" }, `probability of ${called(true, facts)}: ${shown(score, 3)}`);
   const label = el("span", { class: `mark-label ${side}` }, `threshold ${shown(threshold)}`);
   label.style.setProperty(side === "after" ? "left" : "right", percent(side === "after" ? threshold / most : 1 - threshold / most));
   return el(
     "div",
     { class: "score" },
-    el("p", { class: "figure" }, shown(score), el("span", { class: decision ? "verdict reached" : "verdict" }, decision ? "decided true" : "decided false")),
-    el("div", { class: "bar", role: "img", "aria-label": `Score ${shown(score)} of ${shown(most)}, threshold ${shown(threshold)}` }, fill, mark),
+    el("p", { class: "figure" }, called(decision, facts), verdict),
+    el("div", { class: "bar", role: "img", "aria-label": `Probability ${shown(score)} of ${shown(most)}, threshold ${shown(threshold)}` }, fill, mark),
     el("div", { class: "scale", "aria-hidden": "true" }, el("span", {}, "0"), label, el("span", {}, shown(most))),
   );
 }
@@ -95,12 +98,17 @@ function drawEntry(one, place, facts, along) {
   const mark = facts.threshold === undefined ? null : el("span", { class: "mark" });
   mark?.style.setProperty("left", along(facts.threshold));
   const { name, rest } = nameOf(one);
-  const verdict = one.decision === undefined ? "" : ` ${one.decision}`;
-  const interval = one.quantiles ? ` (${Object.values(one.quantiles).map((value) => shown(value, 3)).join(" · ")})` : verdict;
+  const verdict = one.decision === undefined ? (one.class ?? "") : called(one.decision, facts);
+  const interval = one.quantiles ? ` (${Object.values(one.quantiles).map((value) => shown(value, 3)).join(" · ")})` : verdict && ` · ${verdict}`;
   const why = one.reasons?.length ? el("details", {}, el("summary", {}, "Reasons"), drawReasons(one.reasons, facts.unit)) : null;
   const what = el("span", { class: "what" }, name || (rest ? "" : `row ${place}`), el("span", { class: "quiet" }, name && rest ? ` · ${rest}` : rest));
   const number = el("span", { class: "number" }, shown(sizeOf(one)), el("span", { class: "quiet" }, interval));
   return el("li", {}, el("div", { class: "entry" }, what, number), el("div", { class: "bar thin", "aria-hidden": "true" }, fill, mark), why);
+}
+
+/** A decision in the words of the use case. */
+function called(decision, facts) {
+  return facts.outcomes?.[decision] ?? (decision ? "yes" : "no");
 }
 
 function sizeOf(one) {
