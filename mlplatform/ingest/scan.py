@@ -103,8 +103,8 @@ _EXPLANATIONS = (
     ),
     (
         r"Expected Number of Columns: \d+ Found: \d+",
-        "the number of fields is not that of the header. The file was cut off, or a field holds the delimiter without "
-        "quotes. Export it again; nothing of this batch was loaded.",
+        "the number of fields is not that of the header. The file was cut off, a field holds the delimiter without "
+        "quotes, or the first line is none with names. Export it again; nothing of this batch was loaded.",
     ),
     (
         r"nterminated quote|quoted value",

@@ -73,17 +73,16 @@ def _read(con: duckdb.DuckDBPyConnection, origin: Origin, folder: Path) -> None:
 
 def _from_file(con: duckdb.DuckDBPyConnection, origin: Origin) -> None:
     path = Path(origin.place)
-    if origin.kind == "csv":
-        _require_utf8(path)
+    lines = _utf8_lines(path) if origin.kind == "csv" else None
     files = [local_file(path)]
     with source_errors(files), _enough_memory():
         scan = scan_sql(con, files, origin.kind, [])
-        _prepare_for_width(con, path, origin.kind, scan)
+        _prepare_for_width(con, path, scan, lines)
         con.execute(f"CREATE TABLE {TABLE} AS {scan}")
     con.execute("RESET threads")
 
 
-def _prepare_for_width(con: duckdb.DuckDBPyConnection, path: Path, kind: str, scan: str) -> None:
+def _prepare_for_width(con: duckdb.DuckDBPyConnection, path: Path, scan: str, lines: int | None) -> None:
     """One thread writes, since each holds blocks of its own: 10,000 rows of 10,000 columns then fit into the memory.
 
     Raises ScaffoldError, in seconds, where so many columns have so many rows that looking would take very long.
@@ -91,25 +90,13 @@ def _prepare_for_width(con: duckdb.DuckDBPyConnection, path: Path, kind: str, sc
     columns = len(con.execute(f"DESCRIBE {scan}").fetchall())
     if columns <= _WIDE:
         return
-    rows = _about_rows(con, path, kind, scan)
+    rows = lines or (con.execute(f"SELECT count(*) FROM ({scan})").fetchone() or (0,))[0]
     if rows * columns > _MOST_VALUES:
         raise ScaffoldError(
-            f"{path} has {columns:,} columns and about {rows:,.0f} rows: a table of more than {_WIDE:,} columns may "
+            f"{path} has {columns:,} columns and about {rows:,} rows: a table of more than {_WIDE:,} columns may "
             f"have {_MOST_VALUES / 1e6:,.0f} million values. Keep the columns that may matter, or fewer rows"
         )
     con.execute("SET threads = 1")
-
-
-def _about_rows(con: duckdb.DuckDBPyConnection, path: Path, kind: str, scan: str) -> float:
-    """By the length of the first lines; of Parquet as it says."""
-    if kind != "csv":
-        return float((con.execute(f"SELECT count(*) FROM ({scan})").fetchone() or (0,))[0])
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        file.readline()
-        lines = [len(file.readline()) for _ in range(20)]
-    # Digits of a table shrink to about a third.
-    size = path.stat().st_size * (3 if path.suffix == ".gz" else 1)
-    return size / max(1.0, sum(lines) / max(1, sum(map(bool, lines))))
 
 
 def _from_afar(con: duckdb.DuckDBPyConnection, origin: Origin, folder: Path) -> None:
@@ -151,14 +138,17 @@ def _known(origin: Origin) -> Iterator[None]:
             os.environ[origin.place] = before
 
 
-def _require_utf8(path: Path) -> None:
-    """The line is named: in a file of mixed encodings it is the line that somebody pasted."""
+def _utf8_lines(path: Path) -> int:
+    """How many lines the file has. The first that is not UTF-8 is named: often it is what somebody pasted."""
+    number = 0
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
+            for line in file:
+                number += 1
                 _require_text(line, number, path)
     except (EOFError, gzip.BadGzipFile) as error:
         raise ScaffoldError(f"{path} is not a whole gzip file: {error}. Copy or export it again.") from error
+    return number
 
 
 def _require_text(line: bytes, number: int, path: Path) -> None:

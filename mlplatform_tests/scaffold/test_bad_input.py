@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlplatform.errors import PlatformError
+from mlplatform.scaffold import open_rows
 from mlplatform.scaffold.make import planned
 from mlplatform.scaffold.origin import parse_origin
 from mlplatform.scaffold.wishes import Wishes
@@ -249,6 +250,35 @@ def test_ten_thousand_columns_become_the_two_hundred_that_tell_most(project: Pat
     assert result.exit_code == 0, result.output
     assert "columns could be features" in result.output
     assert 200 <= len(load_declaration("shop", project / "use_cases").spec.training.features) <= 210
+
+
+def test_a_table_with_very_many_columns_and_rows_is_refused_with_its_size(
+    project: Path, new: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [[f"c{i}" for i in range(1200)], *([i % 7] * 1200 for i in range(50))]
+    (project / "data.csv").write_bytes(text(rows))
+    (project / "data.csv.gz").write_bytes(gzip.compress(text(rows)))
+    duckdb.sql("COPY (FROM 'data.csv') TO 'data.parquet'")
+    monkeypatch.setattr(open_rows, "_MOST_VALUES", 20_000)
+    for origin in ("data.csv", "data.csv.gz", "data.parquet"):
+        result = new(origin, target="c1")
+        assert result.exit_code == 1
+        assert "has 1,200 columns and about" in result.output
+        assert "Keep the columns that may matter, or fewer rows" in result.output
+
+
+def test_a_table_that_does_not_fit_into_the_memory_is_refused_in_one_sentence(
+    project: Path, new: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        ["wanted", *(f"c{i}" for i in range(900))],
+        *([i % 2, *[f"{i}{j}" for j in range(900)]] for i in range(300)),
+    ]
+    (project / "data.csv").write_bytes(text(rows))
+    monkeypatch.setattr(open_rows, "_MEMORY", "10MB")
+    result = new("data.csv")
+    assert result.exit_code == 1
+    assert "does not fit into the 10MB" in result.output
 
 
 _NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), min_size=1, max_size=20)

@@ -4,6 +4,7 @@ import math
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -26,8 +27,10 @@ from mlplatform.scaffold.names import legal_names
 from mlplatform.scaffold.plan import Plan
 from mlplatform.scaffold.wishes import Wishes
 from mlplatform.scaffold.write_contract import contract_text
+from mlplatform.scaffold.write_defs import defs_text
 from mlplatform.scaffold.write_models import _staging
 from mlplatform.spec import UseCase, load_declaration
+from mlplatform.spec.candidate import LightGBMCandidate
 from mlplatform_tests.scaffold.conftest import as_text, customers
 
 Table = list[list[object]]
@@ -428,6 +431,26 @@ def test_a_delay_of_the_label_leaves_gaps_out_of_the_training_days(look: Look) -
     assert split.kind == "time"
     assert split.train_days + split.tune_days + split.test_days + 3 * 20 <= 365
     assert look(dated("2023-05-05"), time="day", label_delay_days=150).split.kind == "group"
+
+
+@pytest.mark.parametrize(
+    ("target", "rows", "params"),
+    [
+        ("wanted", 150_000, {}),
+        ("wanted", 300_000, {"num_leaves": 16, "learning_rate": 0.1}),
+        ("wanted", 900_000, {"num_leaves": 31, "learning_rate": 0.1}),
+        ("spent", 900_000, {}),
+    ],
+)
+def test_of_very_many_rows_trees_of_classes_are_larger_and_not_searched_for(
+    target: str, rows: int, params: dict[str, float], look: Look
+) -> None:
+    plan = look(customers(400), target=target)
+    plan = replace(plan, target=replace(plan.target, labelled=rows))
+    [trees, _] = UseCase.model_validate(yaml.safe_load(defs_text(plan))["attributes"]).training.candidates
+    assert isinstance(trees, LightGBMCandidate)
+    assert trees.params == params
+    assert (trees.tuning.trials == 0) == (rows > 200_000)
 
 
 def test_letters_of_other_scripts_are_written_in_ascii() -> None:
