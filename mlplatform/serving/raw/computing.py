@@ -13,7 +13,7 @@ from mlplatform.serving.raw.engine import FeatureEngine
 from mlplatform.serving.raw.events import EventReader
 from mlplatform.serving.raw.history import Past
 from mlplatform.serving.raw.keeper import PastKeeper
-from mlplatform.serving.raw.seen import Seen
+from mlplatform.serving.raw.seen import Seen, not_among, without_replaced
 from mlplatform.serving.raw.settings import RawSettings
 
 __all__ = ["Computing", "Event", "Rows"]
@@ -32,11 +32,13 @@ class Computing:
     reader: EventReader
     engine: FeatureEngine
     keeper: PastKeeper
+    seen: Seen | None = None
+    """Events that were answered and that the lake does not know yet."""
 
     @classmethod
-    def of(cls, settings: RawSettings, keeper: PastKeeper) -> Self:
+    def of(cls, settings: RawSettings, keeper: PastKeeper, seen: Seen | None = None) -> Self:
         """With an engine of its own."""
-        return cls(settings, EventReader(settings.fields), FeatureEngine(settings), keeper)
+        return cls(settings, EventReader(settings.fields), FeatureEngine(settings), keeper, seen)
 
     def warm_up(self, past: Past) -> None:
         """Make the plan, and prove that the text runs, with the contract's example. Raises LakeError as `run` does."""
@@ -49,10 +51,8 @@ class Computing:
             raise LakeError(f"the contract's own example breaks it: {wrong.field} {wrong.problem}; correct the example")
         self.run(events, past)
 
-    def run(
-        self, events: Sequence[Event], past: Past, seen: Seen | None = None, happened: Sequence[Event] = ()
-    ) -> list[Rows]:
-        """Features of each event, given the past of its entities and what was `seen` since.
+    def run(self, events: Sequence[Event], past: Past, happened: Sequence[Event] = ()) -> list[Rows]:
+        """Features of each event, given the past of its entities and what was seen since.
 
         `happened`: those of the events that others of them may look back on, as training would: the text says how far
         an event sees others of its time.
@@ -68,15 +68,11 @@ class Computing:
                 asked = {entity: [event.get(entity) for event in events] for entity in one.declared.entities}
                 rows = one.of_entities(asked, first - timedelta(days=one.declared.lookback_days))
                 if name == kept_in:
-                    if seen is not None:
-                        rows = pa.concat_tables([rows, seen.of_entities(asked, rows, events)])
+                    key = self.settings.query.key
+                    rows = without_replaced(events, key, rows)
+                    if self.seen is not None:
+                        rows = pa.concat_tables([rows, self.seen.of_entities(asked, rows, events)])
                     if len(happened) > 1:
-                        rows = pa.concat_tables([rows, self._fresh(happened, rows)])
+                        rows = pa.concat_tables([rows, not_among(happened, key, rows)])
                 history[name] = rows
         return self.engine.run(self.reader.table(events), history, past)
-
-    def _fresh(self, happened: Sequence[Event], known: pa.Table) -> pa.Table:
-        """Events that are not among the known rows, in their columns."""
-        key = self.settings.query.key
-        there = set(known[key].to_pylist())
-        return pa.Table.from_pylist([event for event in happened if event[key] not in there], schema=known.schema)

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from mlplatform.serving.raw.computing import Computing, Event, Rows
     from mlplatform.serving.raw.history import Past
     from mlplatform.serving.raw.keeper import PastKeeper
-    from mlplatform.serving.raw.seen import Seen
     from mlplatform.serving.raw.settings import RawSettings
 
 __all__ = ["RawFeatures"]
+
+_KEPT = 3
+"""Models that can be computed for: a request ends with the model that it began with, also beyond two deployments."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,6 @@ class RawFeatures:
         self._computing: dict[str, Computing] = {}
         self._newest: Computing | None = None
         self._batcher: Batcher[_Work, list[Rows]] = Batcher(self._compute)
-        self._seen: Seen | None = None
-        self._settled: Past | None = None
 
     @property
     def batches(self) -> Batcher[_Work, list[Rows]]:
@@ -57,7 +57,8 @@ class RawFeatures:
     @property
     def forgotten(self) -> int:
         """Events that had to make room before the lake knew them."""
-        return self._seen.dropped if self._seen else 0
+        seen = self._newest.seen if self._newest else None
+        return seen.dropped if seen else 0
 
     def adopt(self, live: Live) -> None:
         """Get ready for a model that is about to go live. Blocking.
@@ -72,8 +73,9 @@ class RawFeatures:
         if settings is None or self._home is None:
             return
         if known := self._computing.get(live.bento):
-            # Back to an earlier one: its past is the one to keep fresh.
-            self._newest = known
+            # Back to an earlier one: its past is the one to keep fresh, and it may have grown old meanwhile.
+            known.keeper.refresh()
+            self._keep(live.bento, known)
             return
         try:
             from mlplatform.lake.lake import Lake
@@ -86,10 +88,12 @@ class RawFeatures:
         computing.keeper.refresh()
         if computing.keeper.past is not None:
             computing.warm_up(computing.keeper.past)
-        previous, self._newest = self._newest, computing
-        # Requests under way end with the model that they began with.
-        kept = {tag: made for tag, made in self._computing.items() if made is previous}
-        self._computing = {**kept, live.bento: computing}
+        self._keep(live.bento, computing)
+
+    def _keep(self, bento: str, computing: Computing) -> None:
+        self._newest = computing
+        others = [(tag, made) for tag, made in self._computing.items() if tag != bento]
+        self._computing = dict([*others, (bento, computing)][-_KEPT:])
 
     async def compute(self, live: Live, rows: Sequence[Any], *, remember: bool) -> list[Rows]:
         """The features of each event of a request.
@@ -141,24 +145,23 @@ class RawFeatures:
             "snapshot": keeper.snapshot,
             "rows": past.size if past else 0,
             "newest": past.newest.isoformat() if past and past.newest else None,
-            "seen": len(self._seen) if self._seen else 0,
+            "seen": len(self._newest.seen) if self._newest and self._newest.seen else 0,
             "waiting": self._batcher.waiting,
             "problem": keeper.problem,
         }
 
     def _made(self, settings: RawSettings, lake: Lake) -> Computing:
-        """The keeper of the model before serves on if it looks back on the same."""
+        """The keeper of the model before, and what it has seen, serve on if the new one looks back on the same."""
         from mlplatform.serving.raw.computing import Computing
         from mlplatform.serving.raw.keeper import PastKeeper
         from mlplatform.serving.raw.seen import Seen
 
         before, query = self._newest, settings.query
         same = before is not None and before.settings.query.history == query.history
-        keeper = before.keeper if before and same else PastKeeper(lake, query)
-        if not same:
-            happened = next((t for t in query.history if t.table == settings.asked_by.happened), None)
-            self._seen = Seen(query.key, happened.entities) if happened else None
-        return Computing.of(settings, keeper)
+        if before and same:
+            return Computing.of(settings, before.keeper, before.seen)
+        happened = next((t for t in query.history if t.table == settings.asked_by.happened), None)
+        return Computing.of(settings, PastKeeper(lake, query), Seen(query.key, happened.entities) if happened else None)
 
     def _why_not(self, computing: Computing | None) -> str:
         if self._home is None:
@@ -185,24 +188,23 @@ class RawFeatures:
         assert past is not None
         self._settle(computing, past)
         happened = [event for work in batch if work.remember for event in work.events]
-        rows = computing.run([event for work in batch for event in work.events], past, self._seen, happened)
+        rows = computing.run([event for work in batch for event in work.events], past, happened)
         results, start = [], 0
         for work in batch:
             results.append(rows[start : start + len(work.events)])
             start += len(work.events)
-            if self._seen is not None and work.remember:
+            if computing.seen is not None and work.remember:
                 # What nothing could be made of is refused, and has not happened.
-                self._seen.add(event for event, made in zip(work.events, results[-1], strict=True) if made)
+                computing.seen.add(event for event, made in zip(work.events, results[-1], strict=True) if made)
         return results
 
     def _settle(self, computing: Computing, past: Past) -> None:
         """Once for each newer past: what it holds need not be remembered."""
-        if self._seen is None or self._settled is past:
+        if computing.seen is None:
             return
         history = past.tables[str(computing.settings.asked_by.happened)]
         lookback = timedelta(days=history.declared.lookback_days)
-        self._seen.settle(history, past.newest - lookback if past.newest else None)
-        self._settled = past
+        computing.seen.settle(history, past.newest - lookback if past.newest else None)
 
 
 def _too_old(events: Sequence[Event], time: str, past: Past) -> list[Problem]:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from mlplatform.serving.raw.history import History
 
-__all__ = ["LIMIT", "Seen"]
+__all__ = ["LIMIT", "Seen", "not_among", "without_replaced"]
 
 LIMIT = 200_000
 """More than so many are not kept: the oldest make room, and are counted."""
@@ -27,6 +27,7 @@ class Seen:
         self._limit = limit
         self._events: OrderedDict[Any, Event] = OrderedDict()
         self._places: dict[str, dict[Any, set[Any]]] = {name: defaultdict(set) for name in self._entities}
+        self._settled: History | None = None
         self.dropped = 0
 
     def __len__(self) -> int:
@@ -56,17 +57,13 @@ class Seen:
                 keys.update(dict.fromkeys(places.get(value, ())))
         for event in events:
             keys.pop(event[self._key], None)
-        if not keys:
-            return known.slice(0, 0)
-        column = known[self._key]
-        there = pc.is_in(pa.array(keys, column.type), value_set=column.combine_chunks()).to_pylist()
-        found = [self._events[key] for key, is_there in zip(keys, there, strict=True) if not is_there]
-        return pa.Table.from_pylist(found, schema=known.schema)
+        return not_among([self._events[key] for key in keys], self._key, known)
 
     def settle(self, history: History, oldest: datetime | None) -> None:
         """Forget what is in a newer history, and what is older than any feature looks back to."""
-        if not self._events:
+        if not self._events or history is self._settled:
             return
+        self._settled = history
         keys = list(self._events)
         column = history.rows[self._key]
         there = pc.is_in(pa.array(keys, column.type), value_set=column.combine_chunks()).to_pylist()
@@ -84,3 +81,30 @@ class Seen:
             keys.discard(key)
             if not keys:
                 del self._places[name][event[name]]
+
+
+def not_among(events: Sequence[Event], key: str, known: pa.Table) -> pa.Table:
+    """Those of the events whose key no known row has, in the columns of the known rows."""
+    if not events:
+        return known.slice(0, 0)
+    column = known[key]
+    there = pc.is_in(pa.array([event[key] for event in events], column.type), value_set=column.combine_chunks())
+    fresh = [event for event, is_there in zip(events, there.to_pylist(), strict=True) if not is_there]
+    return pa.Table.from_pylist(fresh, schema=known.schema)
+
+
+def without_replaced(events: Sequence[Event], key: str, known: pa.Table) -> pa.Table:
+    """The known rows but those whose key is asked for with other contents: what is asked for takes their place."""
+    asked = {event[key]: event for event in events}
+    at = pc.is_in(known[key], value_set=pa.array(list(asked), known[key].type))
+    if not pc.any(at).as_py():
+        return known
+    there = known.filter(at)
+    keys, fields = there[key].to_pylist(), [name for name in known.column_names if name in events[0]]
+    # By way of Arrow, so that both are of one type.
+    given = pa.Table.from_pylist([asked[value] for value in keys], schema=known.schema).select(fields).to_pylist()
+    stored = there.select(fields).to_pylist()
+    changed = [value for value, old, new in zip(keys, stored, given, strict=True) if old != new]
+    if not changed:
+        return known
+    return known.filter(pc.invert(pc.is_in(known[key], value_set=pa.array(changed, known[key].type))))

@@ -1,6 +1,8 @@
 """The service computes, of what an application knows, the very features that training would have seen."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -9,8 +11,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from mlplatform.home import Home
 from mlplatform.lake.feature_query import FeatureQuery
 from mlplatform.lake.lake import Lake
+from mlplatform.lake.tables import replace_table
 from mlplatform.serving.raw.computing import Computing
 from mlplatform.serving.raw.keeper import LATE, PastKeeper
 from mlplatform.serving.raw.seen import Seen
@@ -74,7 +78,7 @@ def test_events_of_one_batch_see_those_before_them_as_training_does(
     more = pa.concat_tables([past, pa.Table.from_pylist(events, schema=past.schema)])
     offline = trained(compiled, more)
     assert computing.keeper.past is not None
-    found = computing.run(events[::-1], computing.keeper.past, None, events)
+    found = computing.run(events[::-1], computing.keeper.past, events)
     for event, rows in zip(events[::-1], found, strict=True):
         assert_equal(rows[0], offline[event["transaction_id"]])
 
@@ -97,15 +101,32 @@ def test_events_that_were_just_seen_are_part_of_the_past(
     more = pa.concat_tables([past, pa.Table.from_pylist(events, schema=past.schema)])
     offline = trained(compiled, more)
     seen = Seen("transaction_id", ("customer_id", "terminal_id"))
+    computing = replace(computing, seen=seen)
     assert computing.keeper.past is not None
     for event in events:
-        (rows,) = computing.run([event], computing.keeper.past, seen)
+        (rows,) = computing.run([event], computing.keeper.past)
         assert_equal(rows[0], offline[event["transaction_id"]])
         seen.add([event])
     assert rows[0]["customer_hours_since_last"] == pytest.approx(1 / 6)
     # A retry sees its own earlier self as the same event, not as one more.
-    (again,) = computing.run([events[2]], computing.keeper.past, seen)
+    (again,) = computing.run([events[2]], computing.keeper.past)
     assert_equal(again[0], rows[0])
+
+
+def test_an_event_under_a_key_that_the_lake_knows_takes_the_place_of_the_row_there(
+    computing: Computing, settings: RawSettings, past: pa.Table, tmp_path: Path
+) -> None:
+    *_, stored = past.select(FIELDS).to_pylist()
+    corrected = {**stored, "amount": stored["amount"] * 50}
+    assert computing.keeper.past is not None
+    ((under_its_key,),) = computing.run([corrected], computing.keeper.past)
+    without = Lake.at(Home(tmp_path / "without"))
+    without.commit(lambda con: replace_table(con, HISTORY, past.slice(0, past.num_rows - 1)), "all but the last")
+    keeper = PastKeeper(without, settings.query)
+    assert keeper.refresh()
+    assert keeper.past is not None
+    ((as_if_new,),) = computing.run([corrected], keeper.past)
+    assert_equal(under_its_key, as_if_new)
 
 
 def test_an_unknown_customer_has_no_past(computing: Computing, past: pa.Table) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -343,3 +344,45 @@ def test_the_document_says_what_an_event_is_and_what_it_gets(client: httpx.Async
     (reply,) = ask(client, {**example, "event_time": EVENT["event_time"]})
     answer = {"$ref": "#/components/schemas/OneAnswer", "components": document["components"]}
     Draft202012Validator(answer).validate(reply.json())
+
+
+@pytest.mark.parametrize("key", [7, 0])
+def test_questions_of_one_key_at_once_get_the_answers_that_each_gets_alone(live: Live, home: Home, key: int) -> None:
+    events = [
+        {**EVENT, "transaction_id": key, "customer_id": n, "terminal_id": n + 3, "amount": 10.0 * n + 1}
+        for n in range(6)
+    ]
+    questions = [{**event, "remember": False} for event in events]
+    alone = [ask(served(live, RawFeatures(home)), question)[0].json()["score"] for question in questions]
+    assert [answer.json()["score"] for answer in ask(served(live, RawFeatures(home)), *questions)] == alone
+
+
+def test_a_request_ends_with_its_model_also_when_two_others_went_live_meanwhile(
+    make_live: MakeLive, settings: RawSettings, home: Home
+) -> None:
+    first, second, third = (make_live(version, settings) for version in "123")
+    raw = RawFeatures(home)
+    for live in (first, second, first, second, third):
+        raw.adopt(live)
+    (rows,) = asyncio.run(raw.compute(first, [EVENT], remember=False))
+    assert len(rows) == 1
+
+
+def test_what_is_served_again_is_kept_fresh_again(
+    make_live: MakeLive, settings: RawSettings, home: Home, past: pa.Table
+) -> None:
+    (history,) = settings.query.history
+    longer = replace(history, lookback_days=history.lookback_days + 1)
+    other = replace(settings, query=replace(settings.query, history=(longer,)))
+    raw = RawFeatures(home)
+    for live in (first := make_live("1", settings), make_live("2", other), first):
+        raw.adopt(live)
+    snapshot = Lake.at(home).commit(lambda con: replace_table(con, HISTORY, past.slice(0, 100)), "moved").snapshot
+    assert raw.keeper is not None
+    raw.keeper.refresh()
+    assert raw.keeper.snapshot == snapshot
+    told = raw.describe()
+    assert told is not None
+    assert told["rows"] == 100
+    (rows,) = asyncio.run(raw.compute(first, [EVENT], remember=False))
+    assert rows[0]["customer_count_30d"] == 0
