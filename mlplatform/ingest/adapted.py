@@ -72,7 +72,8 @@ def _numbers(texts: Sequence[str]) -> list[float]:
     return numbers
 
 
-_COMMA = r"^[-+]?([0-9]{1,3}([.][0-9]{3})+|[0-9]+)(,[0-9]+)?$"
+DECIMAL_COMMA = r"^[-+]?([0-9]{1,3}([.][0-9]{3})+|[0-9]+)(,[0-9]+)?$"
+"""1.234,5 or 1234,5 or 1234."""
 
 
 def _pointed(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -81,7 +82,7 @@ def _pointed(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column
     text = pc.utf8_trim_whitespace(column)
     number = pc.replace_substring(pc.replace_substring(text, ".", ""), ",", ".")
-    return pc.if_else(pc.match_substring_regex(text, _COMMA), number, column)
+    return pc.if_else(pc.match_substring_regex(text, DECIMAL_COMMA), number, column)
 
 
 def _is_text(kind: pa.DataType) -> bool:

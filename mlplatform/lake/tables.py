@@ -67,7 +67,7 @@ def append_rows(con: duckdb.DuckDBPyConnection, table: str, rows: Rows) -> int:
     Raises:
         LakeError: `rows` has a column that the table lacks.
     """
-    return _with_target(con, table, rows, f"INSERT INTO {table} BY NAME SELECT * FROM _incoming")
+    return _with_target(con, table, rows, lambda: f"INSERT INTO {table} BY NAME SELECT * FROM _incoming")
 
 
 def merge_rows(con: duckdb.DuckDBPyConnection, table: str, rows: Rows, key: list[str]) -> int:
@@ -140,8 +140,8 @@ def describe_table(lake: Lake, table: str, snapshot: int | None = None) -> Table
         )
 
 
-def _with_target(con: duckdb.DuckDBPyConnection, table: str, rows: Rows, sql: str | Callable[[], str]) -> int:
-    """Run `sql`, told or made, with the rows as `_incoming` and a target that has at least their columns."""
+def _with_target(con: duckdb.DuckDBPyConnection, table: str, rows: Rows, statement: Callable[[], str]) -> int:
+    """Run what `statement` makes with the rows as `_incoming` and a target that has at least their columns."""
     _create_schema(con, table)
     con.register("_incoming", rows)
     try:
@@ -153,7 +153,7 @@ def _with_target(con: duckdb.DuckDBPyConnection, table: str, rows: Rows, sql: st
                 f"{table} has no column {', '.join(missing)}; it has {', '.join(columns_of(con, table))}. "
                 f"Add it (ALTER TABLE {table} ADD COLUMN ...) or leave it out of the source"
             )
-        return int((con.execute(sql if isinstance(sql, str) else sql()).fetchone() or (0,))[0])
+        return int((con.execute(statement()).fetchone() or (0,))[0])
     finally:
         con.unregister("_incoming")
 

@@ -16,8 +16,10 @@ from mlplatform.spec.performance import Performance
 from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.training import Training
 
-__all__ = ["Look", "Succession", "compare_successor"]
+__all__ = ["MOST_ROWS", "Look", "Succession", "compare_successor"]
 
+MOST_ROWS = 50_000
+"""Served examples that two models are compared on; more are sampled."""
 _GUARD_ERRORS = 3.0
 _DRAWS = 100
 

@@ -7,6 +7,7 @@ import duckdb
 import pyarrow as pa
 
 from mlplatform.contracts.casting import timestamp_sql
+from mlplatform.ingest.adapted import DECIMAL_COMMA
 from mlplatform.scaffold.column import Column
 from mlplatform.scaffold.open_rows import TABLE
 from mlplatform.scaffold.typed import given_sql, without_markers
@@ -23,8 +24,6 @@ __all__ = [
 
 _FOREIGN_DATES = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y%m%d", "%d %b %Y", "%d-%b-%Y", "%m/%d/%y")
 _FOREIGN_CLOCK = ("", " %H:%M", " %H:%M:%S", " %I:%M %p")
-_GROUPED = "^[-+]?([0-9]{1,3}([.][0-9]{3})+|[0-9]+)(,[0-9]+)?$"
-"""1.234,5 or 1234,5 or 1234."""
 _THOUSANDS = "^[-+]?[0-9]{1,3}(,[0-9]{3})+([.][0-9]+)?$"
 """1,234.5: the comma may part thousands."""
 MOST_TEXTS = 10
@@ -57,7 +56,7 @@ def unreadable_times(con: duckdb.DuckDBPyConnection, column: Column) -> tuple[in
 def has_decimal_comma(con: duckdb.DuckDBPyConnection, part: str, value: str) -> bool:
     """Whether all values are numbers with a comma before the decimals: not all of them can be thousands."""
     asked = [
-        f"count(*) FILTER (NOT regexp_matches(v, '{_GROUPED}'))",
+        f"count(*) FILTER (NOT regexp_matches(v, '{DECIMAL_COMMA}'))",
         "count(*) FILTER (contains(v, ','))",
         f"count(*) FILTER (contains(v, ',') AND NOT regexp_matches(v, '{_THOUSANDS}'))",
     ]

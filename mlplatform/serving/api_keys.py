@@ -4,6 +4,7 @@ A key is 32 random bytes in text, so nobody can guess one from its hash: SHA-256
 is for what people choose, and would cost a hundred times what a prediction does.
 """
 
+import fcntl
 import hashlib
 import hmac
 import json
@@ -11,7 +12,8 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,26 +72,28 @@ def create_key(file: Path, name: str, days: float | None = None) -> str:
 
     Raises SecurityError if the name is taken or none, or the file cannot be read.
     """
-    keys = load_keys(file) if file.exists() else []
     if not _NAME.fullmatch(name):
         raise SecurityError(f"{name!r} is no name for a key; take up to 64 letters, digits, '.', '_' or '-'")
-    if any(key.name == name for key in keys):
-        raise SecurityError(f"{file} has a key {name} already; revoke it, or give the new one another name")
     text = PREFIX + secrets.token_urlsafe(32)
     now = time.time()
     expires = None if days is None else _moment(now + days * 86_400)
     made = ApiKey(name, hashlib.sha256(text.encode()).hexdigest(), _moment(now), expires)
-    _write(file, [*keys, made])
+    with _alone(file):
+        keys = load_keys(file) if file.exists() else []
+        if any(key.name == name for key in keys):
+            raise SecurityError(f"{file} has a key {name} already; revoke it, or give the new one another name")
+        _write(file, [*keys, made])
     return text
 
 
 def revoke_key(file: Path, name: str) -> None:
     """Remove a key; running services refuse it within seconds. Raises SecurityError if there is none of that name."""
-    keys = load_keys(file) if file.exists() else []
-    kept = [key for key in keys if key.name != name]
-    if len(kept) == len(keys):
-        raise SecurityError(f"{file} has no key {name}; it has {', '.join(key.name for key in keys) or 'none'}")
-    _write(file, kept)
+    with _alone(file):
+        keys = load_keys(file) if file.exists() else []
+        kept = [key for key in keys if key.name != name]
+        if len(kept) == len(keys):
+            raise SecurityError(f"{file} has no key {name}; it has {', '.join(key.name for key in keys) or 'none'}")
+        _write(file, kept)
 
 
 def load_keys(file: Path) -> list[ApiKey]:
@@ -111,9 +115,17 @@ def read_keys(content: bytes | str) -> list[ApiKey]:
         raise ValueError(f"not as `mlplatform keys` writes it: {error}") from error
 
 
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Two commands at once would each write what they read, and one key would be lost, or come back."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with file.with_name(f".{file.name}.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
 def _write(file: Path, keys: Sequence[ApiKey]) -> None:
     """Whole or not at all, for its owner only: a service may be reading it."""
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     made = file.with_name(f".{file.name}.{os.getpid()}")
     document = {"format": FORMAT, "keys": [asdict(key) for key in keys]}
     descriptor = os.open(made, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)

@@ -14,6 +14,7 @@ from mlplatform.serving.canary import Part, Reply, answer_tried
 from mlplatform.serving.codec import dumps
 from mlplatform.serving.journal import Entry, Journal
 from mlplatform.serving.laps import lap
+from mlplatform.serving.outgoing import UNFORESEEN
 from mlplatform.serving.request import (
     Limits,
     Parsed,
@@ -27,7 +28,7 @@ from mlplatform.serving.request import (
 from mlplatform.serving.scoring import Live, ScoreError, Slot
 from mlplatform.serving.trial import Trial
 
-__all__ = ["UNFORESEEN", "Predict", "PredictRows"]
+__all__ = ["Predict", "PredictRows"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,6 @@ LARGE = 65_536
 """Bytes of a body that arrives in parts, and takes milliseconds to parse: its client may have left meanwhile."""
 _AGAIN = ((b"retry-after", b"1"),)
 NO_MODEL = "no model is loaded yet; try again in a moment"
-UNFORESEEN = "the service failed on this request; its log has the cause under the request id"
 
 
 class Predict:

@@ -18,7 +18,8 @@ from starlette.types import Receive, Scope, Send
 from mlplatform.ml.heads import Classes, Probability, Quantiles
 from mlplatform.serving import presence
 from mlplatform.serving.column import Column
-from mlplatform.serving.endpoint import UNFORESEEN, Predict
+from mlplatform.serving.endpoint import Predict
+from mlplatform.serving.outgoing import UNFORESEEN
 from mlplatform.serving.request import Limits, Parsed, RefusedError, read_body, request_id, too_many
 from mlplatform.serving.scoring import Live, ScoreError, Slot
 from mlplatform.serving.tensors import LENGTH_HEADER, Asked, Tensor, read_request, write_answer

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -82,6 +83,7 @@ class StateFile:
         self._file = served_folder(pointer) / f"{socket.gethostname()}-{os.getpid()}.json"
         self._written: Served | None = None
         self._problem = ""
+        self._guard, self._closed = threading.Lock(), False
 
     async def run(self) -> None:
         """Write until cancelled; then leave nothing behind."""
@@ -90,11 +92,18 @@ class StateFile:
                 await asyncio.to_thread(self.write)
                 await asyncio.sleep(EVERY_SECONDS)
         finally:
-            with contextlib.suppress(OSError):
+            # A thread that still writes is waited for: the file of a worker that has ended must not come back.
+            with self._guard, contextlib.suppress(OSError):
+                self._closed = True
                 self._file.unlink()
 
     def write(self) -> None:
         """One look at what is served: a new file if that has changed, else a sign of life."""
+        with self._guard:
+            if not self._closed:
+                self._write()
+
+    def _write(self) -> None:
         told = self._told(datetime.now(UTC).isoformat(timespec="seconds"))
         try:
             if told == self._written:

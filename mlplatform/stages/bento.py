@@ -16,10 +16,10 @@ from mlplatform.resources.tracking import Registered, Tracking
 from mlplatform.serving.web import web_files
 from mlplatform.spec import Declaration, ForecastTask, RankingTask, UseCase
 from mlplatform.stages.alias import champion_lock, settled_champion
+from mlplatform.stages.bento_skew import skew_result, skew_spec
 from mlplatform.stages.card_text import card_if_compared
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.naming import asset_attributes, asset_key
-from mlplatform.stages.skew import skew_result, skew_spec
 from mlplatform.stages.trained import TRAINED_ON
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from mlplatform.stages.jobs import RANGE_END, RANGE_START
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Challenge", "challenge_config", "challenge_day_tags", "challenge_span", "whole_days"]
+__all__ = ["Challenge", "challenge_config", "challenge_day_tags", "challenge_days", "challenge_span", "whole_days"]
 
 _WINDOWS = 16
 """How many of performance's windows are looked at if nothing is said."""
@@ -39,9 +39,14 @@ def challenge_config(uc: Declaration, version: int = 0, first: str = "", last: s
 
 def challenge_day_tags(uc: Declaration, first: "pd.Timestamp", last: "pd.Timestamp") -> dict[str, str]:
     """Tags of a single run over the days in [first, last) that there are; none where there are none."""
-    known = event_days(uc)
-    days = [day for day in whole_days(first, last) if known.has_partition_key(day)]
+    days = challenge_days(uc, first, last)
     return {RANGE_START: days[0], RANGE_END: days[-1]} if days else {}
+
+
+def challenge_days(uc: Declaration, first: "pd.Timestamp", last: "pd.Timestamp") -> list[str]:
+    """The whole days in [first, last) that are partitions."""
+    known = event_days(uc)
+    return [day for day in whole_days(first, last) if known.has_partition_key(day)]
 
 
 def challenge_span(

@@ -14,7 +14,7 @@ from mlplatform.lake.tables import describe_table, merge_rows
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.resources.tracking import Tracking
 from mlplatform.spec import Declaration
-from mlplatform.stages.challenge_days import Challenge, challenge_span, whole_days
+from mlplatform.stages.challenge_days import Challenge, challenge_days, challenge_span
 from mlplatform.stages.clock import as_of_run
 from mlplatform.stages.code_version import code_version
 from mlplatform.stages.deployment import current_deployment
@@ -150,7 +150,7 @@ def _tell_days(
     """Per day, how many answers of each of the two the log holds now; a run without days has made its days, too."""
     held = answers_by_day(lake, uc.spec, versions, first.to_pydatetime(), last.to_pydatetime())
     partitioned = context.has_partition_key or context.has_partition_key_range
-    for day in context.partition_keys if partitioned else whole_days(first, last):
+    for day in context.partition_keys if partitioned else challenge_days(uc, first, last):
         champion, challenger = held.get(day, (0, 0))
         told = {"champion_answers": champion, "challenger_answers": challenger, "challenger_version": versions[1]}
         if partitioned:

@@ -106,7 +106,7 @@ def range_tags(uc: Declaration, start: date, end: date) -> dict[str, str]:
 
 
 def jobs(uc: Declaration) -> dict[str, Any]:
-    """The jobs by name; sensors start the first three, people the others."""
+    """The jobs by name; sensors start the first three, a schedule the served skew, people the others."""
     group = dg.AssetSelection.groups(uc.spec.name) - _keys(uc, *BY_HAND)
     model = _keys(uc, *MODEL_HALF, *(f"candidate_{c.name}" for c in uc.spec.training.candidates))
     # What is found by key must be as new as the features are.

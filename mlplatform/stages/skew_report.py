@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlplatform.home import Home
-from mlplatform.lake.lake import Lake
-from mlplatform.lake.tables import append_rows, describe_table, merge_rows, widen
+from mlplatform.lake.lake import Lake, table_exists
+from mlplatform.lake.tables import append_rows, columns_of, describe_table, merge_rows, widen
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.resources.tracking import Tracking
 from mlplatform.spec import Declaration
@@ -81,7 +81,26 @@ def _compare(uc: Declaration, lake: Lake, tracking: Tracking, now: datetime) -> 
     compared, differences = served_skew(lake, uc.spec, now - timedelta(days=_DAYS), key_hash(uc), query.key)
     versions = {int(version) for version in differences["model_version"].to_pylist()}
     other = {version for version in versions if _text_of(uc, tracking, version) not in (None, query.sql)}
-    return compared, with_causes(lake, query, differences, other)
+    return compared, _with_told_causes(uc, lake, with_causes(lake, query, differences, other))
+
+
+def _with_told_causes(uc: Declaration, lake: Lake, differences: "pa.Table") -> "pa.Table":
+    """What this report did not compute again keeps the cause that an earlier one found."""
+    from mlplatform.lake.skew_causes import NOT_LOOKED_AT
+
+    stored = skew_differences_table(uc)
+    with lake.read() as con:
+        if not table_exists(con, stored) or "cause" not in columns_of(con, stored):
+            return differences
+        con.register("_found", differences)
+        return con.execute(
+            "SELECT f.* REPLACE (CASE WHEN f.cause = $none THEN coalesce(k.cause, f.cause) ELSE f.cause END AS cause, "
+            'CASE WHEN f.cause = $none THEN coalesce(k."then", f."then") ELSE f."then" END AS "then") '
+            f"FROM _found AS f LEFT JOIN {stored} AS k "
+            'ON k.prediction_id = f.prediction_id AND k."column" = f."column" '
+            'ORDER BY f.predicted_at, f.prediction_id, f."column"',
+            {"none": NOT_LOOKED_AT},
+        ).to_arrow_table()
 
 
 def _text_of(uc: Declaration, tracking: Tracking, version: int) -> str | None:

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["succession_asset", "succession_sensor", "succession_table"]
 
 _DESCRIPTION = "The fresh champion beside its predecessor on the same served examples: keep, wait, or roll back."
-_MOST_ROWS = 50_000
 
 
 def succession_table(uc: Declaration) -> str:
@@ -99,11 +98,11 @@ class _Fresh:
 
     def compare(self, uc: Declaration, lake: Lake, tracking: Tracking, as_of: "pd.Timestamp") -> "Succession":
         from mlplatform.ml.model import Model
-        from mlplatform.ml.succession import compare_successor
+        from mlplatform.ml.succession import MOST_ROWS, compare_successor
 
         until = as_of.to_pydatetime()
         rows = served_features(
-            lake, uc.spec, self.version, self.since.to_pydatetime(), until, key_hash(uc), most=_MOST_ROWS
+            lake, uc.spec, self.version, self.since.to_pydatetime(), until, key_hash(uc), most=MOST_ROWS
         )
 
         def answers(version: int) -> Any:

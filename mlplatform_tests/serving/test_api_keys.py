@@ -1,6 +1,7 @@
 import json
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,21 @@ def test_a_revoked_key_is_nobody_s_and_the_others_stay(file: Path) -> None:
     revoke_key(file, "old")
 
     assert (owner(file, first), owner(file, second)) == (None, "new")
+
+
+def test_keys_that_are_made_and_revoked_at_once_are_all_as_was_said(file: Path) -> None:
+    for name in range(20):
+        create_key(file, f"old{name}")
+
+    def exchange(name: int) -> str:
+        made = create_key(file, f"new{name}")
+        revoke_key(file, f"old{name}")
+        return made
+
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(exchange, range(20)))
+    assert {key.name for key in load_keys(file)} == {f"new{name}" for name in range(20)}
+    assert [KeyTable(load_keys(file)).owner(key.encode()) for key in made] == [f"new{name}" for name in range(20)]
 
 
 def test_a_key_is_not_valid_after_its_days(file: Path) -> None:

@@ -118,8 +118,16 @@ async def test_a_worker_that_ends_in_order_leaves_nothing(pointer: Path, state: 
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
+    state.write()  # by a thread that nobody could stop
 
     assert list(served_folder(pointer).iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["{}", "not JSON", '{"host": "h", "other": 1, "refused": null}', "[]"])
+def test_a_file_of_another_version_is_passed_over(pointer: Path, state: StateFile, text: str) -> None:
+    state.write()
+    (served_folder(pointer) / "other-1.json").write_text(text)
+    assert len(read_served(pointer, now())) == 1
 
 
 def test_a_folder_that_cannot_be_written_is_logged_once_and_keeps_nobody_from_serving(

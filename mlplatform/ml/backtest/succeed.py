@@ -8,12 +8,9 @@ import pandas as pd
 from mlplatform.ml.backtest.setting import Setting
 from mlplatform.ml.backtest.steps import Result, Train, day_of, kind_of
 from mlplatform.ml.drift import sample_rows
-from mlplatform.ml.succession import Look, compare_successor
+from mlplatform.ml.succession import MOST_ROWS, Look, compare_successor
 
 __all__ = ["Succeed"]
-
-MOST_ROWS = 50_000
-"""That a champion is compared with its predecessor on, as in `stages/succession.py`."""
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def wrong_rows(columns: Sequence[Column], base: Row, identity: Identity) -> list
     if identity.event_time:
         rows += [{**base, identity.event_time: time} for time in times]
     for key in identity.keys:
-        rows += [{**base, key: value} for value in (2**63, "x" * 257, None, 1.5, True, 7, "seven")]
+        rows += [{**base, key: value} for value in (2**63, "x" * 257, None, 1.5, True, 7, 7.0, 1e19, "seven")]
     return rows
 
 

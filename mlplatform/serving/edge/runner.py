@@ -251,6 +251,8 @@ def is_time(value: Any) -> bool:
 
 def _wrong_key(value: Any) -> tuple[str, str] | None:
     allowed = "a text or a whole number"
+    if type(value) is float and value.is_integer() and abs(value) < 2.0**53:
+        value = int(value)  # 7.0 is the whole number 7
     if type(value) not in (str, int):
         return "is no key", allowed
     if type(value) is int and not -(2**63) <= value < 2**63:
