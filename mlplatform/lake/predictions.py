@@ -162,7 +162,8 @@ def _kept(spec: UseCase, name: str, place: str) -> str:
 def journalled_key(spec: UseCase, name: str, table: str = "s") -> str:
     """SQL of a key of the spine, or of another table, as the journal has it: the text that JSON has for it.
 
-    Whole numbers without a point, whatever type holds them, and ISO 8601 for times; a UUID in lower case.
+    A whole number without a point, whatever type holds it, and a time in ISO 8601. Requests must name others as the
+    lake writes them: a UUID in lower case, a DECIMAL with all its digits, a time without an offset.
     """
     key = f"{table}.{name}"
     text = (

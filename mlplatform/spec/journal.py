@@ -19,7 +19,7 @@ class Journal(Declared):
     hashed: list[ColumnName] = []
     """Features and keys that are kept as a keyed hash (HMAC-SHA256) only; equal values stay equal."""
     flush_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
-    """A service that is killed loses at most the predictions of this many seconds."""
+    """A service that is killed loses at most the predictions of this many seconds, as long as the disk keeps up."""
     queue_rows: PositiveInt = 20000
     """Predictions that wait for the disk; more are dropped and counted."""
     keep_days: PositiveFloat = 365
