@@ -7,18 +7,17 @@ are counted here and on disk (`journal_losses`).
 
 import hashlib
 import hmac
-import json
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from mlplatform.errors import ArtifactError
+from mlplatform.serving.bundle_settings import load_settings, save_settings
 from mlplatform.serving.codec import dumps
 from mlplatform.serving.identity import Identity
 from mlplatform.serving.journal_losses import LossFile
@@ -54,7 +53,7 @@ class JournalSettings:
 
     def save(self, folder: Path) -> None:
         """Write SETTINGS_FILE."""
-        (folder / SETTINGS_FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        save_settings(folder / SETTINGS_FILE, self)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -62,11 +61,12 @@ class JournalSettings:
         path = folder / SETTINGS_FILE
         if not path.exists():
             return cls()
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{**stored, **{name: tuple(stored[name]) for name in ("keys", "columns", "hashed")}})
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(f"{path}: not the settings of a journal ({error}); build the bundle again") from error
+        lists = ("keys", "columns", "hashed")
+        return load_settings(
+            path,
+            "the settings of a journal",
+            lambda told: cls(**{**told, **{name: tuple(told[name]) for name in lists}}),
+        )
 
 
 @dataclass(frozen=True, slots=True)

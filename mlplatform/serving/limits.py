@@ -1,12 +1,11 @@
 """What one request may hold: declared with the use case, carried by the bundle."""
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from mlplatform.errors import ArtifactError
+from mlplatform.serving.bundle_settings import load_settings, save_settings
 
 __all__ = ["LIMITS_FILE", "Limits", "longer_text"]
 
@@ -25,7 +24,7 @@ class Limits:
 
     def save(self, folder: Path) -> None:
         """Write LIMITS_FILE."""
-        (folder / LIMITS_FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        save_settings(folder / LIMITS_FILE, self)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -33,10 +32,9 @@ class Limits:
         path = folder / LIMITS_FILE
         if not path.exists():
             return cls()
-        try:
-            return cls(**{name: int(value) for name, value in json.loads(path.read_bytes()).items()})
-        except (OSError, ValueError, AttributeError, TypeError) as error:
-            raise ArtifactError(f"{path}: not the limits of requests ({error}); build the bundle again") from error
+        return load_settings(
+            path, "the limits of requests", lambda told: cls(**{name: int(value) for name, value in told.items()})
+        )
 
 
 def longer_text(content: Any, limit: int) -> bool:

@@ -3,10 +3,9 @@
 Every row is encoded when the bundle is loaded; a request picks its rows, scores them and shapes the answer.
 """
 
-import json
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlplatform.errors import ArtifactError
+from mlplatform.serving.bundle_settings import load_settings, save_settings
 from mlplatform.serving.identity import Identity
 
 if TYPE_CHECKING:
@@ -57,17 +57,16 @@ class LookupSettings:
 
     def save(self, folder: Path) -> None:
         """Write SETTINGS_FILE."""
-        (folder / SETTINGS_FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        save_settings(folder / SETTINGS_FILE, self)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Raises ArtifactError when it is not what `save` writes."""
-        path = folder / SETTINGS_FILE
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{**stored, "keys": tuple(stored["keys"]), "shown": tuple(stored["shown"])})
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(f"{path}: not the settings of a lookup ({error}); build the bundle again") from error
+        return load_settings(
+            folder / SETTINGS_FILE,
+            "the settings of a lookup",
+            lambda told: cls(**{**told, "keys": tuple(told["keys"]), "shown": tuple(told["shown"])}),
+        )
 
 
 @dataclass(frozen=True)

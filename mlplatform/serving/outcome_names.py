@@ -1,11 +1,10 @@
 """What the two labels are called in front of people: declared with the use case, carried by the bundle."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from mlplatform.errors import ArtifactError
+from mlplatform.serving.bundle_settings import load_settings, save_settings
 
 __all__ = ["OutcomeNames"]
 
@@ -21,7 +20,7 @@ class OutcomeNames:
 
     def save(self, folder: Path) -> None:
         """Write OUTCOMES_FILE."""
-        (folder / OUTCOMES_FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        save_settings(folder / OUTCOMES_FILE, self)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -29,7 +28,6 @@ class OutcomeNames:
         path = folder / OUTCOMES_FILE
         if not path.exists():
             return cls()
-        try:
-            return cls(**{name: str(value) for name, value in json.loads(path.read_bytes()).items()})
-        except (OSError, ValueError, AttributeError, TypeError) as error:
-            raise ArtifactError(f"{path}: not the names of two outcomes ({error}); build the bundle again") from error
+        return load_settings(
+            path, "the names of two outcomes", lambda told: cls(**{name: str(value) for name, value in told.items()})
+        )
