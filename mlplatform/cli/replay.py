@@ -181,11 +181,12 @@ def _live_through(uc: Declaration, home: Home, url: str, first: date, behind: da
 
 
 def _retrain(uc: Declaration) -> bool:
-    """What the sensors would ask for, if anything: to take a champion back, or to train."""
+    """What the sensors would ask for, if anything: to take a champion back, or to train. False where the run broke."""
     import dagster as dg
 
     from mlplatform.stages.jobs import training_job
-    from mlplatform.stages.retrain import wanted_run
+    from mlplatform.stages.retrain import settled, wanted_run
+    from mlplatform.stages.retrain_decision import DECISION_TAG
     from mlplatform.stages.succession import wanted_rollback
 
     with dg.DagsterInstance.from_config(str(Home.current().dagster)) as instance:
@@ -196,9 +197,10 @@ def _retrain(uc: Declaration) -> bool:
         return True
     keys = asked.asset_selection
     select = " or ".join(f"key:{'/'.join(key.path)}" for key in keys) if keys else None
-    run_job(uc, asked.job_name or training_job(uc), lambda: dict(asked.tags), select, asked.run_config)
+    if run_job(uc, asked.job_name or training_job(uc), lambda: dict(asked.tags), select, asked.run_config):
+        return True
     # A challenger that a gate refuses fails its run, and the champion stays: that is no fault of the replay.
-    return True
+    return DECISION_TAG in asked.tags and settled(uc)
 
 
 def _score(uc: Declaration, home: Home, url: str, first: date, behind: date) -> _Tally:

@@ -11,19 +11,30 @@ if TYPE_CHECKING:
 
 __all__ = ["daemon_silence", "sensor_states"]
 
-_TICKS = 10
+_TICKS = 15
 _DEFAULT_INTERVAL = 30
+_ROLES = ("new_data", "retrain", "succession", "healing", "watchdog")
+_BREAK_SECONDS = 120.0
+"""Between two ticks of a daemon that did not rest; the longest interval of these sensors is a minute."""
 
 
 def sensor_states(instance: "dg.DagsterInstance", use_case: str) -> list[SensorState]:
-    """The sensors of a use case that have ticked before and that nobody has stopped."""
+    """The sensors of a use case that nobody has stopped, also those of which the records know nothing."""
     from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType
 
-    running = {InstigatorStatus.RUNNING, InstigatorStatus.DECLARED_IN_CODE}
-    found = instance.all_instigator_state(instigator_type=InstigatorType.SENSOR, instigator_statuses=running)
     # A use case may be named like the beginning of another: fraud and fraud_cards.
-    names = {f"{use_case}_{role}" for role in ("new_data", "retrain", "succession", "healing", "watchdog")}
-    return [_state(instance, state) for state in found if state.instigator_name in names]
+    names = [f"{use_case}_{role}" for role in _ROLES]
+    known = {
+        state.instigator_name: state for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
+    }
+    states = []
+    for name in names:
+        state = known.get(name)
+        if state is None:
+            states.append(SensorState(name, timedelta(seconds=_DEFAULT_INTERVAL), None))
+        elif state.status in (InstigatorStatus.RUNNING, InstigatorStatus.DECLARED_IN_CODE):
+            states.append(_state(instance, state))
+    return states
 
 
 def daemon_silence(instance: "dg.DagsterInstance") -> timedelta | None:
@@ -45,9 +56,20 @@ def _state(instance: "dg.DagsterInstance", state: Any) -> SensorState:
         name=state.instigator_name,
         interval=timedelta(seconds=interval),
         last_tick=_moment(ticks[0].timestamp) if ticks else None,
+        ticking_since=_moment(_unbroken([tick.timestamp for tick in ticks])) if ticks else None,
         failed_in_a_row=failed,
         error=_said(ended[0].error) if failed else "",
     )
+
+
+def _unbroken(newest_first: list[float]) -> float:
+    """When the ticks began that follow each other without a break up to the newest."""
+    since = newest_first[0]
+    for tick in newest_first[1:]:
+        if since - tick > _BREAK_SECONDS:
+            break
+        since = tick
+    return since
 
 
 def _said(error: Any) -> str:

@@ -162,7 +162,7 @@ def stop_service(pid: int, timeout_seconds: float = 20) -> None:
     while is_running(pid) and time.monotonic() < end:
         time.sleep(POLL_SECONDS)
     if pid != os.getpgrp():
-        # Workers outlive a leader that was killed; they would keep the port.
+        # Workers have groups of their own, and end when their leader is gone: see supervised.py.
         _signal_group(pid)
 
 

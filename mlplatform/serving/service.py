@@ -25,6 +25,7 @@ from mlplatform.serving.runtime import (
     Runtime,
 )
 from mlplatform.serving.slow_clients import limit_connections
+from mlplatform.serving.supervised import end_with_supervisor
 from mlplatform.serving.watch import Watch
 from mlplatform.serving.workers import Workers, shared_folder, worker_count
 
@@ -72,7 +73,7 @@ class Scoring:
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def follow(self) -> None:
         """Begin to poll."""
-        self._following = runtime.follow(workers.run())
+        self._following = runtime.follow(workers.run(), end_with_supervisor(os.getppid()))
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def unfollow(self) -> None:

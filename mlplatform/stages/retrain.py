@@ -29,7 +29,7 @@ from mlplatform.stages.retrain_decision import (
 )
 from mlplatform.stages.watchdog import no_space
 
-__all__ = ["due_training", "paused", "retrain_sensor", "wanted_run"]
+__all__ = ["due_training", "paused", "retrain_sensor", "settled", "wanted_run"]
 
 _DEPLOY_TAG = "mlplatform/deploy_version"
 
@@ -84,6 +84,12 @@ def due_training(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
     tag = {DECISION_TAG: str(decision[DECISION_ID])}
     before = tried(instance, uc, tag)
     return None if before is not None and before.over else str(decision[DECISION_ID])
+
+
+def settled(uc: Declaration) -> bool:
+    """Whether the newest decision led to a comparison, with whatever outcome, and what came out of it is deployed."""
+    decision = newest_decision(uc, Lake.at(Home.current()))
+    return decision is not None and _concluded(uc, decision) and _undeployed_version(uc) is None
 
 
 def _train(instance: dg.DagsterInstance, uc: Declaration, decision: dict[str, Any]) -> dg.RunRequest | dg.SkipReason:

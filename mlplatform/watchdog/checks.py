@@ -49,6 +49,8 @@ class SensorState:
     failed_in_a_row: int = 0
     error: str = ""
     """What the latest failed tick said."""
+    ticking_since: datetime | None = None
+    """Since when it has been evaluated without a break, as far back as was looked; None before the first tick."""
 
 
 @dataclass(frozen=True)
@@ -86,15 +88,26 @@ def require_space(home: Home, limits: Watchdog) -> None:
 
 def check_sensors(states: Iterable[SensorState], limits: Watchdog, now: datetime) -> Iterator[Finding]:
     """Sensors that the daemon no longer evaluates, and sensors whose ticks fail."""
-    for state in states:
-        allowed = max(_LEAST_SILENCE, limits.missed_intervals * state.interval)
+    known = list(states)
+    # Without a tick nobody knows since when a sensor should have had one: since the daemon has evaluated the others.
+    ticking = [state for state in known if state.last_tick and now - state.last_tick <= _allowed(state, limits)]
+    begun = min((state.ticking_since for state in ticking if state.ticking_since), default=None)
+    for state in known:
+        allowed = _allowed(state, limits)
         if state.last_tick is not None and now - state.last_tick > allowed:
             quiet = _minutes(now - state.last_tick)
             title = f"sensor {state.name} has not ticked for {quiet} (every {state.interval.total_seconds():.0f} s)"
             yield Finding(f"sensor {state.name} silent", title, "is the daemon running? See logs/dagster.log")
+        if state.last_tick is None and begun is not None and now - begun > allowed:
+            title = f"sensor {state.name} has never ticked; others of its use case have for {_minutes(now - begun)}"
+            yield Finding(f"sensor {state.name} silent", title, "was it loaded? See logs/dagster.log")
         if state.failed_in_a_row >= limits.failed_ticks:
             title = f"the last {state.failed_in_a_row} ticks of sensor {state.name} failed"
             yield Finding(f"sensor {state.name} failing", title, state.error)
+
+
+def _allowed(state: SensorState, limits: Watchdog) -> timedelta:
+    return max(_LEAST_SILENCE, limits.missed_intervals * state.interval)
 
 
 def check_sources(states: Iterable[SourceState], now: datetime) -> Iterator[Finding]:

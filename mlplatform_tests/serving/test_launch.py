@@ -13,13 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from mlplatform.home import Home
 from mlplatform.serving.build import build_bento
+from mlplatform.serving.bundle import write_manifest
 from mlplatform.serving.challenger import Challenger, write_challenger
+from mlplatform.serving.journal import JournalSettings
 from mlplatform.serving.launch import HOST, Served, ServiceError, serve_command, start_service, stop_service
 from mlplatform.serving.pointer import Pointer, write_pointer
+from mlplatform.serving.segments import segments
+from mlplatform.serving.served import served_folder
 from mlplatform_tests.serving.conftest import GOOD, write_bundle
 
 # bentoml 1.4.40 is older than these deprecations of pydantic (at its import) and of importlib (at a build).
@@ -164,6 +169,30 @@ def test_stopping_ends_every_process_and_frees_the_port(served: Served, module_h
         os.killpg(served.pid, 0)
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{served.url}/livez", trust_env=False)
+
+
+@pytest.mark.slow
+def test_a_worker_whose_leader_was_killed_ends_by_itself_and_keeps_what_it_answered(home: Home) -> None:
+    folder = write_bundle(home.root / "v1", "1")
+    # Only a worker that ends in order writes before so long a time is over.
+    JournalSettings(enabled=True, flush_seconds=60).save(folder)
+    write_manifest(folder, "fraud", "1")
+    built = build_bento(folder, "fraud", 1, home=home)
+    deploy(home, built.bundle, "1")
+    served = start_service(built.tag, free_port(), home, home.deployment("fraud"))
+    try:
+        for _ in range(20):
+            assert httpx.post(f"{served.url}/predict", json=GOOD, trust_env=False).status_code == 200
+        workers = psutil.Process(served.pid).children(recursive=True)
+        os.kill(served.pid, signal.SIGKILL)
+        _, alive = psutil.wait_procs(workers, timeout=DEADLINE_SECONDS)
+        assert workers
+        assert not alive
+    finally:
+        stop_service(served.pid)
+    kept = [line for each in segments(home.journal("fraud")) for line in each.lines(0, 10**6)[0]]
+    assert len(kept) == 20
+    assert not list(served_folder(home.deployment("fraud")).iterdir()), "nothing says that it still serves"
 
 
 def test_what_is_left_of_a_group_ends_after_its_leader_was_killed() -> None:

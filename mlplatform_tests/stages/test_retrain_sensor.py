@@ -14,7 +14,7 @@ from mlplatform.ml.decision import Champion, Decision, WindowEvidence, decide
 from mlplatform.spec import Declaration, DriftPolicy
 from mlplatform.stages.champion import champion_table
 from mlplatform.stages.jobs import jobs, use_case_tags
-from mlplatform.stages.retrain import retrain_sensor
+from mlplatform.stages.retrain import retrain_sensor, settled
 from mlplatform.stages.retrain_decision import DECISION_TAG, REASON_TAG, WINDOW_TAG, keep_decision, newest_decision
 from mlplatform_tests.small_fraud import dagster_home, small_fraud
 
@@ -138,6 +138,15 @@ def test_a_decision_that_has_led_to_a_comparison_is_done_also_for_an_instance_th
     requests, said = tick(uc, instance)
     assert requests == []
     assert "has led to a comparison" in said
+
+
+def test_a_decision_is_settled_by_a_comparison_and_not_by_a_training_that_broke(
+    uc: Declaration, instance: dg.DagsterInstance
+) -> None:
+    keep(uc, decision())
+    assert not settled(uc)
+    compared(uc, AS_OF)
+    assert settled(uc)
 
 
 def test_a_training_that_died_is_left_to_healing_which_alone_tries_again(

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import orjson
@@ -23,6 +23,8 @@ from dagster._utils.error import SerializableErrorInfo
 from mlplatform.home import Home
 from mlplatform.resources.sensor_states import daemon_silence, sensor_states
 from mlplatform.serving.journal_losses import LossFile
+from mlplatform.spec import Watchdog
+from mlplatform.watchdog.checks import check_sensors
 from mlplatform_tests.serving.test_journal import entry
 from mlplatform_tests.small_fraud import Platform, dagster_home, small_fraud
 
@@ -43,7 +45,8 @@ def ticked(
     """What the daemon leaves behind of a sensor: its state, one good tick, and then `failed` that failed."""
     origin = instance_origin(name)
     data = SensorInstigatorData(min_interval=30)
-    instance.add_instigator_state(InstigatorState(origin, InstigatorType.SENSOR, status, data))
+    if instance.get_instigator_state(origin.get_id(), origin.get_selector().get_id()) is None:
+        instance.add_instigator_state(InstigatorState(origin, InstigatorType.SENSOR, status, data))
     ends = [TickStatus.SKIPPED, *[TickStatus.FAILURE] * failed]
     for number, end in enumerate(ends):
         instance.create_tick(
@@ -94,7 +97,28 @@ def _without_minutes(text: str) -> str:
 def test_what_somebody_stopped_by_hand_and_other_use_cases_are_not_watched(instance: dg.DagsterInstance) -> None:
     ticked(instance, "fraud_new_data", ago=600, status=InstigatorStatus.STOPPED)
     ticked(instance, "demand_new_data", ago=600)
-    assert sensor_states(instance, "fraud") == []
+    names = {state.name for state in sensor_states(instance, "fraud")}
+    assert names == {f"fraud_{role}" for role in ("retrain", "succession", "healing", "watchdog")}
+
+
+def test_a_sensor_that_the_daemon_never_evaluated_is_told_once_the_others_have_ticked_for_minutes(
+    instance: dg.DagsterInstance,
+) -> None:
+    for role in ("new_data", "retrain", "succession", "watchdog"):
+        ticked(instance, f"fraud_{role}", ago=5, failed=20)
+    [told] = [title for title in titles(instance) if "never ticked" in title]
+    assert told.startswith("sensor fraud_healing has never ticked; others of its use case have for ")
+
+
+def test_a_sensor_without_a_tick_is_not_missed_right_after_the_daemon_came_back(instance: dg.DagsterInstance) -> None:
+    ticked(instance, "fraud_retrain", ago=4000)
+    ticked(instance, "fraud_retrain", ago=5)
+    assert not [title for title in titles(instance) if "never ticked" in title]
+
+
+def titles(instance: dg.DagsterInstance) -> list[str]:
+    now = datetime.now(UTC).replace(tzinfo=None)
+    return [finding.title for finding in check_sensors(sensor_states(instance, "fraud"), Watchdog(), now)]
 
 
 def test_all_is_well_where_nothing_is_wrong(instance: dg.DagsterInstance, home: Home) -> None:

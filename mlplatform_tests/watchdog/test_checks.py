@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -47,8 +48,14 @@ def test_a_sensor_has_stopped_after_ten_of_its_intervals_and_at_least_two_minute
     assert found == (["sensor fraud_new_data silent"] if silent else [])
 
 
-def test_a_sensor_that_never_ticked_has_not_stopped() -> None:
-    assert subjects(check_sensors([SensorState("new", timedelta(seconds=30), None)], Watchdog(), NOW)) == []
+@pytest.mark.parametrize(("others_since", "silent"), [(None, False), (299, False), (301, True)])
+def test_a_sensor_that_never_ticked_is_silent_once_others_have_ticked_that_long(
+    others_since: int | None, silent: bool
+) -> None:
+    states = [SensorState("new", timedelta(seconds=30), None)]
+    if others_since is not None:
+        states.append(replace(sensor(timedelta(0)), ticking_since=NOW - timedelta(seconds=others_since)))
+    assert subjects(check_sensors(states, Watchdog(), NOW)) == (["sensor new silent"] if silent else [])
 
 
 @pytest.mark.parametrize(("failed", "wrong"), [(2, False), (3, True)])
