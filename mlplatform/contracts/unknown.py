@@ -40,6 +40,8 @@ def storable(contract: Any, unknown: Sequence[str]) -> None:
     for name in unknown:
         lower = name.lower()
         why = taken.get(lower)
+        if not name:
+            why = "is no name"
         if lower in _RESERVED or name.startswith("_"):
             why = "is a name that the lake keeps for itself"
         if why is not None:

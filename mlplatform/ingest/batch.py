@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from mlplatform.ingest.days import Days
 
-__all__ = ["Batch", "Batches", "Feed"]
+__all__ = ["Batch", "Batches", "Feed", "ahead_of_the_clock"]
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,19 @@ class Batch:
     """Behind this moment (UTC, no zone) no row can have happened; None: nobody knows."""
     refused: pa.Table | None = None
     """What could not even be read as a row: `payload` and `_reason`, for quarantine."""
+    left_out: str | None = None
+    """What did not come although it is, or was, behind the cursor, in words for people; None: nothing that is known."""
 
 
 Batches: TypeAlias = Generator[Batch, None, None]
+
+
+def ahead_of_the_clock(rows: int, column: str, newest: str) -> str:
+    """Says that so many rows were left out, for a time at which nothing can have happened yet."""
+    return (
+        f"{rows:,} rows whose `{column}` lies more than a day ahead of the source's clock, up to {newest}: they are "
+        "not read until then. Correct them in the source"
+    )
 
 
 class Feed(Protocol):

@@ -39,7 +39,7 @@ def _where(source: SqlSource) -> str:
 
 
 def _explain(source: SqlSource, con: duckdb.DuckDBPyConnection, message: str) -> str:
-    connecting = re.search(r"[Uu]nable to connect to Postgres|Failed to connect to MySQL", message)
+    connecting = re.search(r"[Uu]nable to connect to Postgres|Failed to connect to MySQL|Invalid URI string", message)
     for pattern, what in _CONNECTING if connecting else _READING:
         if re.search(pattern, message):
             return what.format(variable=source.database.dsn_variable, table=source.table or "in `query`")
@@ -103,6 +103,11 @@ _CONNECTING = (
     ),
     (r"starting up|shutting down|in recovery", "the server is starting or stopping. Try again in a moment."),
     (r"SSL|certificate", "no encrypted connection came about. Correct `sslmode` and its files in {variable}."),
+    (
+        r"Invalid URI string",
+        "{variable} holds no connection string. Write mysql://user:password@host:3306/database, the special characters "
+        "of the password percent-encoded (`@` is %40, `/` is %2F).",
+    ),
     (
         r"percent-encoded|missing \"=\"|invalid|unterminated|forbidden value",
         "{variable} holds no connection string. Write postgresql://user:password@host:5432/database, the special "

@@ -53,13 +53,16 @@ class Dialect:
         """A column or table in the database's SQL."""
         return quote(name)
 
-    def text(self, value: str) -> str:
-        """SQL: a value as text that `behind` takes back."""
+    def text(self, value: str, arrives_as: pa.DataType) -> str:  # noqa: ARG002 - MySQL needs the type
+        """SQL: a value as text that `literal` takes back, to the last digit."""
         return f"CAST({value} AS VARCHAR)"
 
-    def behind(self, column: str, value: str, arrives_as: pa.DataType) -> str:
-        """Condition: a column (quoted) is greater than a value that `text` gave."""
-        return f"{column} > {value if _is_numeric(arrives_as) else text_sql(value)}"
+    def literal(self, value: str, arrives_as: pa.DataType) -> str:
+        """SQL: what `text` gave, as it compares with a column of this type."""
+        if pa.types.is_floating(arrives_as):
+            # A bare 0.1 is a decimal, which is not the float that is written so.
+            return f"CAST({text_sql(value)} AS {'FLOAT' if pa.types.is_float32(arrives_as) else 'DOUBLE'})"
+        return value if _is_numeric(arrives_as) else text_sql(value)
 
     def values(self, columns: pa.Schema) -> str:
         """The select list, in the database, of columns (as they arrive if nothing is done) without a loss."""
@@ -112,8 +115,12 @@ class _Postgres(Dialect):
     def asked(self, statement: str) -> str:
         return f"postgres_query('{ATTACHED}', {text_sql(statement)})"
 
-    def text(self, value: str) -> str:
+    def text(self, value: str, arrives_as: pa.DataType) -> str:  # noqa: ARG002
         return f"({value})::text"
+
+    def literal(self, value: str, arrives_as: pa.DataType) -> str:  # noqa: ARG002
+        # A text without a type becomes that of the column; a bare 0.1 would be a numeric, which no `real` equals.
+        return text_sql(value)
 
     def values(self, columns: pa.Schema) -> str:
         # A numeric that is NaN or infinite would arrive as 0 (at 1.5.5), one of undeclared digits as a float: which
@@ -148,12 +155,12 @@ class _SQLite(Dialect):
     def asked(self, statement: str) -> str:
         return f"sqlite_query('{ATTACHED}', {text_sql(statement)})"
 
-    def text(self, value: str) -> str:
+    def text(self, value: str, arrives_as: pa.DataType) -> str:  # noqa: ARG002
         # `quote` writes numbers bare and texts as literals: any column may hold values of any type.
         return f"CASE WHEN {value} IS NOT NULL THEN quote({value}) END"
 
-    def behind(self, column: str, value: str, arrives_as: pa.DataType) -> str:  # noqa: ARG002
-        return f"{column} > {value if value.startswith(chr(39)) or _is_number(value) else text_sql(value)}"
+    def literal(self, value: str, arrives_as: pa.DataType) -> str:  # noqa: ARG002
+        return value if value.startswith(chr(39)) or _is_number(value) else text_sql(value)
 
     def values(self, columns: pa.Schema) -> str:
         return ", ".join(f"{_exact_text(quote(name))} AS {quote(name)}" for name in columns.names)
@@ -205,16 +212,23 @@ class _MySQL(Dialect):
         escaped = name.replace("`", "``")
         return f"`{escaped}`"
 
-    def text(self, value: str) -> str:
-        return f"CAST({value} AS CHAR)"
+    def text(self, value: str, arrives_as: pa.DataType) -> str:
+        # A FLOAT is written with six digits.
+        return f"CAST({value}{' + 0e0' if pa.types.is_float32(arrives_as) else ''} AS CHAR)"
+
+    def literal(self, value: str, arrives_as: pa.DataType) -> str:
+        return value if _is_numeric(arrives_as) else text_sql(value)
 
     def values(self, columns: pa.Schema) -> str:
-        # JSON arrives as bytes.
         return ", ".join(
-            f"CONVERT({self.quoted(c.name)} USING utf8mb4) AS {self.quoted(c.name)}"
-            if pa.types.is_binary(c.type)
-            else self.quoted(c.name)
-            for c in columns
+            self._readable(self.quoted(c.name)) if pa.types.is_binary(c.type) else self.quoted(c.name) for c in columns
+        )
+
+    def _readable(self, column: str) -> str:
+        """JSON and texts of a binary collation arrive as bytes; bytes that are no text come as hexadecimal digits."""
+        return (
+            f"CASE WHEN CHARSET({column}) = 'binary' THEN HEX({column}) ELSE CONVERT({column} USING utf8mb4) END "
+            f"AS {column}"
         )
 
     def is_time(self, arrives_as: pa.DataType) -> bool:

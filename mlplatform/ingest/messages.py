@@ -78,10 +78,21 @@ def _rows(message: Message) -> list[dict[str, Any]] | str:
         return "the message is not UTF-8"
     except (ValueError, RecursionError) as error:
         return f"the message is no JSON: {error}"
+    if b"\\u" in message.payload and not _is_text(content):
+        return "the message names half a character (a lone surrogate), which no text can hold"
     found = content if isinstance(content, list) else [content]
     if not all(isinstance(row, dict) for row in found):
         return "the message is no JSON object and no list of them"
     return found
+
+
+def _is_text(content: Any) -> bool:
+    """Whether every name and text in it can be written as UTF-8."""
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _with_topic(spec: StreamSource, rows: list[dict[str, Any]], topic: str) -> Iterator[dict[str, Any]]:

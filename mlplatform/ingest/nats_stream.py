@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from time import monotonic
 from typing import Any
@@ -50,6 +50,7 @@ class NatsFeed:
         with NatsClient(self.spec) as client:
             info = client.stream()
             place, last = self._place(info, after), info.state.last_seq
+            dropped = self._dropped(info, place) if after is not None else None
             config = ConsumerConfig(
                 durable_name=self._broker.durable,
                 deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
@@ -63,11 +64,12 @@ class NatsFeed:
             with client.consumer(config) as consumer:
                 for messages in _up_to(consumer.batches(self.spec.rows_per_commit), last, until):
                     place = _Place(place.created, messages[-1].metadata.sequence.stream)
-                    yield _batch(self.spec, messages, f"to number {place.number}", place.stored())
+                    yield _batch(self.spec, messages, f"to number {place.number}", place.stored(), dropped)
+                    dropped = None
                     consumer.acknowledge(messages[-1])
                 if place.number < last and after is not None and not consumer.unread():
                     # The newest ones are of other subjects: they are behind us, too.
-                    yield _batch(self.spec, [], f"to number {last}", _Place(place.created, last).stored())
+                    yield _batch(self.spec, [], f"to number {last}", _Place(place.created, last).stored(), dropped)
 
     def pending(self, after: str | None) -> str | None:
         """Names the newest message, if it is behind the stored number."""
@@ -77,14 +79,14 @@ class NatsFeed:
         return f"{place.created} {info.state.last_seq}" if info.state.last_seq > place.number else None
 
     def between(self, start: date, end: date) -> Batches:
-        """The messages that were published on these days, as far as the stream still keeps them, however long it takes.
+        """The messages that were published on these days, as far as the stream still keeps them, and all behind them,
+        however long it takes: of a key that came again since, the newest message counts.
 
         Raises SourceError when the server falls silent before the last of them.
         """
-        first, behind = (datetime.combine(day, time(), UTC) for day in (start, end))
         config = ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_TIME,
-            opt_start_time=first,
+            opt_start_time=datetime.combine(start, time(), UTC),
             ack_policy=AckPolicy.NONE,
             inactive_threshold=60,
         )
@@ -92,16 +94,25 @@ class NatsFeed:
             last = client.stream().state.last_seq
             with client.consumer(config) as consumer:
                 for messages in consumer.batches(self.spec.rows_per_commit):
-                    inside = [message for message in messages if message.metadata.timestamp < behind]
-                    if inside:
-                        yield _batch(self.spec, inside, f"{start}..{end - timedelta(days=1)}", None)
-                    if len(inside) < len(messages) or _is_last(messages[-1].metadata, last):
+                    yield _batch(self.spec, messages, f"{start}..{end - timedelta(days=1)} and since", None)
+                    if _is_last(messages[-1].metadata, last):
                         return
                 if unread := consumer.unread():
                     raise SourceError(
                         f"source `{self.spec.name}`: the server {self._broker.url} fell silent with {unread} messages "
                         f"of {start}..{end - timedelta(days=1)} to come. What came is stored; run these days again."
                     )
+
+    def _dropped(self, info: StreamInfo, place: _Place) -> str | None:
+        """Numbers behind the stored one that the stream no longer holds, in words; None if there are none."""
+        first = info.state.first_seq
+        if first <= place.number + 1:
+            return None
+        return (
+            f"the server dropped the messages {place.number + 1:,} to {first - 1:,} of the stream "
+            f"{self._broker.stream}, of whatever subject, before they were read: its limits are too small for how "
+            "seldom it is read. Allow more (max_msgs, max_bytes, max_age), or read it more often"
+        )
 
     def _place(self, info: StreamInfo, after: str | None) -> _Place:
         created = str(info.created)
@@ -123,7 +134,10 @@ def _is_last(message: Any, last: int) -> bool:
     return message.sequence.stream >= last or not message.num_pending
 
 
-def _batch(spec: StreamSource, messages: Sequence[Any], name: str, cursor: str | None) -> Batch:
+def _batch(
+    spec: StreamSource, messages: Sequence[Any], name: str, cursor: str | None, left_out: str | None = None
+) -> Batch:
     # Messages are numbered as they are published; to read the time of each costs as much as to read its JSON.
     newest = messages[-1].metadata.timestamp.astimezone(UTC).replace(tzinfo=None) if messages else None
-    return batch_of(spec, [Message(message.subject, message.data) for message in messages], name, cursor, newest)
+    batch = batch_of(spec, [Message(message.subject, message.data) for message in messages], name, cursor, newest)
+    return replace(batch, left_out=left_out)

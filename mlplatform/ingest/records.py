@@ -21,7 +21,7 @@ def records_table(records: Sequence[Mapping[str, Any]], columns: Mapping[str, st
     names = dict.fromkeys(name for record in records for name in record if name not in taken and name not in columns)
     given = {name: [at_path(record, own) for record in records] for name, own in columns.items()}
     given |= {name: [record.get(name) for record in records] for name in names}
-    return pa.table({name: _column(values) for name, values in given.items()})
+    return pa.table({_written(name): _column(values) for name, values in given.items()})
 
 
 def at_path(value: Any, path: str | None) -> Any:
@@ -49,8 +49,20 @@ def has_path(value: Any, path: str) -> bool:
 def _column(values: list[Any]) -> pa.Array:
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {bool} or kinds == {str} or (kinds == {int} and _fit(values)):
-        return pa.array(values, pa.string() if not kinds else None)
-    return pa.array([_text(value) for value in values], pa.string())
+        return _texts(values) if kinds == {str} else pa.array(values, pa.string() if not kinds else None)
+    return _texts([_text(value) for value in values])
+
+
+def _texts(values: list[str | None]) -> pa.Array:
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
+        return pa.array([None if value is None else _written(value) for value in values], pa.string())
+
+
+def _written(text: str) -> str:
+    """JSON may name half a character (`\\ud83d` alone), which no text can hold: it stays as JSON writes it."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _fit(values: Iterable[Any]) -> bool:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from mlplatform.contracts.casting import quote, timestamp_sql
 from mlplatform.contracts.scratch import scratch
 from mlplatform.errors import SourceError, SpecError
-from mlplatform.ingest.batch import Batch, Batches
+from mlplatform.ingest.batch import Batch, Batches, ahead_of_the_clock
 from mlplatform.ingest.clock import Clock, utc_now
 from mlplatform.ingest.columns import given_names
 from mlplatform.ingest.records import at_path, has_path, records_table
@@ -31,7 +31,7 @@ class _Rest:
     def __init__(self, spec: RestSource, now: Clock = utc_now) -> None:
         self.spec, self._now = spec, now
 
-    def _table(self, rows: list[dict[str, Any]]) -> pa.Table:
+    def _require_key(self, rows: list[dict[str, Any]]) -> None:
         """Raises SourceError when no row has the key or the time. Of other columns a whole batch may have no value."""
         given = given_names(self.spec)
         for name in (*self.spec.key, *([self.spec.time_column] if self.spec.time_column else [])):
@@ -41,7 +41,9 @@ class _Rest:
                     f"source `{self.spec.name}`: no row of {self.spec.url} has `{own}`; the first has "
                     f"{', '.join(rows[0])}. Say what it is called there under `columns:`: `{name}: <name in a row>`."
                 )
-        return records_table(rows, given)
+
+    def _table(self, rows: list[dict[str, Any]]) -> pa.Table:
+        return records_table(rows, given_names(self.spec))
 
     def _first_page(self, params: Mapping[str, str]) -> Page:
         with RestClient(self.spec, self._now) as client:
@@ -56,24 +58,29 @@ class RestFeed(_Rest):
         cursor, newest = self.spec.cursor, after
         with RestClient(self.spec, self._now) as client:
             for group, last in _together(pages(client, self._since(after)), self.spec.rows_per_commit):
-                rows = [row for page in group for row in page.rows]
+                latest = (group[-1].at + _CLOCK_SLACK).replace(microsecond=0) if group else None
+                found = [row for page in group for row in page.rows]
+                self._require_key(found)
+                rows, left_out = self._in_order(found, latest)
                 table = self._table(rows)
                 before, newest = newest, self._newest(rows, newest)
                 # Rows in no order: what is stored now says nothing of what is still to come.
                 done = newest if cursor and last else None
                 if cursor and cursor.ascending and not last:
                     done = self._complete(rows, before, newest)
-                if rows or (done is not None and done != after):
+                if rows or left_out or (done is not None and done != after):
                     yield Batch(
                         f"{len(rows)} rows to {newest}" if cursor else f"{len(rows)} rows",
                         table,
                         cursor=done,
-                        latest=(group[-1].at + _CLOCK_SLACK).replace(microsecond=0) if group else None,
+                        latest=latest,
+                        left_out=left_out,
                     )
 
     def pending(self, after: str | None) -> str | None:
         """Names the rows of the first page that are behind the cursor."""
-        cursor, rows = self.spec.cursor, self._first_page(self._since(after)).rows
+        cursor, page = self.spec.cursor, self._first_page(self._since(after))
+        rows, _ = self._in_order(page.rows, page.at + _CLOCK_SLACK)
         if cursor and after is not None:
             # `since` may mean `at or since`.
             rows = [row for row in rows if self._newest([row], after) != after]
@@ -93,6 +100,16 @@ class RestFeed(_Rest):
         """The newest value below the last one, of which the next page may hold more rows; None if there is none."""
         values = {self._newest([row], None) for row in rows} | {before}
         return max((value for value in values - {newest} if value is not None), key=_order, default=None)
+
+    def _in_order(self, rows: list[dict[str, Any]], latest: datetime | None) -> tuple[list[dict[str, Any]], str | None]:
+        """The rows without those that lie ahead of the server's clock, behind which no other row would ever come; and
+        what is to be said of these."""
+        newest = self._newest(rows, None)
+        if newest is None or latest is None or self.spec.cursor is None or not _is_later(newest, latest):
+            return rows, None
+        column = self.spec.cursor.column
+        kept = [row for row in rows if not _is_later(str(at_path(row, column)), latest)]
+        return kept, ahead_of_the_clock(len(rows) - len(kept), column, newest)
 
     def _newest(self, rows: list[dict[str, Any]], so_far: str | None) -> str | None:
         if self.spec.cursor is None:
@@ -120,6 +137,7 @@ class RestReader(_Rest):
         """Rows of the days in [start, end); one without a readable time comes along, for the contract to refuse it."""
         with RestClient(self.spec, self._now) as client:
             rows = [row for page in pages(client, self._asked(start, end)) for row in page.rows]
+        self._require_key(rows)
         table = self._table(rows)
         return self._within(table, start, end) if len(table) else table
 
@@ -164,6 +182,15 @@ def _together(found: Iterator[Page], rows: int) -> Iterator[tuple[list[Page], bo
 def _order(value: str) -> tuple[int, Decimal, str]:
     """Numbers by value, texts as they sort."""
     return (0, Decimal(value), "") if re.fullmatch(r"-?\d+(\.\d+)?", value) else (1, Decimal(0), value)
+
+
+def _is_later(value: str, moment: datetime) -> bool:
+    """Whether a text is a time behind a moment (UTC, no zone); a number is none."""
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return not value.isdigit() and (at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at) > moment
 
 
 def _hash(rows: Any) -> str:

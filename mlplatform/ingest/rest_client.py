@@ -78,7 +78,7 @@ class RestClient:
             else:
                 if response.status_code == 200:
                     try:
-                        return RestAnswer(response, json.loads(response.content, parse_float=str), self._now)
+                        return RestAnswer(response, self._parsed(response.content), self._now)
                     except ValueError as error:
                         problem, wait = self._error(f"answered with no whole JSON ({error}). Try again later."), None
                 else:
@@ -92,6 +92,15 @@ class RestClient:
                 raise problem from None
             time.sleep(wait if wait is not None else min(_LONGEST_WAIT, 0.5 * 2**attempt * random.uniform(0.8, 1.2)))  # noqa: S311 - jitter, no secret
         raise AssertionError("the last attempt raises or returns")
+
+    def _parsed(self, content: bytes) -> Any:
+        """Raises ValueError where it is no whole JSON, SourceError where it would be none the next time either."""
+        try:
+            return json.loads(content, parse_float=str)
+        except UnicodeDecodeError as error:
+            raise self._error(f"answered with a text that is not UTF-8 ({error}). Correct the API.") from None
+        except RecursionError:
+            raise self._error("answered with JSON that is nested too deeply. Correct the API.") from None
 
     def _all(self, params: Mapping[str, str], url: str | None) -> httpx.QueryParams:
         given = httpx.URL(url).params if url else httpx.QueryParams(self.spec.params)
@@ -153,6 +162,11 @@ def _transport(error: httpx.RequestError) -> str:
         return "does not answer. Start the server, or correct `url`."
     if isinstance(error, httpx.TimeoutException):
         return "was silent for longer than `timeout_seconds`. Try again later, or allow more."
+    if isinstance(error, httpx.DecodingError):
+        return (
+            "broke off in the middle of an answer, or packs it otherwise than its Content-Encoding says. Try again "
+            "later; if that stays so, correct the API."
+        )
     return "broke off in the middle of an answer. Try again later."
 
 

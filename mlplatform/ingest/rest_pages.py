@@ -1,5 +1,6 @@
 """The pages of a JSON API, one after the other."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +10,7 @@ from urllib.parse import urljoin
 import httpx
 
 from mlplatform.errors import SourceError
-from mlplatform.ingest.records import at_path
+from mlplatform.ingest.records import at_path, has_path
 from mlplatform.ingest.rest_client import NotThereError, RestAnswer, RestClient
 from mlplatform.spec import RestSource
 from mlplatform.spec.rest import LinkPages, NextPages, NumberedPages, OffsetPages, TokenPages
@@ -57,10 +58,15 @@ def pages(client: RestClient, params: Mapping[str, str]) -> Iterator[Page]:
         try:
             answer = client.ask({**own, **request.params}, request.url)
         except NotThereError:
-            # Some say so of the number behind the last page (Django's REST framework).
-            if before and isinstance(spec.pages, NumberedPages | OffsetPages):
+            if not (before and isinstance(spec.pages, NumberedPages | OffsetPages)):
+                raise
+            if spec.pages.not_found_ends:
                 return
-            raise
+            raise SourceError(
+                f"source `{spec.name}`: {spec.url} has no page `{spec.pages.param}`={request.params[spec.pages.param]} "
+                "(status 404), after one with rows. Run it again; if that is how it says that there are no more, "
+                "declare `pages.not_found_ends: true`."
+            ) from None
         rows = _rows(spec, answer)
         if rows and rows == before and isinstance(spec.pages, NumberedPages | OffsetPages):
             raise SourceError(
@@ -122,6 +128,8 @@ def _rows(spec: RestSource, answer: RestAnswer) -> list[dict[str, Any]]:
     if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
         return rows
     there = f"it has {', '.join(map(str, answer.content))}" if isinstance(answer.content, dict) else "it is no object"
+    if spec.rows and has_path(answer.content, spec.rows):
+        there = f"there stands {json.dumps(rows)}"
     where = f"`{spec.rows}`" if spec.rows else "its top"
     raise SourceError(
         f"source `{spec.name}`: the answer of {spec.url} has no list of objects at {where}; {there[:300]}. Say under "

@@ -1,26 +1,32 @@
 """A table or a query read on from the newest value of a column."""
 
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation, localcontext
 
 import pyarrow as pa
 
 from mlplatform.errors import SourceError
-from mlplatform.ingest.batch import Batch, Batches
+from mlplatform.ingest.batch import Batch, Batches, ahead_of_the_clock
 from mlplatform.ingest.columns import require_columns
 from mlplatform.ingest.database import OpenDatabase, open_database
 from mlplatform.ingest.days import Days
+from mlplatform.ingest.dialect import text_sql
 from mlplatform.ingest.sql import SqlReader, SqlTable
 from mlplatform.spec.source import SqlCursor
 
 __all__ = ["SqlFeed"]
 
+# Local times run up to 14 hours ahead of UTC, in which the database's clock is known.
+_CLOCK_SLACK = timedelta(days=1)
+
 
 class SqlFeed(SqlTable):
     """Rows in the order of the cursor column, behind its stored value.
 
-    Rows without a value in that column cannot be ordered: they come with the first batch of every run, and are stored
-    once by key.
+    A run begins with the rows of the stored value itself: more of them may have come. Rows without a value in that
+    column cannot be ordered: they come with the first batch of every run. Both are stored once by key. A row whose time
+    lies ahead of the database's clock is left out until then, and named: behind it no other row would ever come.
     """
 
     @property
@@ -30,34 +36,34 @@ class SqlFeed(SqlTable):
 
     def batches(self, after: str | None) -> Batches:
         """At most about `cursor.rows` rows each: those of one value stay together."""
-        behind = self._set_back(after)
-        first = True
+        behind, first = self._set_back(after), True
         while True:
             # A connection for each batch: between two of them the lake is written, and the server may restart.
             with open_database(self.spec) as database:
                 columns = self._columns(database)
-                own, kind = database.dialect.quoted(self._cursor.column), columns.field(self._cursor.column).type
-                newest = self._newest(database, own, kind, behind)
-                latest = (database.clock() + timedelta(days=1)).replace(microsecond=0)
+                column = self._column(database, columns)
+                newest = column.newest(behind, self._cursor.rows, itself=first)
                 parts = [
-                    *([f"{own} IS NULL"] if first else []),
-                    *([self._range(database, own, kind, behind, newest)] if newest is not None else []),
+                    *([f"{column.own} IS NULL"] if first else []),
+                    *([column.up_to(newest, behind, itself=first)] if newest is not None else []),
                 ]
                 rows = self._rows(database, columns, " OR ".join(parts)) if parts else None
-            if rows is not None and (len(rows) or newest is not None):
-                yield Batch(f"to {self._cursor.column} {newest}", rows, cursor=newest, latest=latest)
-            if newest is None or newest == behind:
+                left_out = column.left_out() if first else None
+            if rows is not None and (len(rows) or newest is not None or left_out):
+                name = f"to {self._cursor.column} {newest}"
+                yield Batch(name, rows, cursor=newest, latest=column.latest, left_out=left_out)
+            if newest is None:
                 return
             first, behind = False, newest
 
     def pending(self, after: str | None) -> str | None:
         """The newest value of the column, and how many rows it is behind."""
         with open_database(self.spec) as database:
-            kind = self._columns(database).field(self._cursor.column).type
-            own = database.dialect.quoted(self._cursor.column)
-            where = f"WHERE {database.dialect.behind(own, after, kind)}" if after is not None else ""
-            text = database.dialect.text(f"max({own})")
-            asked = f"SELECT count(*) AS n, {text} AS newest FROM {database.relation} {where}"
+            column = self._column(database, self._columns(database))
+            where = f"WHERE {column.behind(after)}" if after is not None else ""
+            asked = (
+                f"SELECT count(*) AS n, {column.text(f'max({column.own})')} AS newest FROM {database.relation} {where}"
+            )
             found = database.ask(asked).to_pylist()[0]
             # SQLite's numbers arrive as text.
             return f"{found['n']} to {found['newest']}" if int(found["n"]) else None
@@ -75,19 +81,9 @@ class SqlFeed(SqlTable):
         require_columns({"cursor": self._cursor.column}, columns.names, source=self.spec.name, where=where)
         return columns
 
-    def _range(self, database: OpenDatabase, own: str, kind: pa.DataType, behind: str | None, newest: str) -> str:
-        dialect = database.dialect
-        lower = [dialect.behind(own, behind, kind)] if behind is not None else []
-        return f"({' AND '.join([*lower, f'NOT ({dialect.behind(own, newest, kind)})'])} AND {own} IS NOT NULL)"
-
-    def _newest(self, database: OpenDatabase, own: str, kind: pa.DataType, behind: str | None) -> str | None:
-        """The value that ends the next batch; None if nothing is behind."""
-        where = f"{own} IS NOT NULL" + (
-            f" AND {database.dialect.behind(own, behind, kind)}" if behind is not None else ""
-        )
-        inner = f"SELECT {own} AS c FROM {database.relation} WHERE {where} ORDER BY {own} LIMIT {self._cursor.rows}"
-        found = database.ask(f"SELECT {database.dialect.text('max(c)')} AS c FROM ({inner}) AS t").to_pylist()[0]["c"]
-        return None if found is None else str(found)
+    def _column(self, database: OpenDatabase, columns: pa.Schema) -> "_CursorColumn":
+        latest = (database.clock() + _CLOCK_SLACK).replace(microsecond=0)
+        return _CursorColumn(database, self._cursor.column, columns.field(self._cursor.column).type, latest)
 
     def _set_back(self, after: str | None) -> str | None:
         """The stored value less the overlap."""
@@ -112,3 +108,72 @@ class SqlFeed(SqlTable):
                 f"source `{self.spec.name}`: the cursor `{after}` is neither a number nor a time, so it has no "
                 "`overlap`; leave it out"
             ) from None
+
+
+@dataclass(frozen=True)
+class _CursorColumn:
+    """The column that orders the rows of an open database: conditions on it, in the database's SQL."""
+
+    database: OpenDatabase
+    name: str
+    arrives_as: pa.DataType
+    latest: datetime
+    """Behind this moment (UTC, no zone) no row can have happened."""
+
+    @property
+    def own(self) -> str:
+        """Its name, quoted."""
+        return self.database.dialect.quoted(self.name)
+
+    @property
+    def ahead(self) -> str | None:
+        """Condition: a time that lies ahead; None where the column holds no times."""
+        dialect = self.database.dialect
+        if not dialect.is_time(self.arrives_as):
+            return None
+        bound = dialect.bound(self.latest, self.arrives_as)
+        if not pa.types.is_string(self.arrives_as):
+            return f"{self.own} > {bound}"
+        # A text that is no time is ordered as a text. An index finds those that begin with so late a day.
+        late, moment = (
+            text_sql(str((self.latest - 2 * _CLOCK_SLACK).date())),
+            dialect.moment(self.name, self.arrives_as),
+        )
+        return f"({self.own} > {late} AND CASE WHEN {moment} > {bound} THEN 1 ELSE 0 END = 1)"
+
+    @property
+    def in_order(self) -> str:
+        """Condition: the row has a value, and not a time that lies ahead."""
+        ahead = self.ahead
+        return f"({self.own} IS NOT NULL{f' AND NOT {ahead}' if ahead else ''})"
+
+    def left_out(self) -> str | None:
+        """How many rows lie ahead, in words; None if there is none."""
+        if self.ahead is None:
+            return None
+        asked = f"SELECT count(*) AS n, {self.text(f'max({self.own})')} AS last FROM {self.database.relation} WHERE "
+        found = self.database.ask(asked + self.ahead).to_pylist()[0]
+        if not int(found["n"]):
+            return None
+        return ahead_of_the_clock(int(found["n"]), self.name, str(found["last"]).strip("'"))
+
+    def behind(self, value: str, *, itself: bool = False) -> str:
+        """Condition: a row in order, whose value is greater, or the same with `itself`."""
+        literal = self.database.dialect.literal(value, self.arrives_as)
+        return f"({self.own} {'>=' if itself else '>'} {literal} AND {self.in_order})"
+
+    def up_to(self, newest: str, behind: str | None, *, itself: bool) -> str:
+        """Condition: a row in order, from `behind` (None: from the first) to `newest`."""
+        lower = self.behind(behind, itself=itself) if behind is not None else self.in_order
+        return f"({lower} AND {self.own} <= {self.database.dialect.literal(newest, self.arrives_as)})"
+
+    def newest(self, behind: str | None, rows: int, *, itself: bool) -> str | None:
+        """The value of the last of so many `rows`; None if there is none."""
+        where = self.behind(behind, itself=itself) if behind is not None else self.in_order
+        inner = f"SELECT {self.own} AS c FROM {self.database.relation} WHERE {where} ORDER BY {self.own} LIMIT {rows}"
+        found = self.database.ask(f"SELECT {self.text('max(c)')} AS c FROM ({inner}) AS t").to_pylist()[0]["c"]
+        return None if found is None else str(found)
+
+    def text(self, value: str) -> str:
+        """SQL: a value of the column as the text that is stored as cursor."""
+        return self.database.dialect.text(value, self.arrives_as)

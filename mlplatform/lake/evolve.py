@@ -29,8 +29,7 @@ def fit_table(con: Any, table: str, rows: "pa.Table") -> None:
 
 def _retype(con: Any, table: str, name: str, kind: str) -> None:
     own, new = quoted(name), quoted(f"{name}__typed")
-    # An empty text is no value, as in a contract's casts.
-    typed = f"TRY_CAST(nullif(trim({own}), '') AS {kind})"
+    typed = _typed(own, kind)
     lost = con.execute(
         f"SELECT count(*), any_value({own}) FROM {table} WHERE nullif(trim({own}), '') IS NOT NULL AND {typed} IS NULL"
     ).fetchone()
@@ -43,6 +42,20 @@ def _retype(con: Any, table: str, name: str, kind: str) -> None:
     con.execute(f"UPDATE {table} SET {new} = {typed}")
     con.execute(f"ALTER TABLE {table} DROP COLUMN {own}")
     con.execute(f"ALTER TABLE {table} RENAME COLUMN {new} TO {own}")
+
+
+def _typed(own: str, kind: str) -> str:
+    """SQL: a text as a contract's cast would take it: nothing is rounded, an offset counts."""
+    # An empty text is no value.
+    text = f"nullif(trim({own}), '')"
+    cast = f"TRY_CAST({text} AS {kind})"
+    if kind.startswith("TIMESTAMP"):
+        # Straight to TIMESTAMP an offset such as +02:00 would be passed over.
+        utc = f"TRY_CAST({text} AS TIMESTAMPTZ) AT TIME ZONE 'UTC'"
+        return f"CASE WHEN regexp_matches({text}, ':\\d+.*[+-]\\d') THEN {utc} ELSE {cast} END"
+    if kind.endswith("INT") or kind == "INTEGER":
+        return f"CASE WHEN TRY_CAST({text} AS DOUBLE) = {cast} THEN {cast} END"
+    return cast
 
 
 def _wanted(con: Any, rows: "pa.Table") -> dict[str, str]:

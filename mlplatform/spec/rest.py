@@ -79,6 +79,9 @@ class NumberedPages(Declared):
     """How many rows are asked for; a server may give fewer."""
     size_param: str | None = None
     """The parameter that holds the size, if the API takes one."""
+    not_found_ends: bool = False
+    """Whether status 404 behind the first page means that there is no further one (Django's REST framework says so);
+    else it is an error: a page that is missed once would never be read."""
 
 
 class OffsetPages(Declared):
@@ -92,6 +95,8 @@ class OffsetPages(Declared):
     """The parameter that holds how many to give."""
     limit: PositiveInt = 100
     """How many rows are asked for; a server may give fewer."""
+    not_found_ends: bool = False
+    """Whether status 404 behind the first page means that there is no further one; else it is an error."""
 
 
 class TokenPages(Declared):

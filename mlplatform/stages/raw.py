@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlplatform.ingest.days import Days
-from mlplatform.lake.cursors import read_cursor
+from mlplatform.lake.cursors import read_cursor, read_mark
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import describe_table
 from mlplatform.lake.writer import writer
@@ -48,22 +48,26 @@ def raw_asset(uc: Declaration, source: Source) -> dg.AssetsDefinition:
     )
     def raw(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[Any]:
         opened, allowed = lake.open(), tolerance(context, uc)
-        reading = _reading(context, uc, source, opened)
+        found = read_mark(opened, raw_table(uc, source))
+        reading = _reading(context, uc, source, found.cursor)
+        # Of days others may be read at the same time.
+        mark = found if reading.days is None else None
         if reading.left_out:
             context.log.warning(f"{source.name}: {reading.left_out}")
         done = _Done()
         # Closed, so that a source lets go of what it was not told is committed.
         with writer(opened) as lake_writer, closing(reading.batches) as batches:
-            after = reading.after
             for batch in batches:
-                stored = ingest_batch(lake_writer, uc, source, batch, allowed=allowed, after=after)
-                checked, after = stored.checked, batch.cursor or after
+                stored = ingest_batch(lake_writer, uc, source, batch, allowed=allowed, before=mark)
+                checked, mark = stored.checked, stored.mark
                 context.log.info(f"{batch.name}: {len(checked.good):,} rows kept, {checked.bad_rows:,} in quarantine")
                 if not stored.accepted:
                     refused = {"batch": batch.name, **Tally().plus(checked).evidence(uc)}
                     yield check_result(CONTRACT_CHECK, passed=False, metadata=refused)
                     checked.require(allowed, f"{source.name} {batch.name}")
-                done = done.plus(checked, stored.touched)
+                if batch.left_out:
+                    context.log.warning(f"{source.name}: {batch.left_out}")
+                done = done.plus(checked, stored.touched, batch.left_out)
         yield from _record(context, uc, source, reading, opened, done, contract_result(uc, done.tally, allowed))
 
     return raw
@@ -76,18 +80,23 @@ class _Done:
     tally: Tally = field(default_factory=Tally)
     touched: int = 0
     replaced: int = 0
-    left_out: tuple[str, ...] = ()
+    columns_left_out: tuple[str, ...] = ()
+    rows_left_out: tuple[str, ...] = ()
 
-    def plus(self, checked: "Checked", touched: int) -> "_Done":
-        left_out = tuple(dict.fromkeys((*self.left_out, *checked.left_out)))
-        return _Done(self.tally.plus(checked), self.touched + touched, self.replaced + checked.replaced, left_out)
+    def plus(self, checked: "Checked", touched: int, left_out: str | None) -> "_Done":
+        return _Done(
+            self.tally.plus(checked),
+            self.touched + touched,
+            self.replaced + checked.replaced,
+            tuple(dict.fromkeys((*self.columns_left_out, *checked.left_out))),
+            tuple(dict.fromkeys((*self.rows_left_out, *([left_out] if left_out else [])))),
+        )
 
 
-def _reading(context: dg.AssetExecutionContext, uc: Declaration, source: Source, lake: Lake) -> "Reading":
+def _reading(context: dg.AssetExecutionContext, uc: Declaration, source: Source, cursor: str | None) -> "Reading":
     from mlplatform.ingest.reading import read_source
 
-    cursor, again = read_cursor(lake, raw_table(uc, source)) if source.goes_on else None, False
-    days = None
+    days, again = None, False
     if is_partitioned(context, source):
         window = context.partition_time_window
         days = Days(window.start.date(), window.end.date())
@@ -119,10 +128,10 @@ def _record(
     if waits:
         context.log.warning(waits)
         metadata["nothing_yet"] = waits
-    if reading.left_out:
-        metadata["left_out"] = reading.left_out
-    if done.left_out:
-        metadata["columns_not_in_the_contract"] = ", ".join(done.left_out)
+    if left_out := [*([reading.left_out] if reading.left_out else []), *done.rows_left_out]:
+        metadata["left_out"] = "; ".join(left_out)
+    if done.columns_left_out:
+        metadata["columns_not_in_the_contract"] = ", ".join(done.columns_left_out)
     if source.goes_on:
         # That of files names each of them: thousands, in every run's record.
         metadata["cursor"] = _short(cursor or "none")

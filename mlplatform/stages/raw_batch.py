@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mlplatform.lake.cursors import store_cursor
+from mlplatform.lake.cursors import Mark, store_mark
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import merge_rows, stored_on_another_day
 from mlplatform.lake.writer import Writer
@@ -30,6 +30,8 @@ class Stored:
     """Whether its good rows are in the lake: there were not too many bad ones."""
     touched: int
     """Rows that are new or changed."""
+    mark: Mark | None
+    """What it left behind; None for a batch of days, of which others may be read at the same time."""
 
 
 class _OvertakenError(Exception):
@@ -42,21 +44,25 @@ def raw_table(uc: Declaration, source: Source) -> str:
 
 
 def ingest_batch(
-    lake: Writer, uc: Declaration, source: Source, batch: "Batch", *, allowed: float, after: str | None
+    lake: Writer, uc: Declaration, source: Source, batch: "Batch", *, allowed: float, before: Mark | None
 ) -> Stored:
-    """Check a batch that begins behind the cursor `after`, and store it; again if another run came in between.
+    """Check a batch that begins behind the mark `before`, and store it; again if another run took one of its keys.
 
     Raises:
         ContractError: the batch cannot be judged by row.
-        LakeError: another run has moved the cursor.
+        LakeError: another run has stored rows since that mark.
     """
     while True:
         checked = _checked(lake.lake, uc, source, batch)
         accepted = checked.bad_share <= _allowed_share(source, checked, allowed)
+        now = datetime.now(UTC).replace(tzinfo=None)
+        mark = Mark(batch.cursor or before.cursor, now) if before else None
         try:
-            return Stored(checked, accepted, _store(lake, uc, source, batch, checked, accepted=accepted, after=after))
+            marks = (before, mark) if before and mark and accepted else None
+            touched = _store(lake, uc, source, batch, checked, now, accepted=accepted, marks=marks)
         except _OvertakenError:
             continue
+        return Stored(checked, accepted, touched, mark)
 
 
 def _checked(lake: Lake, uc: Declaration, source: Source, batch: "Batch") -> "Checked":
@@ -93,11 +99,12 @@ def _store(
     source: Source,
     batch: "Batch",
     checked: "Checked",
+    now: datetime,
     *,
     accepted: bool,
-    after: str | None,
+    marks: tuple[Mark, Mark] | None,
 ) -> int:
-    """Good rows, bad rows and the cursor behind them in one transaction; returns the rows that are new or changed.
+    """Good rows, bad rows and the mark behind them in one transaction; returns the rows that are new or changed.
 
     A batch with too many bad rows keeps its good ones out and its cursor where it was: it comes again.
     """
@@ -105,15 +112,15 @@ def _store(
 
     from mlplatform.lake.evolve import fit_table
 
-    now = datetime.now(UTC).replace(tzinfo=None)
     table, name = raw_table(uc, source), f"{source.name} {batch.name}"
 
     def write(con: Any) -> int:
         quarantine(con, uc, checked, name, source.name, now)
         if not accepted:
             return 0
-        if batch.cursor is not None:
-            store_cursor(con, table, batch.cursor, now, after)
+        if marks is not None:
+            before, mark = marks
+            store_mark(con, table, mark, before)
         if not checked.good.num_columns:
             return 0
         # What was looked up before the transaction may not hold in it.

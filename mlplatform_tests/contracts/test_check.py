@@ -213,7 +213,7 @@ def test_a_key_that_the_contract_calls_unique_is_replaced_by_its_later_row() -> 
     assert (checked.replaced, checked.bad_rows) == (1, 0)
 
 
-@pytest.mark.parametrize("name", ["Net", "row_id", "_loaded_at", "_x"])
+@pytest.mark.parametrize("name", ["Net", "row_id", "_loaded_at", "_x", ""])
 def test_a_new_column_whose_name_the_table_cannot_take_is_named(name: str) -> None:
     with pytest.raises(ContractError, match=f"new column `{name}`, which .* `schema_change: evolve` cannot store it"):
         check_rows(Orders, ORDERS.assign(**{name: 1}), schema_change="evolve")

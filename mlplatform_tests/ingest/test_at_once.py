@@ -62,6 +62,22 @@ def readings(params, cursor):
             "reading_id": [number], "event_time": ["2024-01-01 10:00:00"], "sensor": ["a"], "value": [params["value"]]
         }}), str(number + 1)
 """
+# All of it in every run; whoever is told to waits after it has been read.
+WHOLE = """
+import time
+from pathlib import Path
+
+import pyarrow as pa
+
+
+def readings(params, cursor):
+    Path({folder!r}, "reads").touch()
+    while params["waits"] and not Path({folder!r}, "go").exists():
+        time.sleep(0.01)
+    yield pa.table({{
+        "reading_id": [0], "event_time": ["2024-01-01 10:00:00"], "sensor": ["a"], "value": [params["value"]]
+    }})
+"""
 
 
 def wait_for(ready: Callable[[], Any]) -> None:
@@ -93,6 +109,24 @@ def test_a_new_key_that_two_days_have_is_the_row_of_one_day_and_the_other_is_in_
     ((reason, kept),) = runs[0].quarantined()
     assert "is the reading_id of a row stored for another day" in reason
     assert f"2024-01-0{3 - int(value)} 10:00:00" in kept
+
+
+@pytest.mark.slow
+def test_a_run_without_a_cursor_that_was_overtaken_puts_nothing_older_over_what_is_newer(
+    tmp_path: Path, home: Home
+) -> None:
+    (tmp_path / "source.py").write_text(WHOLE.format(folder=str(tmp_path)))
+    slow, quick = (
+        Feeding(tmp_path, {"kind": "python", "function": "readings", "params": {"waits": waits, "value": value}})
+        for waits, value in ((True, 1.0), (False, 2.0))
+    )
+    slow.declaration  # noqa: B018
+    child = slow.ingesting()
+    wait_for((tmp_path / "reads").exists)
+    quick.ingested()
+    (tmp_path / "go").touch()
+    assert child.wait(240) == 1
+    assert quick.rows() == [(0, "a", 2.0)]
 
 
 @pytest.mark.slow

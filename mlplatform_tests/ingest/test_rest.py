@@ -105,10 +105,45 @@ def test_a_server_that_has_no_page_behind_the_last_one_is_read_to_its_end(web: W
         return paged(asked) if int(asked.query["page"]) <= 3 else Answer(b'{"detail": "Invalid page."}', status=404)
 
     web.answer = django
-    assert ids(feed(web, pages={"kind": "number"})) == list(range(25))
+    assert ids(feed(web, pages={"kind": "number", "not_found_ends": True})) == list(range(25))
     web.answer = lambda asked: Answer(b"{}", status=404)
     with pytest.raises(SourceError, match="is not there"):
-        ids(feed(web, pages={"kind": "number"}))
+        ids(feed(web, pages={"kind": "number", "not_found_ends": True}))
+
+
+def test_a_page_that_is_not_found_is_no_end_unless_that_is_declared(web: Web, tmp_path: Path, home: Home) -> None:
+    def newest_first(asked: Asked) -> Answer:
+        return paged(asked, sorted(ROWS, key=lambda row: -row["reading_id"]))
+
+    web.answer = lambda asked: Answer(b"{}", status=404) if asked.query["page"] == "2" else newest_first(asked)
+    source = Feeding(tmp_path, declared(web, cursor={"param": "since", "column": "reading_id"}))
+    told = source.refused()
+    assert "has no page `page`=2 (status 404), after one with rows" in told
+    assert "declare `pages.not_found_ends: true`" in told
+    assert source.cursor() is None
+    web.answer = newest_first
+    source.ingested()
+    assert source.ids() == list(range(25))
+
+
+def test_a_row_from_ahead_of_the_server_s_clock_is_named_and_ends_no_source(
+    web: Web, tmp_path: Path, home: Home
+) -> None:
+    found = [reading(i) | {"at": at} for i, at in enumerate(["2024-01-01T10:00:00Z", "2999-01-01T10:00:00Z"])]
+    web.answer = lambda asked: paged(asked, [row for row in found if row["at"] > asked.query.pop("since", "")])
+    source = Feeding(tmp_path, declared(web, cursor={"param": "since", "column": "at"}))
+    assert "1 rows whose `at` lies more than a day ahead" in source.ingested()["left_out"]
+    found.append(reading(2) | {"at": "2024-06-01T10:00:00Z"})
+    source.ingested()
+    assert (source.ids(), source.cursor()) == ([0, 2], "2024-06-01T10:00:00Z")
+
+
+def test_half_a_character_stays_as_json_writes_it_and_blocks_nothing(web: Web, tmp_path: Path, home: Home) -> None:
+    half = json.dumps([reading(1, sensor={"name": "\ud83d"}), reading(2)])
+    web.answer = lambda asked: Answer(half.encode())
+    source = Feeding(tmp_path, declared(web, rows=None, pages=None))
+    source.ingested()
+    assert source.rows("reading_id, sensor") == [(1, "\\ud83d"), (2, "a")]
 
 
 @pytest.mark.parametrize("pages", [{"kind": "number"}, {"kind": "offset", "limit": 10}])
@@ -234,6 +269,9 @@ def test_a_moment_to_be_asked_again_is_waited_for_by_the_clock_that_was_passed_i
         (Answer(status=429, headers={"Retry-After": "999"}), "to be asked again in 999 seconds. Try again then", 1),
         (Answer(status=301, headers={"Location": "http://elsewhere/x?key=1"}), r"has moved to http://elsewhere/x\.", 1),
         (Answer(b'{"error": "x"}'), r"no list of objects at `data\.items`; it has error\. Say under `rows`", 1),
+        (Answer(b'{"data": {"items": null}}'), r"no list of objects at `data\.items`; there stands null", 1),
+        (Answer(b"[" * 100_000), "JSON that is nested too deeply", 1),
+        (Answer(b'{"a": "\xff"}'), "a text that is not UTF-8", 1),
         (sent({"data": {"items": [{"id": 1}]}}), r"no row of .* has `reading_id`; the first has id\. Say what", 1),
     ],
     ids=[
@@ -249,6 +287,9 @@ def test_a_moment_to_be_asked_again_is_waited_for_by_the_clock_that_was_passed_i
         "wait",
         "301",
         "no rows",
+        "null",
+        "deep",
+        "no UTF-8",
         "no column",
     ],
 )

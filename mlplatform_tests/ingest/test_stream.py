@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +122,13 @@ def test_a_poisoned_message_goes_to_quarantine_as_it_came_and_the_others_are_sto
     broker: Broker, tmp_path: Path, home: Home
 ) -> None:
     source = feeding(tmp_path, broker)
-    broker.publish([reading(1), b"\xff\x00 no text", b'{"reading_id": 2', b"17", {"other": True}, reading(3)])
+    half = b'{"reading_id": 4, "event_time": "2024-01-01", "sensor": "\\ud83d", "value": 1}'
+    broker.publish([reading(1), b"\xff\x00 no text", b'{"reading_id": 2', b"17", half, {"other": True}, reading(3)])
     source.ingested()
     assert source.ids() == [1, 3]
     reasons = sorted(reason for reason, _ in source.quarantined())
-    assert len(reasons) == 4
+    assert len(reasons) == 5
+    assert any("half a character" in reason for reason in reasons)
     assert any(reason.startswith("the message is not UTF-8") for reason in reasons)
     assert any(reason.startswith("the message is no JSON: ") for reason in reasons)
     assert any(reason.startswith("the message is no JSON object") for reason in reasons)
@@ -281,6 +283,28 @@ def test_a_stream_that_was_made_anew_is_read_from_its_beginning(server: NatsServ
     assert source.ingested()["rows_new_or_changed"] == 2
 
 
+def test_messages_that_the_server_dropped_before_they_were_read_are_named(
+    server: NatsServer, tmp_path: Path, home: Home
+) -> None:
+    server.make_stream(max_msgs=20)
+    source = Feeding(tmp_path, declared(server))
+    server.publish(readings(*range(10)))
+    assert "left_out" not in source.ingested()
+    server.publish(readings(*range(10, 100)))
+    assert "dropped the messages 11 to 80 of the stream PLANT" in source.ingested()["left_out"]
+    assert source.ids() == [*range(10), *range(80, 100)]
+    assert "left_out" not in source.ingested()
+
+
+def test_a_backfill_leaves_what_came_since_of_a_key(server: NatsServer, tmp_path: Path, home: Home) -> None:
+    yesterday, this_day = datetime.now(UTC).date() - timedelta(days=1), datetime.now(UTC).date()
+    server.publish([reading(1), reading(1, value=9.0)])
+    spec = StreamSource.model_validate({"name": "readings", "key": ["reading_id"], **declared(server)})
+    with closing(NatsFeed(spec).between(yesterday, this_day)) as batches:
+        values = [value for batch in batches for value in batch.rows["value"].to_pylist()]
+    assert values == ["1.5", "9.0"]
+
+
 def test_messages_of_other_subjects_are_passed_by(server: NatsServer, tmp_path: Path, home: Home) -> None:
     given = declared(server)
     given["broker"]["subject"] = "plant.press"
@@ -335,6 +359,4 @@ def test_days_of_a_stream_are_read_again_by_when_they_were_published(
 
 @pytest.fixture
 def today() -> Callable[[], str]:
-    from datetime import UTC, datetime
-
     return lambda: datetime.now(UTC).date().isoformat()

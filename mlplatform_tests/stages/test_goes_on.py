@@ -1,6 +1,7 @@
 """A source that goes on where it stopped: rows and cursor are one transaction, whatever happens in the middle."""
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,32 @@ def test_evolve_adds_the_column_as_text_and_gives_it_its_type_when_the_contract_
     os.utime(tmp_path / "contract.py", (1, 1))
     feeding(tmp_path, changes([row(3, level=7)]), schema_change="evolve").ingested()
     assert source.rows("reading_id, level") == [(0, None), (1, 3), (2, 4), (3, 7)]
+
+
+@pytest.mark.parametrize(
+    ("stored", "kind", "becomes"),
+    [
+        ("1.7", "int | None", None),
+        ("4.0", "int | None", 4),
+        ("9007199254740993", "int | None", 9007199254740993),
+        ("2024-01-01T10:00:00+02:00", "pd.Timestamp", datetime(2024, 1, 1, 8)),
+        ("2024-01-01T10:00:00Z", "pd.Timestamp", datetime(2024, 1, 1, 10)),
+    ],
+)
+def test_text_that_gets_a_type_is_neither_rounded_nor_moved(
+    tmp_path: Path, home: Home, stored: str, kind: str, becomes: Any
+) -> None:
+    feeding(tmp_path, changes([row(0)]), schema_change="evolve").ingested()
+    source = feeding(tmp_path, changes([row(1, level=stored)]), schema_change="evolve")
+    source.ingested()
+    (tmp_path / "contract.py").write_text(CONTRACT + f"    level: {kind} = pa.Field(nullable=True)\n")
+    os.utime(tmp_path / "contract.py", (1, 1))
+    again = feeding(tmp_path, changes([row(3, level=None)]), schema_change="evolve")
+    if becomes is None:
+        assert f"1 stored values are none, e.g. '{stored}'" in again.refused()
+    else:
+        again.ingested()
+    assert source.rows("reading_id, level")[1] == (1, stored if becomes is None else becomes)
 
 
 def test_evolve_lets_a_nullable_column_go(tmp_path: Path, home: Home) -> None:
