@@ -27,6 +27,7 @@ from mlplatform.stages.retrain_decision import (
     WINDOW_TAG,
     newest_decision,
 )
+from mlplatform.stages.skew_block import OpenSkew, open_skew
 from mlplatform.stages.watchdog import no_space
 
 __all__ = ["due_training", "paused", "retrain_sensor", "settled", "wanted_run"]
@@ -65,7 +66,8 @@ def wanted_run(instance: dg.DagsterInstance, uc: Declaration) -> dg.RunRequest |
         return dg.SkipReason(f"champion v{undeployed} waits to be deployed: a failure is being healed")
     if undeployed is not None:
         return _deploy(instance, uc, undeployed)
-    held = paused(uc)
+    # While a skew is open nothing is promoted, so a training would come to nothing, and the decision be spent.
+    held = paused(uc) or _open_skew(uc)
     if held:
         return dg.SkipReason(str(held))
     decision = newest_decision(uc, Lake.at(Home.current()))
@@ -79,7 +81,9 @@ def wanted_run(instance: dg.DagsterInstance, uc: Declaration) -> dg.RunRequest |
 def due_training(instance: dg.DagsterInstance, uc: Declaration) -> str | None:
     """The id of a decision to retrain that has not led to a comparison yet and may still be tried."""
     decision = newest_decision(uc, Lake.at(Home.current()))
-    if decision is None or decision[VERDICT] != "retrain" or _concluded(uc, decision) or paused(uc):
+    if decision is None or decision[VERDICT] != "retrain" or _concluded(uc, decision):
+        return None
+    if paused(uc) or _open_skew(uc):
         return None
     tag = {DECISION_TAG: str(decision[DECISION_ID])}
     before = tried(instance, uc, tag)
@@ -140,6 +144,11 @@ def paused(uc: Declaration) -> Pause | None:
         return None
     at = newest_day_end(uc, lake).to_pydatetime() if lake.has_table(f"{uc.spec.name}.spine") else datetime.min
     return current_pause(uc, lake, at)
+
+
+def _open_skew(uc: Declaration) -> OpenSkew | None:
+    """Before the first champion there is nothing to keep."""
+    return open_skew(uc, Lake.at(Home.current())) if current_deployment(uc) else None
 
 
 def _concluded(uc: Declaration, decision: dict[str, Any]) -> bool:

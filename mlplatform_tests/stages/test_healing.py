@@ -1,5 +1,9 @@
 """Failures that heal, or do not, on a real lake and a real Dagster instance; only the source is a small file."""
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -176,6 +180,31 @@ def test_a_daemon_that_restarts_repeats_nothing(platform: Platform, home: Home, 
         [again] = restarted.tick("fraud_healing").requests
     assert again.run_key == first.run_key
     assert (alerts(home), ledger(home)) == (told, written)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("function", ["raise_for", "record_steps", "apply_remedy"])
+def test_a_tick_that_is_killed_is_made_good_by_the_next_one_and_nobody_is_told_twice(
+    platform: Platform, home: Home, csv: Path, function: str
+) -> None:
+    away = csv.rename(csv.with_suffix(".away"))
+    assert not platform.run(["raw_transactions"]).success
+    command = [
+        sys.executable,
+        "-m",
+        "mlplatform_tests.stages.killed_tick",
+        str(csv),
+        platform._cursors["fraud_healing"],
+    ]
+    place = {**os.environ, **home.environment(), "PYTHONPATH": str(Path(__file__).parents[2])}
+    died = subprocess.run([*command, function], env=place, capture_output=True, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    away.rename(csv)
+    assert heal(platform).success
+    assert platform.tick("fraud_healing").requests == []
+    assert [outcome for *_, outcome in outcomes(home)] == ["waiting", "started", "succeeded"]
+    assert [alert["kind"] for alert in alerts(home)] == ["run_failed", "healed"]
+    assert count(home, "raw_fraud.transactions") == ROWS
 
 
 def test_a_retry_runs_only_what_was_left_over_the_same_partitions(

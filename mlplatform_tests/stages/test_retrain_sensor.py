@@ -11,11 +11,13 @@ from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import append_rows
 from mlplatform.ml.decision import Champion, Decision, WindowEvidence, decide
+from mlplatform.serving.pointer import Pointer, write_pointer
 from mlplatform.spec import Declaration, DriftPolicy
 from mlplatform.stages.champion import champion_table
 from mlplatform.stages.jobs import jobs, use_case_tags
 from mlplatform.stages.retrain import retrain_sensor, settled
 from mlplatform.stages.retrain_decision import DECISION_TAG, REASON_TAG, WINDOW_TAG, keep_decision, newest_decision
+from mlplatform.stages.skew_block import accept_skew, skew_report_table
 from mlplatform_tests.small_fraud import dagster_home, small_fraud
 
 AS_OF = pd.Timestamp("2018-07-01")
@@ -147,6 +149,27 @@ def test_a_decision_is_settled_by_a_comparison_and_not_by_a_training_that_broke(
     assert not settled(uc)
     compared(uc, AS_OF)
     assert settled(uc)
+
+
+def test_while_a_skew_is_open_the_decision_waits_and_is_acted_on_once_it_is_accepted(
+    uc: Declaration, instance: dg.DagsterInstance, home: Home
+) -> None:
+    keep(uc, decision())
+    write_pointer(home.deployment("fraud"), Pointer("fraud", "fraud:v1", "1", "bundle", "2018-06-01T00:00:00"))
+    lake, seen = Lake.at(home), pd.Timestamp.now("UTC").tz_localize(None)
+    row = pd.DataFrame({"compared_at": [seen], "skewed": [3], "skewed_columns": ["amount"], "newest_skewed_at": [seen]})
+    lake.commit(lambda con: append_rows(con, skew_report_table(uc), row), "skew")
+    requests, said = tick(uc, instance)
+    assert requests == []
+    assert "3 served values of amount are not those that training reads" in said
+    accept_skew(uc, lake, "the gateway is mended", "a person")
+    assert [request.tags[DECISION_TAG] for request in tick(uc, instance)[0]] == [kept_id(uc)]
+
+
+def kept_id(uc: Declaration) -> str:
+    kept = newest_decision(uc, Lake.at(Home.current()))
+    assert kept is not None
+    return str(kept["decision_id"])
 
 
 def test_a_training_that_died_is_left_to_healing_which_alone_tries_again(
