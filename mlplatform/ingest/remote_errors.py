@@ -37,6 +37,14 @@ def _place(message: str, spec: FilesSource) -> str:
 
 _PROBLEMS = (
     (
+        r"Globs \(`\*`\) for generic HTTP",
+        "holds a `*`, and a web server cannot list its files. Name each of them in `path`; a `*` of a name is %2A.",
+    ),
+    (
+        r"Invalid query parameters",
+        "holds a `?`, which stands for no other character in object storage. Write `*` in its place in `path`.",
+    ),
+    (
         # After a 401 or 403 DuckDB (1.5.5) asks once more, for two bytes, and then knows of a status 0 only.
         r"HTTP 40[13]|HTTP 0 |Forbidden|Unauthorized|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch",
         "is refused to this key, if any. Correct the variables that `access` names, or what the key may read.",
