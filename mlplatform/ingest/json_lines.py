@@ -24,7 +24,7 @@ def json_sql(con: duckdb.DuckDBPyConnection, files: Sequence[File]) -> str:
     Raises SourceError for files without a row, or with a line that is no object.
     """
     scan = (
-        f"FROM read_json({listed(files)}, {compression(files)}, {NO_FOLDERS}, format = 'newline_delimited', "
+        f"FROM read_json({listed(files)}, {compression(files)}{NO_FOLDERS}, format = 'newline_delimited', "
         "records = 'true', maximum_depth = 1, sample_size = -1, union_by_name = true, map_inference_threshold = -1, "
         "field_appearance_threshold = 0)"
     )
@@ -37,7 +37,7 @@ def json_sql(con: duckdb.DuckDBPyConnection, files: Sequence[File]) -> str:
     # Members that are named are not looked for again, each time that the relation is asked.
     columns = ", ".join(f"{text_sql(name)}: 'JSON'" for name in names)
     return (
-        f"SELECT COLUMNS(*) ->> '$' FROM read_json({listed(files)}, {compression(files)}, {NO_FOLDERS}, "
+        f"SELECT COLUMNS(*) ->> '$' FROM read_json({listed(files)}, {compression(files)}{NO_FOLDERS}, "
         f"format = 'newline_delimited', records = 'true', columns = {{{columns}}})"
     )
 
@@ -50,7 +50,7 @@ def _were_renamed(names: Sequence[str]) -> bool:
 
 def _no_objects(con: duckdb.DuckDBPyConnection, files: Sequence[File]) -> str:
     found = con.execute(
-        f"SELECT filename, json FROM read_ndjson_objects({listed(files)}, {compression(files)}, filename = true) "
+        f"SELECT filename, json FROM read_ndjson_objects({listed(files)}, {compression(files)}filename = true) "
         "WHERE json_type(json) <> 'OBJECT' LIMIT 1"
     ).fetchone()
     if found:

@@ -17,6 +17,6 @@ def listed(files: Sequence[File]) -> str:
 
 
 def compression(files: Sequence[File]) -> str:
-    """DuckDB's option: it knows no `.GZ`, and takes a `?` for the end of a name."""
+    """DuckDB's option, or nothing for files of several: by itself it knows no `.GZ`, and a `?` ends a name for it."""
     kinds = {file.packed or "uncompressed" for file in files}
-    return f"compression = '{kinds.pop() if len(kinds) == 1 else 'auto_detect'}'"
+    return f"compression = '{kinds.pop()}', " if len(kinds) == 1 else ""

@@ -119,7 +119,7 @@ def local_file(path: Path) -> File:
 
 def _remote(spec: FilesSource) -> list[File]:
     with opened(spec) as con:
-        found = _listed(con, spec.paths) if place_of(spec.paths[0]) == "s3" else _described(con, spec.paths)
+        found = _listed(con, spec) if place_of(spec.paths[0]) == "s3" else _described(con, spec.paths)
     return [
         File(name, size, changed)
         if changed and changed > _UNDATED
@@ -128,8 +128,15 @@ def _remote(spec: FilesSource) -> list[File]:
     ]
 
 
-def _listed(con: duckdb.DuckDBPyConnection, paths: list[str]) -> list[_Described]:
+def _listed(con: duckdb.DuckDBPyConnection, spec: FilesSource) -> list[_Described]:
     """The objects that the paths match, by name. A listing tells all of them, so that none is asked on its own."""
+    paths = spec.paths
+    for path in paths:
+        if "?" in path and ("*" in path or "[" in path):
+            raise SourceError(
+                f"source `{spec.name}`: the `?` in {path} stands for no other character in object storage. Write `*` "
+                "in its place."
+            )
     con.execute("SET s3_url_compatibility_mode = false")
     names = [name for (name,) in con.execute("SELECT DISTINCT file FROM glob(?) ORDER BY file", [paths]).fetchall()]
     # DuckDB reads parameters behind a `?`, and leaves out the objects whose keys have one.

@@ -31,7 +31,7 @@ def remote_errors(spec: FilesSource, secrets: Sequence[str]) -> Iterator[None]:
 
 
 def _place(message: str, spec: FilesSource) -> str:
-    named = re.search(r"'((?:https?|s3)://[^'?]+)", message)
+    named = re.search(r"'(s3://[^']+|https?://[^'?]+)", message)
     return named[1] if named else spec.paths[0]
 
 
@@ -39,10 +39,6 @@ _PROBLEMS = (
     (
         r"Globs \(`\*`\) for generic HTTP",
         "holds a `*`, and a web server cannot list its files. Name each of them in `path`; a `*` of a name is %2A.",
-    ),
-    (
-        r"Invalid query parameters",
-        "holds a `?`, which stands for no other character in object storage. Write `*` in its place in `path`.",
     ),
     (
         # After a 401 or 403 DuckDB (1.5.5) asks once more, for two bytes, and then knows of a status 0 only.

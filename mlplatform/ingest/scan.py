@@ -59,7 +59,7 @@ def _csv_sql(files: Sequence[File], layout: CsvLayout) -> str:
     """All columns as text: a value that is no number must reach the contract, not stop the file or become NULL."""
     columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in layout.columns)
     return (
-        f"SELECT * FROM read_csv({listed(files)}, {compression(files)}, {NO_FOLDERS}, "
+        f"SELECT * FROM read_csv({listed(files)}, {compression(files)}{NO_FOLDERS}, "
         "auto_detect = false, header = true, strict_mode = true, "
         f"delim = {_text(layout.delimiter)}, quote = '\"', escape = '\"', columns = {{{columns}}})"
     )

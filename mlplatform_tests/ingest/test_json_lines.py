@@ -12,7 +12,9 @@ from mlplatform_tests.ingest.conftest import declare
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    rows: list[dict[str, str]] = TableFiles(declare(path, key=["id"], time_column=None, start=None)).read_all().to_pylist()
+    rows: list[dict[str, str]] = (
+        TableFiles(declare(path, key=["id"], time_column=None, start=None)).read_all().to_pylist()
+    )
     return rows
 
 
