@@ -21,7 +21,7 @@ from mlplatform.ingest.scan import scan_sql, source_errors
 from mlplatform.ingest.whole import require_whole
 from mlplatform.spec import FilesSource
 
-__all__ = ["FilesReader", "TableFiles", "latest_of"]
+__all__ = ["FilesReader", "NewestRows", "TableFiles", "latest_of"]
 
 # Local times run up to 14 hours ahead of UTC, in which a file's own time is known.
 _CLOCK_SLACK = timedelta(days=1)
@@ -128,15 +128,22 @@ class FilesReader(_Files):
         """Rows of the days in [start, end), in the files' order; CSV values are text, Parquet values as typed there."""
         bounds = {"start": _midnight(start), "end": _midnight(end), "latest": self._latest}
         inside = f"{_TIME} >= $start AND {_TIME} < $end AND {_TIME} <= $latest"
-        strays = self._strays(start, end)
+        strays, replaced = self._strays(start, end), self._replaced
         with self._rows() as con:
-            if strays is None:
+            if strays is None and replaced is None:
                 query = f"SELECT * EXCLUDE ({_TIME}) FROM rows WHERE {inside}"
             else:
-                con.register("strays", strays)
-                inside = f"({inside}) OR {_POSITION} IN (SELECT position FROM strays)"
+                con.register("strays", _NO_STRAYS if strays is None else strays)
+                con.register("replaced", _NO_STRAYS if replaced is None else replaced)
+                inside = f"(({inside}) OR {_POSITION} IN (SELECT position FROM strays))"
+                inside += f" AND {_POSITION} NOT IN (SELECT position FROM replaced)"
                 query = f"SELECT * EXCLUDE ({_TIME}, {_POSITION}) FROM numbered WHERE {inside} ORDER BY {_POSITION}"
             return con.execute(query, bounds).to_arrow_table()
+
+    @property
+    def _replaced(self) -> pa.Table | None:
+        """Rows that are none of their source any more, by `position`; None: all of them are."""
+        return None
 
     @property
     def _clock(self) -> str:
@@ -174,6 +181,21 @@ class FilesReader(_Files):
             f"usable time, e.g. '{example}'. Write times as YYYY-MM-DD hh:mm:ss (UTC, or with an offset), none of them "
             f"later than the file itself ({self._latest:%Y-%m-%d})."
         )
+
+
+class NewestRows(FilesReader):
+    """Of rows of one key the last in the files' order, whatever the others' days: what a feed would have stored."""
+
+    @cached_property
+    def _replaced(self) -> pa.Table | None:
+        if not self.spec.key:  # each row is numbered by its content, and is its only version
+            return None
+        key = ", ".join(map(quote, self.spec.key))
+        last = f"SELECT {key}, max({_POSITION}) AS last FROM numbered GROUP BY ALL HAVING count(*) > 1"
+        with self._rows() as con:
+            query = f"SELECT {_POSITION} AS position FROM numbered JOIN ({last}) USING ({key}) WHERE {_POSITION} < last"
+            found = con.execute(query).to_arrow_table()
+        return found if len(found) else None
 
 
 _USABLE = f"{_TIME} BETWEEN $earliest AND $latest"

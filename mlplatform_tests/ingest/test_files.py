@@ -155,15 +155,19 @@ def test_the_cursor_forgets_files_that_are_gone(tmp_path: Path) -> None:
     assert FilesFeed(spec).pending(second.cursor) is None
 
 
-def test_days_that_are_read_again_end_with_the_newest_version_of_a_row(tmp_path: Path, home: Home) -> None:
+@pytest.mark.parametrize("day", [2, 4], ids=["of one day", "that moved to another day"])
+def test_days_that_are_read_again_leave_the_newest_version_of_a_row(tmp_path: Path, home: Home, day: int) -> None:
     source = Feeding(tmp_path, {"kind": "files", "path": str(tmp_path / "*.csv"), "new_files": True})
-    for name, value, written in (("b.csv", 1.5, 1_700_000_000), ("a.csv", 2.5, 1_800_000_000)):
-        (tmp_path / name).write_text(f"reading_id,event_time,sensor,value\n1,2023-01-02 10:00:00,a,{value}\n")
+    for name, at, value, written in (("b.csv", 2, 1.5, 1_700_000_000), ("a.csv", day, 2.5, 1_800_000_000)):
+        rows = f"1,2023-01-{at:02} 10:00:00,a,{value}\n2,soon,a,1\n" + "".join(
+            f"{i},2023-01-02 10:00:00,a,7.5\n" for i in range(3, 300)
+        )
+        (tmp_path / name).write_text(f"reading_id,event_time,sensor,value\n{rows}")
         os.utime(tmp_path / name, (written, written))
     source.ingested()
-    assert source.rows("reading_id, value") == [(1, 2.5)]
-    source.ingested(first_day="2023-01-02", last_day="2023-01-02")
-    assert source.rows("reading_id, value") == [(1, 2.5)]
+    assert source.rows("reading_id, value")[0] == (1, 2.5)
+    assert source.ingested(first_day="2023-01-02", last_day="2023-01-02")["rows_new_or_changed"] == 0
+    assert source.rows("reading_id, value")[0] == (1, 2.5)
 
 
 @pytest.mark.slow
@@ -236,3 +240,13 @@ def test_a_path_that_matches_nothing_says_where_it_looked(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SourceError, match=rf"no file matches data/\*\.csv \(looked in {tmp_path}\)"):
         reader(Path("data/*.csv")).available()
+
+
+def test_days_of_rows_without_a_key_are_read_again(tmp_path: Path, home: Home) -> None:
+    given = {"kind": "files", "path": str(tmp_path / "*.csv"), "new_files": True, "key": ["reading_id"]}
+    source = Feeding(tmp_path, given | {"row_id": {"column": "reading_id"}})
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(f"event_time,sensor,value\n2023-01-02 10:00:00,{name},1.5\n")
+    source.ingested()
+    again = source.ingested(first_day="2023-01-02", last_day="2023-01-02")
+    assert (again["rows_new_or_changed"], len(source.ids())) == (0, 2)
