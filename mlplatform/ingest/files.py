@@ -188,8 +188,6 @@ class NewestRows(FilesReader):
 
     @cached_property
     def _replaced(self) -> pa.Table | None:
-        if not self.spec.key:  # each row is numbered by its content, and is its only version
-            return None
         key = ", ".join(map(quote, self.spec.key))
         last = f"SELECT {key}, max({_POSITION}) AS last FROM numbered GROUP BY ALL HAVING count(*) > 1"
         with self._rows() as con:

@@ -240,13 +240,3 @@ def test_a_path_that_matches_nothing_says_where_it_looked(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SourceError, match=rf"no file matches data/\*\.csv \(looked in {tmp_path}\)"):
         reader(Path("data/*.csv")).available()
-
-
-def test_days_of_rows_without_a_key_are_read_again(tmp_path: Path, home: Home) -> None:
-    given = {"kind": "files", "path": str(tmp_path / "*.csv"), "new_files": True, "key": ["reading_id"]}
-    source = Feeding(tmp_path, given | {"row_id": {"column": "reading_id"}})
-    for name in ("a.csv", "b.csv"):
-        (tmp_path / name).write_text(f"event_time,sensor,value\n2023-01-02 10:00:00,{name},1.5\n")
-    source.ingested()
-    again = source.ingested(first_day="2023-01-02", last_day="2023-01-02")
-    assert (again["rows_new_or_changed"], len(source.ids())) == (0, 2)
