@@ -19,6 +19,7 @@ from mlplatform.spec.source import place_of
 __all__ = ["content_mark", "stored_bytes"]
 
 _SECONDS = 60
+_NETWORK = (httpx.HTTPError, httpx.InvalidURL)
 
 # At INFO it writes whole addresses, and a key may be among their parameters.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -39,8 +40,8 @@ def stored_bytes(name: str, spec: FilesSource | None = None) -> Iterator[io.IOBa
     try:
         with _of_store(name, spec) if place == "s3" else _of_server(name, spec) as file:
             yield file
-    except (httpx.HTTPError, OSError) as error:
-        raise SourceError(_broke_off(name, spec)) from error
+    except (*_NETWORK, OSError):
+        raise SourceError(_broke_off(name, spec)) from None  # whose text may repeat a key
 
 
 def content_mark(name: str, spec: FilesSource) -> str:
@@ -48,8 +49,8 @@ def content_mark(name: str, spec: FilesSource) -> str:
     try:
         with _client(spec) as client:
             answer = client.head(name)
-    except httpx.HTTPError as error:
-        raise SourceError(_broke_off(name, spec)) from error
+    except _NETWORK:
+        raise SourceError(_broke_off(name, spec)) from None
     tag: str | None = answer.headers.get("ETag") if answer.is_success else None
     if tag:
         return tag
