@@ -1,5 +1,7 @@
 """Rows as Arrow tables in a contract's types, and as pandas for pandera; no digit and no missing value is lost."""
 
+import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,7 @@ import pyarrow.compute as pc
 from mlplatform.contracts.casting import EARLIEST, LATEST, bounded_sql, cast_sql, given_sql, quote
 from mlplatform.contracts.scratch import scratch
 from mlplatform.contracts.types import ColumnType
+from mlplatform.errors import SourceError
 
 __all__ = ["Cast", "as_arrow", "as_frame", "cast_table"]
 
@@ -57,10 +60,37 @@ class Cast:
 
 
 def as_arrow(rows: pa.Table | pd.DataFrame) -> pa.Table:
-    """Arrow as it is; a frame column by column, one of mixed types as text."""
-    if isinstance(rows, pa.Table):
-        return rows
-    return pa.table({str(name): _column(rows[name]) for name in rows.columns})
+    """Arrow in types that DuckDB reads; a frame column by column, one of mixed types as text.
+
+    Raises SourceError for two columns of one name.
+    """
+    names = rows.column_names if isinstance(rows, pa.Table) else [str(name) for name in rows.columns]
+    twice = sorted({name for name, times in Counter(names).items() if times > 1})
+    if twice:
+        raise SourceError(f"there are two columns `{'`, `'.join(twice)}`. Rename one of each, or leave it out")
+    if isinstance(rows, pd.DataFrame):
+        rows = pa.table({name: _column(rows.iloc[:, at]) for at, name in enumerate(names)})
+    foreign = [name for name, kind in zip(names, rows.schema.types, strict=True) if _is_foreign(kind)]
+    for name in foreign:
+        rows = rows.set_column(names.index(name), name, _readable(rows[name]))
+    return rows
+
+
+def _is_foreign(kind: pa.DataType) -> bool:
+    """Whether DuckDB (1.5.5) has no such type."""
+    if pa.types.is_decimal256(kind) or pa.types.is_float16(kind):
+        return True
+    return any(_is_foreign(kind.field(at).type) for at in range(kind.num_fields))
+
+
+def _readable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The same values in a type that DuckDB has; a long decimal is text, with every digit, and what is nested JSON."""
+    if pa.types.is_decimal256(column.type):
+        return column.cast(pa.string())
+    if pa.types.is_float16(column.type):
+        return column.cast(pa.float32())
+    texts = [None if value is None else json.dumps(value, default=str) for value in column.to_pylist()]
+    return pa.chunked_array([pa.array(texts, pa.string())])
 
 
 def as_frame(table: pa.Table) -> pd.DataFrame:

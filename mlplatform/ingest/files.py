@@ -1,6 +1,7 @@
 """CSV, JSON lines and Parquet files as a source."""
 
 import hashlib
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +18,16 @@ from mlplatform.errors import SourceError
 from mlplatform.ingest.columns import given_names, renamed, require_columns
 from mlplatform.ingest.place import File, found_files, opened
 from mlplatform.ingest.scan import scan_sql, source_errors
+from mlplatform.ingest.whole import require_whole
 from mlplatform.spec import FilesSource
 
-__all__ = ["FilesReader", "TableFiles", "latest_of"]
+__all__ = ["FilesReader", "NewestRows", "TableFiles", "latest_of"]
 
 # Local times run up to 14 hours ahead of UTC, in which a file's own time is known.
 _CLOCK_SLACK = timedelta(days=1)
 
+# What is added to the rows for a query; no file has columns of these names.
+_TIME, _POSITION = (quote(f"{name} {uuid.uuid4()}") for name in ("time", "position"))
 
 _FORMATS = {".parquet": "parquet", ".pq": "parquet", ".jsonl": "json", ".ndjson": "json", ".json": "json"}
 
@@ -44,6 +48,7 @@ class _Files:
     def __init__(self, spec: FilesSource, files: Sequence[File] | None = None) -> None:
         self.spec = spec
         self._given = files
+        self._whole = False
 
     def fingerprint(self) -> str:
         """Hash of the files' names, sizes and times of change."""
@@ -61,16 +66,23 @@ class _Files:
 
     @contextmanager
     def _rows(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection with the views `rows` (contract names, `_time`: NULL if unreadable) and `numbered`."""
+        """A connection with the views `rows` (contract names, _TIME: NULL if unreadable) and `numbered`."""
+        self._require_whole()
         with source_errors(self._files), opened(self.spec) as con:
             con.execute("SET TimeZone = 'UTC'")
             scan = scan_sql(con, self._files, self._format, list(self._in_file.values()))
             schema = con.execute(f"SELECT * FROM ({scan}) LIMIT 0").to_arrow_table().schema
             require_columns(self._in_file, schema.names, source=self.spec.name, where=self._files[0].name)
             selected = renamed(self._in_file, schema.names)
-            con.execute(f"CREATE TEMP VIEW rows AS SELECT {selected}, {self._moment(schema)} AS _time FROM ({scan})")
-            con.execute("CREATE TEMP VIEW numbered AS SELECT *, row_number() OVER () AS _position FROM rows")
+            con.execute(f"CREATE TEMP VIEW rows AS SELECT {selected}, {self._moment(schema)} AS {_TIME} FROM ({scan})")
+            con.execute(f"CREATE TEMP VIEW numbered AS SELECT *, row_number() OVER () AS {_POSITION} FROM rows")
             yield con
+
+    def _require_whole(self) -> None:
+        """Looked at once, however often the rows are read."""
+        if not self._whole:
+            require_whole(self._files, self.spec)
+            self._whole = True
 
     @property
     def _format(self) -> str:
@@ -96,7 +108,7 @@ class TableFiles(_Files):
     def read_all(self) -> pa.Table:
         """The rows in the files' order; CSV values are text, Parquet values as typed there."""
         with self._rows() as con:
-            return con.execute("SELECT * EXCLUDE (_time) FROM rows").to_arrow_table()
+            return con.execute(f"SELECT * EXCLUDE ({_TIME}) FROM rows").to_arrow_table()
 
 
 class FilesReader(_Files):
@@ -115,16 +127,23 @@ class FilesReader(_Files):
     def read(self, start: date, end: date) -> pa.Table:
         """Rows of the days in [start, end), in the files' order; CSV values are text, Parquet values as typed there."""
         bounds = {"start": _midnight(start), "end": _midnight(end), "latest": self._latest}
-        inside = "_time >= $start AND _time < $end AND _time <= $latest"
-        strays = self._strays(start, end)
+        inside = f"{_TIME} >= $start AND {_TIME} < $end AND {_TIME} <= $latest"
+        strays, replaced = self._strays(start, end), self._replaced
         with self._rows() as con:
-            if strays is None:
-                query = f"SELECT * EXCLUDE (_time) FROM rows WHERE {inside}"
+            if strays is None and replaced is None:
+                query = f"SELECT * EXCLUDE ({_TIME}) FROM rows WHERE {inside}"
             else:
-                con.register("strays", strays)
-                inside = f"({inside}) OR _position IN (SELECT position FROM strays)"
-                query = f"SELECT * EXCLUDE (_time, _position) FROM numbered WHERE {inside} ORDER BY _position"
+                con.register("strays", _NO_STRAYS if strays is None else strays)
+                con.register("replaced", _NO_STRAYS if replaced is None else replaced)
+                inside = f"(({inside}) OR {_POSITION} IN (SELECT position FROM strays))"
+                inside += f" AND {_POSITION} NOT IN (SELECT position FROM replaced)"
+                query = f"SELECT * EXCLUDE ({_TIME}, {_POSITION}) FROM numbered WHERE {inside} ORDER BY {_POSITION}"
             return con.execute(query, bounds).to_arrow_table()
+
+    @property
+    def _replaced(self) -> pa.Table | None:
+        """Rows that are none of their source any more, by `position`; None: all of them are."""
+        return None
 
     @property
     def _clock(self) -> str:
@@ -164,15 +183,26 @@ class FilesReader(_Files):
         )
 
 
-_USABLE = "_time BETWEEN $earliest AND $latest"
-_EXTENT = f"""
-SELECT min(_time) FILTER ({_USABLE})::DATE, max(_time) FILTER ({_USABLE})::DATE, count(*), count(*) FILTER ({_USABLE})
-FROM rows
-"""
+class NewestRows(FilesReader):
+    """Of rows of one key the last in the files' order, whatever the others' days: what a feed would have stored."""
+
+    @cached_property
+    def _replaced(self) -> pa.Table | None:
+        key = ", ".join(map(quote, self.spec.key))
+        last = f"SELECT {key}, max({_POSITION}) AS last FROM numbered GROUP BY ALL HAVING count(*) > 1"
+        with self._rows() as con:
+            query = f"SELECT {_POSITION} AS position FROM numbered JOIN ({last}) USING ({key}) WHERE {_POSITION} < last"
+            found = con.execute(query).to_arrow_table()
+        return found if len(found) else None
+
+
+_USABLE = f"{_TIME} BETWEEN $earliest AND $latest"
+_FIRST, _LAST = (f"{end}({_TIME}) FILTER ({_USABLE})::DATE" for end in ("min", "max"))
+_EXTENT = f"SELECT {_FIRST}, {_LAST}, count(*), count(*) FILTER ({_USABLE}) FROM rows"
 _STRAYS = f"""
-SELECT _position AS position,
-       coalesce(last_value(usable IGNORE NULLS) OVER (ORDER BY _position), $first)::DATE AS day
-FROM (SELECT _position, CASE WHEN {_USABLE} THEN _time END AS usable FROM numbered)
+SELECT {_POSITION} AS position,
+       coalesce(last_value(usable IGNORE NULLS) OVER (ORDER BY {_POSITION}), $first)::DATE AS day
+FROM (SELECT {_POSITION}, CASE WHEN {_USABLE} THEN {_TIME} END AS usable FROM numbered)
 QUALIFY usable IS NULL
 """
 _NO_STRAYS = pa.table({"position": pa.array([], pa.int64()), "day": pa.array([], pa.date32())})

@@ -8,7 +8,7 @@ from datetime import date
 from mlplatform.errors import SpecError
 from mlplatform.ingest.batch import Batch, Batches
 from mlplatform.ingest.days import Days
-from mlplatform.ingest.files import FilesReader, TableFiles, latest_of
+from mlplatform.ingest.files import NewestRows, TableFiles, latest_of
 from mlplatform.ingest.place import File, found_files
 from mlplatform.spec import FilesSource
 
@@ -39,17 +39,20 @@ class FilesFeed:
         return hashlib.sha256(repr(new).encode()).hexdigest()[:16] if new else None
 
     def between(self, start: date, end: date) -> Batches:
-        """Rows of these days from all files, read or not."""
+        """Rows of these days from all files, read or not; of rows of one key the one that is read last."""
         if self.spec.time_column is None:
             raise SpecError(f"source `{self.spec.name}` has no time_column, so days of it cannot be read again.")
-        reader = FilesReader(self.spec)
+        reader = NewestRows(self.spec, _in_order(found_files(self.spec)))
         for days in Days(start, end).chunks(31):
             yield Batch(str(days), reader.read(days.start, days.end), days)
 
 
 def _new(listed: Sequence[File], read: dict[str, str]) -> list[File]:
-    new = [file for file in listed if read.get(file.name) != file.state]
-    return sorted(new, key=lambda file: (file.changed, file.name))
+    return _in_order([file for file in listed if read.get(file.name) != file.state])
+
+
+def _in_order(files: Sequence[File]) -> list[File]:
+    return sorted(files, key=lambda file: (file.changed, file.name))
 
 
 def _together(files: Sequence[File], most: int) -> Iterator[list[File]]:

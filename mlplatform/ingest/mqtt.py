@@ -19,7 +19,7 @@ from mlplatform.errors import SourceError, SpecError
 from mlplatform.ingest.batch import Batches
 from mlplatform.ingest.clock import Clock, utc_now
 from mlplatform.ingest.messages import Message, batch_of
-from mlplatform.ingest.place import secret
+from mlplatform.ingest.secret import secret
 from mlplatform.spec import StreamSource
 from mlplatform.spec.stream import Mqtt
 

@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from nats.js.api import ConsumerConfig, RetentionPolicy, StreamInfo
 
 from mlplatform.errors import SourceError
-from mlplatform.ingest.place import secret
+from mlplatform.ingest.secret import secret
 from mlplatform.spec import StreamSource
 from mlplatform.spec.stream import Nats
 

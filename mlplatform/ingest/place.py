@@ -1,12 +1,12 @@
 """Where files are: which there are, and a DuckDB that can read them."""
 
 import glob
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import duckdb
@@ -14,13 +14,24 @@ import duckdb
 from mlplatform.errors import SourceError
 from mlplatform.ingest.dialect import text_sql
 from mlplatform.ingest.remote_errors import remote_errors
+from mlplatform.ingest.secret import secret
+from mlplatform.ingest.stored_bytes import content_mark
 from mlplatform.lake.engine import engine
 from mlplatform.lake.extensions import HTTPFS
 from mlplatform.spec import FilesSource
 from mlplatform.spec.remote import ObjectStore, WebServer
 from mlplatform.spec.source import place_of
 
-__all__ = ["File", "found_files", "local_file", "opened", "secret"]
+__all__ = ["File", "found_files", "local_file", "opened"]
+
+
+_UNDATED = datetime(1971, 1, 1)
+"""What DuckDB gives for a time that a server does not tell lies before."""
+
+_Described: TypeAlias = tuple[str, int, datetime | None, datetime]
+"""Name, size in bytes, when it was changed and the present moment (UTC)."""
+
+_PACKED = {".gz": "gzip", ".zst": "zstd"}
 
 
 @dataclass(frozen=True)
@@ -32,19 +43,33 @@ class File:
     size: int
     changed: datetime
     """When it was last written (UTC, no zone); of a web server that does not say, when it was looked at."""
-    dated: bool = True
-    """Whether `changed` is told by who keeps the file."""
+    mark: str | None = None
+    """Where who keeps the file does not tell `changed`: what tells one content from another."""
 
     @property
     def state(self) -> str:
         """Changes with the content."""
-        return f"{self.size} {self.changed.isoformat()}" if self.dated else f"{self.size}"
+        return f"{self.size} {self.mark or self.changed.isoformat()}"
 
     @property
     def suffix(self) -> str:
         """Its ending without that of a compression, in lower case."""
-        path = PurePosixPath(urlsplit(self.name).path if "://" in self.name else self.name)
-        return (PurePosixPath(path.stem) if path.suffix.lower() in {".gz", ".zst"} else path).suffix.lower()
+        return (PurePosixPath(self._path.stem) if self.packed else self._path).suffix.lower()
+
+    @property
+    def packed(self) -> str | None:
+        """`gzip` or `zstd`, by its ending; None: neither."""
+        return _PACKED.get(self._path.suffix.lower())
+
+    @property
+    def literal(self) -> str:
+        """Its name for DuckDB, in which nothing stands for other names; in those `opened` elsewhere nothing does."""
+        return glob.escape(self.name) if place_of(self.name) == "local" else self.name
+
+    @property
+    def _path(self) -> PurePosixPath:
+        # Behind a `?` an address has parameters; the name of an object has not.
+        return PurePosixPath(urlsplit(self.name).path if place_of(self.name) == "http" else self.name)
 
 
 def found_files(spec: FilesSource) -> list[File]:
@@ -73,19 +98,11 @@ def opened(spec: FilesSource) -> Iterator[duckdb.DuckDBPyConnection]:
         made = _secret_sql(spec)
         if made:
             con.execute(f"CREATE OR REPLACE SECRET source ({made})")
+        # A `?` or `[` in the key of an object is a part of it, and stands for nothing.
+        con.execute("SET s3_url_compatibility_mode = true")
         yield con
         # The instance is used again by others; after an error it is not.
         con.execute("DROP SECRET IF EXISTS source")
-
-
-def secret(source: str, variable: str) -> str:
-    """The value of an environment variable. Raises SourceError when it is not set."""
-    given = os.environ.get(variable, "").strip()
-    if not given:
-        raise SourceError(
-            f"source `{source}`: the environment variable {variable} is not set. Set it where mlplatform runs."
-        )
-    return given
 
 
 def _local(paths: list[str]) -> list[File]:
@@ -102,22 +119,45 @@ def local_file(path: Path) -> File:
 
 def _remote(spec: FilesSource) -> list[File]:
     with opened(spec) as con:
-        # Of each file only the headers are asked for: its content is not selected.
-        listed = ", ".join(map(text_sql, spec.paths))
-        try:
-            found = con.execute(
-                "SELECT filename, size, CAST(last_modified AS TIMESTAMP) AS changed, CAST(now() AS TIMESTAMP) AS now "
-                f"FROM read_blob([{listed}]) ORDER BY filename"
-            ).fetchall()
-        except duckdb.IOException as error:
-            if "No files found that match" not in str(error):
-                raise
-            return []
-    undated = datetime(1971, 1, 1)
+        found = _listed(con, spec) if place_of(spec.paths[0]) == "s3" else _described(con, spec.paths)
     return [
-        File(name, size, changed, True) if changed and changed > undated else File(name, size, now, False)
+        File(name, size, changed)
+        if changed and changed > _UNDATED
+        else File(name, size, now, mark=content_mark(name, spec))
         for name, size, changed, now in found
     ]
+
+
+def _listed(con: duckdb.DuckDBPyConnection, spec: FilesSource) -> list[_Described]:
+    """The objects that the paths match, by name. A listing tells all of them, so that none is asked on its own."""
+    paths = spec.paths
+    for path in paths:
+        if "?" in path and ("*" in path or "[" in path):
+            raise SourceError(
+                f"source `{spec.name}`: the `?` in {path} stands for no other character in object storage. Write `*` "
+                "in its place."
+            )
+    con.execute("SET s3_url_compatibility_mode = false")
+    names = [name for (name,) in con.execute("SELECT DISTINCT file FROM glob(?) ORDER BY file", [paths]).fetchall()]
+    # DuckDB reads parameters behind a `?`, and leaves out the objects whose keys have one.
+    if any("?" in name for name in names):
+        con.execute("SET s3_url_compatibility_mode = true")
+        return _described(con, names)
+    return _described(con, paths) if names else []
+
+
+def _described(con: duckdb.DuckDBPyConnection, paths: list[str]) -> list[_Described]:
+    # Of each file only the headers are asked for: its content is not selected.
+    query = (
+        "SELECT DISTINCT filename, size, CAST(last_modified AS TIMESTAMP) AS changed, CAST(now() AS TIMESTAMP) AS now "
+        f"FROM read_blob([{', '.join(map(text_sql, paths))}]) ORDER BY filename"
+    )
+    try:
+        return con.execute(query).fetchall()
+    except duckdb.IOException as error:
+        if "No files found that match" not in str(error):
+            raise
+        return []
 
 
 def _variables(spec: FilesSource) -> list[str]:

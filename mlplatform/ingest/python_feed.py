@@ -1,6 +1,6 @@
 """A function of the user's own as a source that goes on where it stopped."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
@@ -18,9 +18,12 @@ __all__ = ["PythonFeed"]
 
 Part: TypeAlias = tuple[pa.Table, str | None]
 
+_Rows: TypeAlias = pa.Table | pa.RecordBatch | pd.DataFrame
+
 
 class PythonFeed:
     """What `function(params, cursor)` yields: Arrow tables or pandas frames, or pairs of one and the cursor behind it.
+    One that it returns instead is its only part.
 
     Told a text that it yielded as a cursor before, the function goes on behind those rows. One that yields no cursor is
     told None, and read whole in each run.
@@ -59,7 +62,7 @@ class PythonFeed:
 
     def _yielded(self, after: str | None) -> Iterator[Part]:
         try:
-            for item in self._function(self.spec.params, after):
+            for item in self._parts(self._function(self.spec.params, after)):
                 yield self._pair(item)
         except PlatformError:
             raise
@@ -69,21 +72,40 @@ class PythonFeed:
                 f"{error}. What it yielded before is stored; correct it and run again."
             ) from error
 
+    def _parts(self, returned: Any) -> Iterable[Any]:
+        # A table and a frame are iterables, too: of their columns.
+        if isinstance(returned, _Rows) or _is_pair(returned):
+            return [returned]
+        if returned is None:
+            self._refuse("nothing (None): is its `yield` missing?", "returned")
+        if isinstance(returned, str | bytes | Mapping) or not isinstance(returned, Iterable):
+            self._refuse(f"a value of type {type(returned).__name__}", "returned")
+        parts: Iterable[Any] = returned
+        return parts
+
     def _pair(self, item: Any) -> Part:
         rows, cursor = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
-        if not isinstance(rows, pa.Table | pa.RecordBatch | pd.DataFrame):
+        if not isinstance(rows, _Rows):
             self._refuse(f"rows of type {type(rows).__name__}")
         if cursor is not None and not isinstance(cursor, str):
             self._refuse(f"a cursor of type {type(cursor).__name__}")
         if isinstance(rows, pa.RecordBatch):
             rows = pa.Table.from_batches([rows])
-        return as_arrow(rows), cursor
+        try:
+            return as_arrow(rows), cursor
+        except SourceError as error:
+            self._refuse(f"rows that cannot be stored: {error}")
 
-    def _refuse(self, what: str) -> NoReturn:
+    def _refuse(self, what: str, how: str = "yielded") -> NoReturn:
         raise SourceError(
-            f"source `{self.spec.name}`: {self.spec.function} in {self._file} yielded {what}; it must yield a "
+            f"source `{self.spec.name}`: {self.spec.function} in {self._file} {how} {what}; it must yield a "
             "pyarrow.Table or a pandas.DataFrame, or a tuple of one and the cursor behind it, a text"
         )
+
+
+def _is_pair(item: Any) -> bool:
+    """Whether it is rows and the cursor behind them, and not two parts."""
+    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], _Rows) and not isinstance(item[1], _Rows)
 
 
 def _together(parts: Iterator[Part], most: int) -> Iterator[Part]:

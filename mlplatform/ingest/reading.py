@@ -12,7 +12,7 @@ from mlplatform.ingest.batch import Batch, Batches
 from mlplatform.ingest.days import Days, declared_days
 from mlplatform.ingest.messages import no_message_yet
 from mlplatform.ingest.open import open_feed, open_reader, open_table
-from mlplatform.spec import Source, StreamSource
+from mlplatform.spec import PythonSource, Source, StreamSource
 
 __all__ = ["Reading", "nothing_there", "nothing_yet", "read_source"]
 
@@ -74,6 +74,11 @@ def read_source(
 
 def nothing_there(source: Source) -> NoReturn:
     """Raises the SourceError of a source that holds no row."""
+    if isinstance(source, PythonSource) and source.function:
+        raise SourceError(
+            f"source `{source.name}` holds no row: {source.function} in {source.module}.py yielded none. Correct what "
+            "it yields when its cursor is None, or the `params` in defs.yaml"
+        )
     raise SourceError(
         f"source `{source.name}` holds no row from {source.start or 'its beginning'} to {source.end or 'today'}; "
         "check its path or parameters, and `start` and `end`, in defs.yaml"

@@ -31,11 +31,15 @@ def remote_errors(spec: FilesSource, secrets: Sequence[str]) -> Iterator[None]:
 
 
 def _place(message: str, spec: FilesSource) -> str:
-    named = re.search(r"'((?:https?|s3)://[^'?]+)", message)
+    named = re.search(r"'(s3://[^']+|https?://[^'?]+)", message)
     return named[1] if named else spec.paths[0]
 
 
 _PROBLEMS = (
+    (
+        r"Globs \(`\*`\) for generic HTTP",
+        "holds a `*`, and a web server cannot list its files. Name each of them in `path`; a `*` of a name is %2A.",
+    ),
     (
         # After a 401 or 403 DuckDB (1.5.5) asks once more, for two bytes, and then knows of a status 0 only.
         r"HTTP 40[13]|HTTP 0 |Forbidden|Unauthorized|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch",

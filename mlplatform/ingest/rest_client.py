@@ -16,7 +16,7 @@ import httpx
 
 from mlplatform.errors import SourceError
 from mlplatform.ingest.clock import Clock, utc_now
-from mlplatform.ingest.place import secret
+from mlplatform.ingest.secret import secret
 from mlplatform.spec import RestSource
 from mlplatform.spec.rest import Basic, Bearer, Key
 

@@ -9,19 +9,23 @@ import duckdb
 from mlplatform.errors import SourceError
 from mlplatform.ingest.csv import CsvLayout, csv_layout
 from mlplatform.ingest.dialect import text_sql as _text
+from mlplatform.ingest.json_lines import json_sql
+from mlplatform.ingest.named_files import NO_FOLDERS, compression, listed
+from mlplatform.ingest.parquet import parquet_sql
 from mlplatform.ingest.place import File
 
 __all__ = ["scan_sql", "source_errors"]
 
 
 def scan_sql(con: duckdb.DuckDBPyConnection, files: Sequence[File], kind: str, wanted: Sequence[str]) -> str:
-    """SQL of a relation over all files, in their order; columns that one of them lacks are NULL in its rows."""
+    """SQL of a relation over all files, in their order; columns that one of them lacks are NULL in its rows.
+
+    A folder that is called `name=value` is no column.
+    """
     if kind == "parquet":
-        for file in files:
-            _refuse_empty(file)
-        return f"SELECT * FROM read_parquet({_list(files)}, union_by_name = true)"
+        return parquet_sql(con, files)
     if kind == "json":
-        return _json_sql(files)
+        return json_sql(con, files)
     return " UNION ALL BY NAME ".join(_csv_sql(group, layout) for layout, group in _runs(con, files, wanted))
 
 
@@ -36,19 +40,14 @@ def source_errors(files: Sequence[File]) -> Iterator[None]:
         raise SourceError(_explain(str(error), files)) from error
 
 
-def _refuse_empty(file: File) -> None:
-    if file.size == 0:
-        raise SourceError(f"{file.name} is empty (0 bytes). Export it again, or take it out of the folder.")
-
-
 def _runs(
     con: duckdb.DuckDBPyConnection, files: Sequence[File], wanted: Sequence[str]
 ) -> Iterator[tuple[CsvLayout, list[File]]]:
     """Neighbouring files of one layout together, so that a thousand daily files are one scan."""
     run: list[File] = []
-    layout = csv_layout(con, files[0].name, wanted)
+    layout = csv_layout(con, files[0], wanted)
     for file in files:
-        own = csv_layout(con, file.name, wanted)
+        own = csv_layout(con, file, wanted)
         if own != layout:
             yield layout, run
             layout, run = own, []
@@ -56,22 +55,12 @@ def _runs(
     yield layout, run
 
 
-def _json_sql(files: Sequence[File]) -> str:
-    """Each member of the objects as text; what is a list or an object in it stays JSON.
-
-    All lines are looked at for their members (`sample_size`), and none of their values is given a type.
-    """
-    return (
-        f"SELECT COLUMNS(*) ->> '$' FROM read_json({_list(files)}, format = 'newline_delimited', maximum_depth = 1, "
-        "sample_size = -1, union_by_name = true)"
-    )
-
-
 def _csv_sql(files: Sequence[File], layout: CsvLayout) -> str:
     """All columns as text: a value that is no number must reach the contract, not stop the file or become NULL."""
     columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in layout.columns)
     return (
-        f"SELECT * FROM read_csv({_list(files)}, auto_detect = false, header = true, strict_mode = true, "
+        f"SELECT * FROM read_csv({listed(files)}, {compression(files)}{NO_FOLDERS}, "
+        "auto_detect = false, header = true, strict_mode = true, "
         f"delim = {_text(layout.delimiter)}, quote = '\"', escape = '\"', columns = {{{columns}}})"
     )
 
@@ -117,7 +106,3 @@ _EXPLANATIONS = (
         "it is not a whole Parquet file. It was cut off while it was written or copied; copy or export it again.",
     ),
 )
-
-
-def _list(files: Sequence[File]) -> str:
-    return f"[{', '.join(_text(file.name) for file in files)}]"

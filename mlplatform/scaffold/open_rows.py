@@ -15,6 +15,7 @@ from mlplatform.ingest.dialect import text_sql
 from mlplatform.ingest.open import open_table
 from mlplatform.ingest.place import found_files, local_file, opened
 from mlplatform.ingest.scan import scan_sql, source_errors
+from mlplatform.ingest.whole import require_whole
 from mlplatform.scaffold.origin import Origin
 from mlplatform.spec import FilesSource, SqlSource
 
@@ -75,6 +76,7 @@ def _from_file(con: duckdb.DuckDBPyConnection, origin: Origin) -> None:
     path = Path(origin.place)
     lines = _utf8_lines(path) if origin.kind == "csv" else None
     files = [local_file(path)]
+    require_whole(files)
     with source_errors(files), _enough_memory():
         scan = scan_sql(con, files, origin.kind, [])
         _prepare_for_width(con, path, scan, lines)
@@ -104,6 +106,7 @@ def _from_afar(con: duckdb.DuckDBPyConnection, origin: Origin, folder: Path) -> 
     source = FilesSource.model_validate({**origin.declared(), "name": "rows", "key": ["row_key"], "time_column": None})
     copied = folder / "rows.parquet"
     files = found_files(source)
+    require_whole(files, source)
     with source_errors(files), opened(source) as afar:
         scan = scan_sql(afar, files, origin.kind, [])
         afar.execute(f"COPY ({scan}) TO {text_sql(str(copied))} (FORMAT parquet)")

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlplatform.contracts.check import check_rows
-from mlplatform.errors import ContractError, SpecError
+from mlplatform.errors import ContractError, SourceError, SpecError
 from mlplatform_tests.contracts.conftest import KEY, check, ids, rows
 
 Contract = type[Any]
@@ -280,3 +280,12 @@ def test_the_key_is_never_missing_whatever_the_contract_says() -> None:
 
     checked = check_rows(Loose, pd.DataFrame({"transaction_id": ["1", None]}), key=KEY)
     assert checked.bad["_reason"].to_pylist() == ["transaction_id is missing"]
+
+
+@pytest.mark.parametrize("kind", ["pandas", "Arrow"])
+def test_rows_with_two_columns_of_one_name_are_refused(transactions: Contract, kind: str) -> None:
+    twice = pd.concat([rows(), rows()[["amount"]]], axis=1)
+    arrays = [pa.array(twice.iloc[:, at]) for at in range(twice.shape[1])]
+    given_rows = twice if kind == "pandas" else pa.Table.from_arrays(arrays, list(twice.columns))
+    with pytest.raises(SourceError, match=r"there are two columns `amount`\. Rename one of each"):
+        check(transactions, given_rows)

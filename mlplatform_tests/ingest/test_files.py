@@ -90,6 +90,23 @@ def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> N
     assert read["amount"].to_pylist() == ["3.5", "4.5", "5.5"]
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.csv.zst"])
+def test_line_ends_of_old_macs_do_no_harm(tmp_path: Path, name: str) -> None:
+    content = THREE.replace("\n", "\r").replace("3.5", '"3\r5"')
+    compression = {"gz": "gzip", "zst": "zstd"}.get(name.rpartition(".")[2])
+    with pa.output_stream(str(tmp_path / name), compression=compression) as written:
+        written.write(content.encode())
+    read = reader(tmp_path / name).read(*APRIL)
+    assert read.column_names == ["transaction_id", "event_time", "amount"]
+    assert read["amount"].to_pylist() == ["3\r5", "4.5", "5.5"]
+
+
+def test_a_header_longer_than_a_field_may_be_is_read(tmp_path: Path) -> None:
+    names = ["transaction_id", "event_time", *(f"a_column_with_a_long_name_{i}" for i in range(8000))]
+    row = ["1", "2018-04-01 10:00:00", *(["x"] * 8000)]
+    assert ids(reader(write(tmp_path, ",".join(names) + "\n" + ",".join(row) + "\n")).read(*APRIL)) == [1]
+
+
 def test_a_gzipped_file_is_read(tmp_path: Path) -> None:
     assert ids(reader(write(tmp_path, gzip.compress(THREE.encode()), "t.csv.gz")).read(*APRIL)) == [1, 2, 3]
 
@@ -136,6 +153,21 @@ def test_the_cursor_forgets_files_that_are_gone(tmp_path: Path) -> None:
     (second,) = FilesFeed(spec).batches(first.cursor)
     assert list(json.loads(second.cursor or "")) == [str(new)]
     assert FilesFeed(spec).pending(second.cursor) is None
+
+
+@pytest.mark.parametrize("day", [2, 4], ids=["of one day", "that moved to another day"])
+def test_days_that_are_read_again_leave_the_newest_version_of_a_row(tmp_path: Path, home: Home, day: int) -> None:
+    source = Feeding(tmp_path, {"kind": "files", "path": str(tmp_path / "*.csv"), "new_files": True})
+    for name, at, value, written in (("b.csv", 2, 1.5, 1_700_000_000), ("a.csv", day, 2.5, 1_800_000_000)):
+        rows = f"1,2023-01-{at:02} 10:00:00,a,{value}\n2,soon,a,1\n" + "".join(
+            f"{i},2023-01-02 10:00:00,a,7.5\n" for i in range(3, 300)
+        )
+        (tmp_path / name).write_text(f"reading_id,event_time,sensor,value\n{rows}")
+        os.utime(tmp_path / name, (written, written))
+    source.ingested()
+    assert source.rows("reading_id, value")[0] == (1, 2.5)
+    assert source.ingested(first_day="2023-01-02", last_day="2023-01-02")["rows_new_or_changed"] == 0
+    assert source.rows("reading_id, value")[0] == (1, 2.5)
 
 
 @pytest.mark.slow

@@ -153,6 +153,38 @@ def test_days_are_read_again_by_the_run_s_first_and_last_day(bucket: Any, tmp_pa
     assert "needs `first_day`" in source.refused(last_day="2024-01-04")
 
 
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz", "a.csv.zst"])
+def test_a_packed_object_that_was_cut_off_stops_the_run(bucket: Any, tmp_path: Path, home: Home, name: str) -> None:
+    content = (csv if "csv" in name else jsonl)(*range(3000))
+    whole = gzip.compress(content) if name.endswith("gz") else pa.compress(content, "zstd", asbytes=True)
+    source = Feeding(tmp_path, declared(bucket, f"in/*-{name}", new_files=True))
+    bucket.put_object(Key=f"in/1-{name}", Body=whole[:-8])
+    assert f"in/1-{name} is not a whole" in source.refused()
+    assert (source.cursor(), source.ids()) == (None, [])
+    bucket.put_object(Key=f"in/1-{name}", Body=whole)
+    source.ingested()
+    assert source.ids() == list(range(3000))
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_objects_are_read_under_whatever_key_they_have(bucket: Any, tmp_path: Path, home: Home, ending: str) -> None:
+    packed = gzip.compress if ending else bytes
+    odd = ["a[1]", "a1", "a?b", "a*b", "a b", "a+b", "a%20b", "a%2520b", "a#b", "a&b=c", "ä", "day=7/a", "z?.csv"]
+    for number, name in enumerate(odd):
+        bucket.put_object(Key=f"in/{name}.csv{ending}", Body=packed(csv(number)))
+    source = Feeding(tmp_path, declared(bucket, "in/**", new_files=True))
+    source.ingested()
+    assert source.ids() == list(range(len(odd)))
+    assert source.ingested()["rows_new_or_changed"] == 0
+    bucket.put_object(Key=f"in/a?b.csv{ending}", Body=packed(csv(odd.index("a?b")).replace(b".5", b".75")))
+    assert source.ingested()["rows_new_or_changed"] == 1
+
+
+def test_a_question_mark_in_a_path_to_objects_is_told(bucket: Any) -> None:
+    bucket.put_object(Key="in/ab.csv", Body=csv(1))
+    assert "i?/*.csv stands for no other character in object storage. Write `*`" in told(declared(bucket, "i?/*.csv"))
+
+
 def told(source: dict[str, Any]) -> str:
     with pytest.raises(SourceError) as caught:
         reader(source).available()
@@ -225,7 +257,7 @@ def web() -> Iterator[Web]:
     def answer(asked: Asked) -> Answer:
         if asked.headers.get("Authorization") != f"Bearer {SECRET}":
             return Answer(status=401)
-        files = {"/a.csv": csv(1, 2, 3), "/b.jsonl.gz": gzip.compress(jsonl(4, 5)), "/c.parquet": parquet(6)}
+        files = {"/a.csv": csv(1, 2, 3), "/b.jsonl.gz": gzip.compress(jsonl(4, 5), mtime=0), "/c.parquet": parquet(6)}
         return Answer(files[asked.path]) if asked.path in files else Answer(status=404)
 
     with web_server(answer) as server:
@@ -268,6 +300,45 @@ def test_half_a_file_is_an_error_and_nothing_of_it_is_stored(web: Web, tmp_path:
     web.answer = lambda asked: Answer(whole)
     source.ingested()
     assert source.ids() == list(range(2000))
+
+
+@pytest.mark.parametrize("missing", [1, 8, 5000])
+def test_a_packed_file_of_a_web_server_that_was_cut_off_stops_the_run(
+    web: Web, tmp_path: Path, home: Home, missing: int
+) -> None:
+    whole = gzip.compress(csv(*range(3000)))
+    source = Feeding(tmp_path, on(web, "/a.csv.gz", new_files=True))
+    web.answer = lambda asked: Answer(whole[:-missing])
+    assert "/a.csv.gz is not a whole gzip file" in source.refused()
+    web.answer = lambda asked: Answer(whole, cut=len(whole) - missing)
+    assert "broke off, or its server failed, in the middle" in source.refused()
+    assert (source.cursor(), source.ids()) == (None, [])
+    web.answer = lambda asked: Answer(whole)
+    source.ingested()
+    assert source.ids() == list(range(3000))
+
+
+@pytest.mark.parametrize("tagged", [True, False], ids=["an ETag", "neither"])
+def test_of_a_server_without_a_time_a_change_of_the_same_size_is_seen(
+    web: Web, tmp_path: Path, home: Home, tagged: bool
+) -> None:
+    def serve(content: bytes) -> None:
+        tag = {"ETag": f'"{hash(content)}"'} if tagged else {}
+        web.answer = lambda asked: Answer(content, headers=tag)
+
+    source = Feeding(tmp_path, on(web, "/a.csv", new_files=True))
+    serve(csv(1, 2))
+    source.ingested()
+    web.asked.clear()
+    assert source.ingested()["rows_new_or_changed"] == 0
+    assert [asked.method for asked in web.asked].count("GET") == (0 if tagged else 1)
+    serve(csv(1, 2).replace(b"1.5", b"9.5"))
+    assert source.ingested()["rows_new_or_changed"] == 1
+    assert source.rows("reading_id, value") == [(1, 9.5), (2, 2.5)]
+
+
+def test_a_star_in_an_address_is_told(web: Web) -> None:
+    assert "a web server cannot list its files. Name each of them in `path`" in told(on(web, "/*.csv"))
 
 
 def test_json_lines_that_are_not_whole_are_named_with_their_line(tmp_path: Path) -> None:

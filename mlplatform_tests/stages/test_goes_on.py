@@ -199,6 +199,37 @@ def test_a_function_that_yields_no_cursor_is_read_whole_in_every_run(tmp_path: P
     assert again.ingested()["rows_new_or_changed"] == 1
 
 
+@pytest.mark.parametrize("cursor", ["", ", 'x'"])
+@pytest.mark.parametrize("kind", ["pandas", "pa.Table", "pa.RecordBatch"])
+def test_rows_that_a_function_returns_are_its_only_part(tmp_path: Path, home: Home, kind: str, cursor: str) -> None:
+    rows = "pd.DataFrame(ROWS)" if kind == "pandas" else f"{kind}.from_pylist(ROWS)"
+    head = f"import pandas as pd\nimport pyarrow as pa\n\nROWS = {[row(1), row(2)]!r}\n\n\n"
+    source = feeding(tmp_path, f"{head}def readings(params, cursor):\n    return {rows}{cursor}\n")
+    source.ingested()
+    assert (source.ids(), source.cursor()) == ([1, 2], "x" if cursor else None)
+
+
+def test_numbers_in_arrow_s_longest_decimals_are_stored(tmp_path: Path, home: Home) -> None:
+    code = """
+import decimal
+
+import pyarrow as pa
+
+
+def readings(params, cursor):
+    number = decimal.Decimal("9007199254740993.00")
+    yield pa.table({
+        "reading_id": pa.array([number, 7], pa.decimal256(60, 2)),
+        "event_time": ["2024-01-01 10:00:00"] * 2,
+        "sensor": pa.array([[number], None], pa.list_(pa.decimal256(60, 2))),
+        "value": pa.array([0.5, 1.5], pa.float16()),
+    })
+"""
+    source = feeding(tmp_path, code)
+    source.ingested()
+    assert source.rows() == [(7, None, 1.5), (2**53 + 1, '["9007199254740993.00"]', 0.5)]
+
+
 @pytest.mark.parametrize(
     ("code", "says"),
     [
@@ -208,9 +239,21 @@ def test_a_function_that_yields_no_cursor_is_read_whole_in_every_run(tmp_path: P
             "yielded rows of type list; it must yield a pyarrow.Table or",
         ),
         (changes([row(1)]).replace("'x'", "7"), "yielded a cursor of type int"),
-        ("def readings(params, cursor):\n    yield from ()\n", "holds no row"),
+        ("def readings(params, cursor):\n    [1]\n", "returned nothing (None): is its `yield` missing?; it must yield"),
+        ("def readings(params, cursor):\n    return 7\n", "source.py returned a value of type int; it must yield"),
+        ("def readings(params, cursor):\n    return 'rows'\n", "source.py returned a value of type str; it must yield"),
+        (
+            changes([row(1)]).replace("), 'x'", ").rename(columns={'sensor': 'value'})"),
+            "source.py yielded rows that cannot be stored: there are two columns `value`. Rename one of each",
+        ),
+        (
+            "import pyarrow as pa\n\n\ndef readings(params, cursor):\n"
+            "    yield pa.table([[1], [2]], names=['reading_id', 'reading_id'])\n",
+            "source.py yielded rows that cannot be stored: there are two columns `reading_id`. Rename one of each",
+        ),
+        ("def readings(params, cursor):\n    yield from ()\n", "holds no row: readings in source.py yielded none"),
     ],
-    ids=["no function", "no table", "no text", "nothing"],
+    ids=["no function", "no table", "no text", "None", "number", "text", "twice, pandas", "twice, Arrow", "nothing"],
 )
 def test_a_function_that_is_not_right_is_named_with_what_it_must_be(
     tmp_path: Path, home: Home, code: str, says: str
