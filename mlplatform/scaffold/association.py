@@ -4,7 +4,7 @@ A tree of at most 16 leaves on one column, judged on the half of a sample that i
 groups of codes and "is missing" alike.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from mlplatform.contracts.casting import quote
 from mlplatform.scaffold.column import Column
+from mlplatform.scaffold.learning import LEARNING
 from mlplatform.scaffold.open_rows import TABLE
 from mlplatform.scaffold.plan import Note, Target
 from mlplatform.scaffold.typed import typed_sql
@@ -30,18 +31,22 @@ _LARGEST = float(np.finfo(np.float32).max)
 Values = npt.NDArray[np.float64]
 
 
-def single_scores(con: duckdb.DuckDBPyConnection, columns: Sequence[Column], target: Target) -> dict[str, float]:
-    """A score of each column by itself, at most 1; below 0 it tells nothing."""
+def single_scores(
+    con: duckdb.DuckDBPyConnection, columns: Sequence[Column], target: Target, *, of_learning: bool = False
+) -> dict[str, float]:
+    """A score of each column by itself, at most 1; below 0 it tells nothing. `of_learning`: by the rows that learn."""
     scores: dict[str, float] = {}
-    for some, rows, labels in _samples(con, columns, target):
+    for some, rows, labels in _samples(con, columns, target, of_learning=of_learning):
         scores |= {each.name: _score(rows[i], labels, target.task) for i, each in enumerate(some)}
     return scores
 
 
 def promising(con: duckdb.DuckDBPyConnection, columns: Sequence[Column], target: Target, most: int) -> list[Column]:
-    """Of very many columns those whose ranks go most with the label's: a tree on each would take minutes."""
+    """Of very many columns those whose ranks go most with the label in the rows that learn: a tree on each would take
+    minutes.
+    """
     strength: dict[str, float] = {}
-    for some, rows, labels in _samples(con, columns, target):
+    for some, rows, labels in _samples(con, columns, target, of_learning=True):
         strength |= {each.name: _correlation(rows[i], labels) for i, each in enumerate(some)}
     kept = set(sorted(strength, key=lambda name: -strength[name])[:most])
     return [each for each in columns if each.name in kept]
@@ -56,21 +61,28 @@ def _correlation(values: Values, labels: Values) -> float:
 
 
 def _samples(
-    con: duckdb.DuckDBPyConnection, columns: Sequence[Column], target: Target
+    con: duckdb.DuckDBPyConnection, columns: Sequence[Column], target: Target, *, of_learning: bool
 ) -> Iterator[tuple[Sequence[Column], list[Values], Values]]:
     """Some columns at a time: their values as numbers, [n] each, and the labels [n], of the same rows each time."""
     for start in range(0, len(columns), _AT_ONCE):
         some = columns[start : start + _AT_ONCE]
         told = [f"{typed_sql(each)} AS c{i}" for i, each in enumerate(some)]
-        names = ", ".join(dict.fromkeys(quote(each.name) for each in (target.column, *some)))
+        source = _source(dict.fromkeys(each.name for each in (target.column, *some)), of_learning=of_learning)
         label = f"{_label_sql(target)} AS y"
         frame = con.execute(
-            f"SELECT {', '.join([label, *told])} FROM (SELECT {names} FROM {TABLE} "
+            f"SELECT {', '.join([label, *told])} FROM (FROM {source} "
             f"USING SAMPLE reservoir({_SAMPLE} ROWS) REPEATABLE (7)) WHERE y IS NOT NULL"
         ).df()
         labels = _labels(frame["y"], target)
         kept = np.isfinite(labels)
         yield some, [_numbers(frame[f"c{i}"], each)[kept] for i, each in enumerate(some)], labels[kept]
+
+
+def _source(names: Iterable[str], *, of_learning: bool) -> str:
+    """The columns of those names, of all rows or of those that learn."""
+    listed = ", ".join(f"{TABLE}.{quote(name)}" for name in names)
+    learning = f" POSITIONAL JOIN {LEARNING} WHERE {LEARNING}.learns" if of_learning else ""
+    return f"(SELECT {listed} FROM {TABLE}{learning})"
 
 
 def leaks(scores: dict[str, float], target: Target) -> list[Note]:

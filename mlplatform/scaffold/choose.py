@@ -11,6 +11,7 @@ from mlplatform.errors import ScaffoldError
 from mlplatform.scaffold import suspicions
 from mlplatform.scaffold.column import Column, Profile
 from mlplatform.scaffold.features import features_of
+from mlplatform.scaffold.learning import Dealt
 from mlplatform.scaffold.names import legal_names
 from mlplatform.scaffold.open_rows import TABLE
 from mlplatform.scaffold.origin import Origin
@@ -42,15 +43,17 @@ def choose(
     key = _key(profile, entity, {named.target.name, time.name if time else "", *named.use})
     group = entity if entity is not None and entity is not key else None
     aside = {each.name for each in (named.target, time, key, group) if each is not None}
-    columns, against = usable_columns(con, [c for c in profile.columns if c.name not in aside], target, named)
+    dealt_by = next((names[each.name] for each in (group, key) if each is not None), "row_key")
+    split, short = choose_split(con, time, span, dealt_by, wishes.label_delay_days)
+    dealt = Dealt(split, names, key, group, time, span, wishes.label_delay_days)
+    usable = usable_columns(con, [c for c in profile.columns if c.name not in aside], target, named, dealt)
+    columns, against = usable.columns, usable.notes
     features = features_of(columns, names, time is not None)
     if not features:
         raise ScaffoldError(
             f"no column is left to learn `{target.column.name}` from: "
             f"{'; '.join(f'{note.column}: {note.text}' for note in against[:5])}. Use one anyway with --use"
         )
-    dealt_by = next((names[each.name] for each in (group, key) if each is not None), "row_key")
-    split, short = choose_split(con, time, span, dealt_by, wishes.label_delay_days)
     drift = suspicions.of_target(con, target, time)
     renamed = _renamed(names, aside, columns)
     written = suspicions.of_writing([named.target, *columns])
@@ -66,6 +69,7 @@ def choose(
         time=time,
         span=span,
         entity=group,
+        numbering=usable.numbering,
         label_delay_days=wishes.label_delay_days,
         notes=(*suspicions.of_table(profile), *strays, *notes, *written, *against, *short, *drift, *renamed),
     )

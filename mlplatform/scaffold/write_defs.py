@@ -53,7 +53,7 @@ def _source(plan: Plan) -> Iterator[str]:
     if plan.key is None:
         yield "      # No column identifies a row, so its content does. choice: name a key of yours, so that"
         yield "      # applications can send it and labels that come later find their predictions."
-        yield f"      row_id: {{column: row_key, without: [{plan.target.name}]}}"
+        yield f"      row_id: {{column: row_key, without: [{', '.join(_not_counted(plan))}]}}"
     yield from _time(plan)
     renamed = {plan.names[c.name]: c.name for c in plan.raw_columns if plan.names[c.name] != c.name}
     if renamed:
@@ -72,6 +72,16 @@ def _source(plan: Plan) -> Iterator[str]:
     yield "  # choice: the share of a batch that may break the contract before the run stops."
     yield f"  contract: {{max_bad_share: {_bad_share(plan)}}}"
     yield ""
+
+
+def _not_counted(plan: Plan) -> Iterator[str]:
+    """The columns that do not number a row: the label; and where features were chosen, all that were, so that the rows
+    that learn could be told before.
+    """
+    yield plan.target.name
+    if plan.numbering:
+        counted = {plan.target.name, *(plan.names[each.name] for each in plan.numbering)}
+        yield from (name for each in plan.raw_columns if (name := plan.names[each.name]) not in counted)
 
 
 def _bad_share(plan: Plan) -> float:
