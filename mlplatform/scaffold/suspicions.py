@@ -73,6 +73,8 @@ def _texts(column: Column) -> list[Note]:
         notes.append(Note(column.name, "texts", f"{said} among its numbers are taken to mean that there is none"))
     if column.decimal_comma:
         notes.append(Note(column.name, "comma", "numbers written as 1.234,5 are read as 1234.5"))
+    if column.unit:
+        notes.append(Note(column.name, "duration", f"is read, and asked for in requests, as a number of {column.unit}"))
     return notes
 
 

@@ -14,6 +14,7 @@ from mlplatform.scaffold.typed import given_sql, without_markers
 
 __all__ = [
     "MOST_TEXTS",
+    "are_long_numbers",
     "are_times",
     "has_decimal_comma",
     "looks_like",
@@ -31,6 +32,8 @@ MOST_TEXTS = 10
 _LEAST_NUMBERS = 50
 """Of fewer different numbers the whole may well be a list of categories, such as 1 to 9 and "10 and more"."""
 _SAMPLE = 100
+_LONG = 17
+"""Digits from which on a floating number may stand for several whole ones."""
 
 
 def are_times(con: duckdb.DuckDBPyConnection, part: str, value: str) -> bool:
@@ -42,6 +45,15 @@ def are_times(con: duckdb.DuckDBPyConnection, part: str, value: str) -> bool:
         if known != times:
             return False
     return True
+
+
+def are_long_numbers(con: duckdb.DuckDBPyConnection, part: str, value: str) -> bool:
+    """Whether all values are whole, and most have more digits than a floating number holds: then they are names."""
+    asked = [
+        f"count({value}) = count(*) FILTER (regexp_matches({value}, '^[-+]?[0-9]+$'))",
+        f"2 * count(*) FILTER (length({value}) >= {_LONG}) >= count({value})",
+    ]
+    return all(one_row(con, asked, part))
 
 
 def unreadable_times(con: duckdb.DuckDBPyConnection, column: Column) -> tuple[int, list[str]]:
