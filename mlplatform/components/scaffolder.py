@@ -84,7 +84,7 @@ def _require_fresh(request: dg.ScaffoldRequest[UseCaseScaffoldParams]) -> None:
 
 @contextmanager
 def _data(folder: Path, params: UseCaseScaffoldParams) -> Iterator[tuple[str, str]]:
-    """The data and its target: what was named, or rows that are made up and vanish again where nothing comes of them."""
+    """The data and its target: what was named, or rows that are made up; they vanish where nothing comes of them."""
     if params.data is not None:
         if params.target is None:
             raise ScaffoldError("say with --target which column of the data is to be predicted")
