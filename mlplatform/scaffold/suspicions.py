@@ -26,7 +26,10 @@ __all__ = [
 MOST_CATEGORIES = 5000
 _NEARLY_EMPTY = 0.95
 _FEW_MISSING = 20
-_ID_NAME = re.compile(r"(^|[_\s.-])(id|ids|key|uuid|guid|index|rownames?|rowid|nr|no)$|Id$|ID$|^unnamed: ?\d+$", re.I)
+_ID_NAME = re.compile(
+    r"(?i:(^|[_\s.-])(id|ids|key|uuid|guid|index|rownames?|rowid|nr|no)$|^unnamed: ?\d+$)|(?<=[a-z0-9])(Id|ID)$"
+)
+"""`paid` and `bid` are no such names, `customerId` is."""
 
 
 def of_column(column: Column) -> Note | None:
