@@ -151,7 +151,6 @@ def _from_database(con: duckdb.DuckDBPyConnection, origin: Origin) -> None:
     source = SqlSource.model_validate(fields).model_copy(update={"key": []})
     with _known(origin):
         rows = open_table(source, Path()).read_all()
-    _require_distinct(rows.column_names, f"the table {origin.table}")
     con.register("_read", rows)
     con.execute(f"CREATE TABLE {TABLE} AS FROM _read")
     con.unregister("_read")
