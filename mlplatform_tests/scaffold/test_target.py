@@ -3,11 +3,17 @@
 import math
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from click.testing import Result
 
+from mlplatform.contracts.check import check_rows
+from mlplatform.contracts.load import load_contract
 from mlplatform.errors import ScaffoldError
+from mlplatform.ingest.open import open_table
 from mlplatform.scaffold.plan import Plan
+from mlplatform.spec import load_declaration
 from mlplatform_tests.scaffold.conftest import Look, Table, extended, kinds
 
 
@@ -112,8 +118,15 @@ def test_classes_that_differ_in_case_or_blanks_only_are_refused_unless_they_are_
     assert "taken for different classes, as you said" in said(plan, "spellings")
 
 
-def test_yes_and_no_in_several_spellings_are_two_classes(look: Look) -> None:
-    plan = look(extended("answer", lambda i, row: ["Yes", "yes ", "YES", "no", "No"][i % 5]), target="answer")
+def test_yes_and_no_in_several_spellings_are_two_classes(project: Path, look: Look, new: Callable[..., Result]) -> None:
+    plan = look(extended("agrees", lambda i, row: ["Yes", "yes ", "YES", "no", " No"][i % 5]), target="agrees")
     assert plan.target.task == "binary"
     assert plan.target.classes == ("false", "true")
     assert said(plan, "spellings") == "'No', 'YES', 'Yes', 'no', 'yes' are read as true or false"
+    assert new("data.csv", target="agrees").exit_code == 0
+    declared = load_declaration("shop", project / "use_cases")
+    contract = load_contract(declared.folder, declared.spec.contract.module, "records")
+    rows = open_table(declared.spec.sources[0], declared.folder).read_all()
+    checked = check_rows(contract, rows, key=declared.spec.sources[0].key)
+    assert checked.bad_rows == 0
+    assert sum(checked.good["agrees"].to_pylist()) == 240
