@@ -38,6 +38,9 @@ def cast_sql(column: str, arrives_as: pa.DataType, to: ColumnType) -> str:
         return timestamp_sql(column, arrives_as)
     if not (pa.types.is_integer(arrives_as) or pa.types.is_floating(arrives_as) or pa.types.is_boolean(arrives_as)):
         column = f"CAST({column} AS VARCHAR)"
+    if to.kind == "boolean" and _is_text(arrives_as):
+        # Around a number DuckDB overlooks blanks, around a truth it does not.
+        column = f"trim({column})"
     cast = f"TRY_CAST({column} AS {to.sql})"
     if to.kind == "integer":
         # TRY_CAST rounds: 1.5 would silently become 2.

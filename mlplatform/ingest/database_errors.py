@@ -41,8 +41,9 @@ def _where(source: SqlSource) -> str:
 def _explain(source: SqlSource, con: duckdb.DuckDBPyConnection, message: str) -> str:
     connecting = re.search(r"[Uu]nable to connect to Postgres|Failed to connect to MySQL|Invalid URI string", message)
     for pattern, what in _CONNECTING if connecting else _READING:
-        if re.search(pattern, message):
-            return what.format(variable=source.database.dsn_variable, table=source.table or "in `query`")
+        if told := re.search(pattern, message):
+            table = source.table or "`query`"
+            return what.format(variable=source.database.dsn_variable, table=table, found=told[told.lastindex or 0])
     if connecting:
         client = {"postgres": "psql", "mysql": "mariadb or mysql"}[source.database.engine]
         return f"the connection failed; {client}, told what ${source.database.dsn_variable} holds, says why."
@@ -116,6 +117,11 @@ _CONNECTING = (
 )
 
 _READING = (
+    (
+        r"has duplicate column name \"(.+)\"",
+        "more than one column of {table} is called `{found}`: upper and lower case do not tell names apart here. "
+        "Rename all but one, or read a view that does.",
+    ),
     (
         r"permission denied|command denied",
         "this user may not read {table}. Let the database's owner run `GRANT SELECT`.",

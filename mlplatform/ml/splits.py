@@ -20,6 +20,7 @@ __all__ = [
     "Window",
     "as_datetimes",
     "cut_parts",
+    "group_shares",
     "keys_of",
     "require_both_classes",
     "rows_in_use",
@@ -115,12 +116,7 @@ def split_by_group(keys: pd.Series, split: SplitByGroup, as_of: pd.Timestamp) ->
 
     Raises TrainingError when a part has no row, or a row has no key.
     """
-    tuned_until = split.test_share + split.tune_share
-    extents = {
-        "train": Groups(split.key, split.seed, tuned_until, 1.0),
-        "tune": Groups(split.key, split.seed, split.test_share, tuned_until),
-        "test": Groups(split.key, split.seed, 0.0, split.test_share),
-    }
+    extents = group_shares(split)
     masks = {name: groups.holds(keys) for name, groups in extents.items()}
     for name, groups in extents.items():
         if not masks[name].any():
@@ -129,6 +125,16 @@ def split_by_group(keys: pd.Series, split: SplitByGroup, as_of: pd.Timestamp) ->
                 f"{'the other shares less' if name == 'train' else f'{name}_share'}"
             )
     return Parts(masks["train"], masks["tune"], masks["test"], extents, pd.Timestamp(as_of), extents["test"])
+
+
+def group_shares(split: SplitByGroup) -> dict[str, Groups]:
+    """The groups of train, tune and test."""
+    tuned_until = split.test_share + split.tune_share
+    return {
+        "train": Groups(split.key, split.seed, tuned_until, 1.0),
+        "tune": Groups(split.key, split.seed, split.test_share, tuned_until),
+        "test": Groups(split.key, split.seed, 0.0, split.test_share),
+    }
 
 
 def require_both_classes(labels: npt.NDArray[Any], part: str, extent: object) -> None:

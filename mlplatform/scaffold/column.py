@@ -34,6 +34,8 @@ class Column:
     """Of a number: written as 1.234,5."""
     texts: tuple[str, ...] = ()
     """Of a number: the texts among `markers` that nobody would know to mean "missing" but for where they stand."""
+    unit: str | None = None
+    """Of a number that is a duration: what it counts, such as nanoseconds."""
     looks_like: str | None = None
     """What a text seems to be that cannot be read as such, such as a date written in another way."""
 

@@ -39,7 +39,8 @@ def _of(column: Column, name: str, timed: bool) -> list[Feature]:
     if column.kind == "timestamp":
         return _of_a_time(column, name, timed)
     kind = "whole" if column.kind == "integer" else "number"
-    return [Feature(name, name, f"s.{name}", kind, column, column.name)]  # type: ignore[arg-type]
+    told = f"{column.name}, {column.unit}" if column.unit else column.name
+    return [Feature(name, name, f"s.{name}", kind, column, told)]  # type: ignore[arg-type]
 
 
 def _of_a_time(column: Column, name: str, timed: bool) -> list[Feature]:

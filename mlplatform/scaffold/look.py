@@ -10,10 +10,11 @@ import pyarrow as pa
 from mlplatform.contracts.casting import quote
 from mlplatform.errors import ScaffoldError
 from mlplatform.scaffold.column import Column, Kind, Profile
-from mlplatform.scaffold.open_rows import TABLE, duplicate_rows, row_count
+from mlplatform.scaffold.open_rows import TABLE, column_comments, duplicate_rows, row_count
 from mlplatform.scaffold.typed import TEXT_MARKERS, given_sql, listed, typed, without_markers
 from mlplatform.scaffold.writing import (
     MOST_TEXTS,
+    are_long_numbers,
     are_times,
     has_decimal_comma,
     looks_like,
@@ -45,7 +46,9 @@ def look(con: duckdb.DuckDBPyConnection) -> Profile:
     for part in _chunks(fields, _SLICE):
         source = _sliced(con, part, len(fields))
         columns += [column for some in _chunks(part, _AT_ONCE) for column in _look_at(con, some, source, rows)]
-    return Profile(tuple(columns), rows, duplicate_rows(con))
+    units = column_comments(con)
+    with_units = tuple(replace(each, unit=units.get(each.name)) for each in columns)
+    return Profile(with_units, rows, duplicate_rows(con))
 
 
 def _chunks(fields: Sequence[pa.Field], size: int) -> Iterator[Sequence[pa.Field]]:
@@ -97,6 +100,8 @@ def _column(con: duckdb.DuckDBPyConnection, field: pa.Field, rows: int, at: int,
     known, given, whole, numbers, truths, codes = told
     text, value = f"t{at}", f"v{at}"
     kind = _kind(field.type, known, whole, numbers, truths, codes)
+    if kind == "float" and not pa.types.is_floating(field.type) and are_long_numbers(con, _PART, value):
+        kind, codes = "string", known
     column = Column(field.name, kind, rows, rows - known, 0)
     if kind == "string" and are_times(con, _PART, value):
         column = replace(column, kind="timestamp")

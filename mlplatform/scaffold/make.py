@@ -14,6 +14,7 @@ from mlplatform.scaffold.origin import parse_origin
 from mlplatform.scaffold.plan import Plan
 from mlplatform.scaffold.wishes import Wishes
 from mlplatform.scaffold.write import require_absent, write_use_case
+from mlplatform.spec.reserved import SQL_WORDS
 
 __all__ = ["make_use_case", "planned", "require_name"]
 
@@ -27,6 +28,11 @@ def require_name(name: str) -> None:
         raise ScaffoldError(
             f"{name!r} cannot be the name of a use case: lower-case letters, digits and _, beginning with a letter, at "
             "most 40; it becomes a schema in the lake, a model, a service"
+        )
+    if name in SQL_WORDS:
+        raise ScaffoldError(
+            f"{name!r} cannot be the name of a use case: it is a word of SQL, and the name becomes a schema in the "
+            f"lake; choose another, such as {name}_model"
         )
     if name in _RESERVED | YAML_WORDS or name.startswith(("raw_", "pg_")):
         raise ScaffoldError(f"{name!r} is a name that the platform, the lake or YAML uses itself; choose another")

@@ -2,7 +2,7 @@
 
 import gzip
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,9 +17,10 @@ from mlplatform.ingest.place import found_files, local_file, opened
 from mlplatform.ingest.scan import scan_sql, source_errors
 from mlplatform.ingest.whole import require_whole
 from mlplatform.scaffold.origin import Origin
+from mlplatform.scaffold.parquet import durations, stored_names
 from mlplatform.spec import FilesSource, SqlSource
 
-__all__ = ["TABLE", "column_names", "duplicate_rows", "opened_rows", "row_count"]
+__all__ = ["TABLE", "column_comments", "column_names", "duplicate_rows", "opened_rows", "row_count"]
 
 TABLE = "incoming"
 _MEMORY = "2GB"
@@ -35,7 +36,7 @@ def opened_rows(origin: Origin) -> Iterator[duckdb.DuckDBPyConnection]:
     Of a file more rows fit than the memory holds; a table of a database goes through the memory as a whole.
 
     Raises:
-        ScaffoldError: a CSV file that is not in UTF-8, or a table with too many values.
+        ScaffoldError: a CSV file that is not in UTF-8, a table with too many values, or two columns of one name.
         SourceError: the rows cannot be read.
     """
     with TemporaryDirectory(prefix="mlplatform-new-") as folder:
@@ -81,7 +82,9 @@ def _from_file(con: duckdb.DuckDBPyConnection, origin: Origin) -> None:
         scan = scan_sql(con, files, origin.kind, [])
         _prepare_for_width(con, path, scan, lines)
         con.execute(f"CREATE TABLE {TABLE} AS {scan}")
+        units = _looked_into(con, files[0].literal, str(path)) if origin.kind == "parquet" else {}
     con.execute("RESET threads")
+    _remember(con, units)
 
 
 def _prepare_for_width(con: duckdb.DuckDBPyConnection, path: Path, scan: str, lines: int | None) -> None:
@@ -106,12 +109,43 @@ def _from_afar(con: duckdb.DuckDBPyConnection, origin: Origin, folder: Path) -> 
     source = FilesSource.model_validate({**origin.declared(), "name": "rows", "key": ["row_key"], "time_column": None})
     copied = folder / "rows.parquet"
     files = found_files(source)
+    if len(files) > 1:
+        raise ScaffoldError(
+            f"--from {origin.place} names {len(files)} files ({files[0].name}, {files[1].name}, ...): name one; "
+            "`path` in defs.yaml may name them all afterwards"
+        )
     require_whole(files, source)
     with source_errors(files), opened(source) as afar:
         scan = scan_sql(afar, files, origin.kind, [])
         afar.execute(f"COPY ({scan}) TO {text_sql(str(copied))} (FORMAT parquet)")
+        units = _looked_into(afar, files[0].literal, files[0].name) if origin.kind == "parquet" else {}
     con.execute(f"CREATE TABLE {TABLE} AS FROM {text_sql(str(copied))}")
     copied.unlink()
+    _remember(con, units)
+
+
+def _looked_into(con: duckdb.DuckDBPyConnection, file: str, place: str) -> dict[str, str]:
+    """Of a Parquet file: which columns are durations, and in what. `file`: as DuckDB reads it; `place`: for people."""
+    _require_distinct(stored_names(con, file), place)
+    return durations(con, file)
+
+
+def _remember(con: duckdb.DuckDBPyConnection, units: dict[str, str]) -> None:
+    """As comments on the columns, where `look` finds them."""
+    for name, unit in units.items():
+        con.execute(f"COMMENT ON COLUMN {TABLE}.{quote(name)} IS {text_sql(unit)}")
+
+
+def _require_distinct(names: Sequence[str], place: str) -> None:
+    """Raises ScaffoldError for names that are one in SQL: who named a column would get another one."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(name.lower(), []).append(name)
+    if twice := next((found for found in alike.values() if len(found) > 1), None):
+        raise ScaffoldError(
+            f"{place} has {len(twice)} columns that are one name in SQL: {', '.join(map(repr, twice))}. Rename all but "
+            "one, or take them out; upper and lower case do not tell columns apart"
+        )
 
 
 def _from_database(con: duckdb.DuckDBPyConnection, origin: Origin) -> None:
@@ -178,6 +212,15 @@ def row_count(con: duckdb.DuckDBPyConnection, where: str = "true") -> int:
 def column_names(con: duckdb.DuckDBPyConnection) -> list[str]:
     """Names of the table's columns as they came."""
     return [name for name, *_ in con.execute(f"DESCRIBE {TABLE}").fetchall()]
+
+
+def column_comments(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Column -> the unit of its durations."""
+    found = con.execute(
+        "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = $table AND comment IS NOT NULL",
+        {"table": TABLE},
+    ).fetchall()
+    return dict(found)
 
 
 def duplicate_rows(con: duckdb.DuckDBPyConnection) -> int:

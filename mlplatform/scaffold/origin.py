@@ -1,5 +1,6 @@
 """What a person names with `--from`: a file or a table of a database, and how a declaration names the same."""
 
+import glob
 import os
 import re
 from collections.abc import Sequence
@@ -47,7 +48,9 @@ class Origin:
         """The fields of a source that say where it lies."""
         if self.is_file:
             access = {"access": self.access} if self.access else {}
-            return {"kind": "files", "path": self.place, "format": self.kind, **access}
+            # A name of one file, where a declaration may hold a pattern for many.
+            path = self.place if self.is_remote else glob.escape(self.place)
+            return {"kind": "files", "path": path, "format": self.kind, **access}
         where = "dsn_variable" if self.kind == "postgres" else "path"
         database = {"engine": self.kind, where: self.place}
         return {"kind": "sql", "database": database, "table": self.table}
@@ -73,7 +76,7 @@ def parse_origin(given: str, table: str | None, name: str) -> Origin:
             f"--from {given.split('://')[0]}://...: this cannot be looked at; copy one file of it here and name "
             f"that. Can be read: {_READ}"
         )
-    path = Path(given).expanduser()
+    path = _local(given)
     if path.is_dir() or not path.exists():
         what = "is a folder: name one file in it" if path.is_dir() else "does not exist"
         raise ScaffoldError(f"--from {given} {what} (looked in {Path.cwd()}). Can be read: {_READ}")
@@ -83,6 +86,16 @@ def parse_origin(given: str, table: str | None, name: str) -> Origin:
     if table is not None:
         raise ScaffoldError(f"--table {table}: {given} is a file of one table; leave --table out")
     return Origin(kind, str(path.resolve()))
+
+
+def _local(given: str) -> Path:
+    """The path of a file here; `~` is the home, unless something is called so."""
+    if Path(given).exists():
+        return Path(given)
+    try:
+        return Path(given).expanduser()
+    except RuntimeError as error:
+        raise ScaffoldError(f"--from {given}: {given.split('/')[0]} is nobody's home. Write the path out") from error
 
 
 def remote_origin(given: str, name: str) -> Origin:

@@ -108,6 +108,8 @@ class Plan:
     """Of the time, where there is one."""
     entity: Column | None
     """The column whose rows belong together and that is no key."""
+    numbering: tuple[Column, ...] = ()
+    """Columns that alone number the rows by their content, where not all that are read do."""
     label_delay_days: int = 0
     notes: tuple[Note, ...] = field(default=())
 
@@ -121,4 +123,5 @@ class Plan:
         """Columns of the source that the contract speaks of, in the source's order."""
         used = {feature.source for feature in self.features} | {self.target.name}
         used |= {self.names[each.name] for each in (self.key, self.time, self.entity) if each is not None}
+        used |= {self.names[each.name] for each in self.numbering}
         return [column for column in self.profile.columns if self.names.get(column.name) in used]

@@ -9,14 +9,27 @@ import duckdb
 from mlplatform.scaffold.column import Column, Profile
 from mlplatform.scaffold.open_rows import TABLE
 from mlplatform.scaffold.plan import Note, Target
-from mlplatform.scaffold.typed import typed_sql
+from mlplatform.scaffold.typed import listed, typed_sql
+from mlplatform.scaffold.writing import JSON
 
-__all__ = ["is_identifier", "missing_together", "of_column", "of_table", "of_target", "of_times", "of_writing"]
+__all__ = [
+    "is_identifier",
+    "is_row_name",
+    "missing_together",
+    "of_column",
+    "of_table",
+    "of_target",
+    "of_times",
+    "of_writing",
+]
 
 MOST_CATEGORIES = 5000
 _NEARLY_EMPTY = 0.95
 _FEW_MISSING = 20
-_ID_NAME = re.compile(r"(^|[_\s.-])(id|ids|key|uuid|guid|index|rownames?|rowid|nr|no)$|Id$|ID$|^unnamed: ?\d+$", re.I)
+_ID_NAME = re.compile(
+    r"(?i:(^|[_\s.-])(id|ids|key|uuid|guid|index|rownames?|rowid|nr|no)$|^unnamed: ?\d+$)|(?<=[a-z0-9])(Id|ID)$"
+)
+"""`paid` and `bid` are no such names, `customerId` is."""
 
 
 def of_column(column: Column) -> Note | None:
@@ -40,6 +53,13 @@ def is_identifier(column: Column) -> bool:
     return dense or bool(_ID_NAME.search(column.name))
 
 
+def is_row_name(column: Column) -> bool:
+    """Whether it names rows so surely that it may be their key: a text of several words only where it is called so."""
+    if not is_identifier(column) or column.looks_like:
+        return False
+    return column.kind == "integer" or column.mean_words < 1.5 or bool(_ID_NAME.search(column.name))
+
+
 def _empty(column: Column) -> tuple[str, str] | None:
     if column.kind == "empty":
         return "empty", "no row has a value"
@@ -61,6 +81,8 @@ def _foreign(column: Column) -> tuple[str, str] | None:
         return None
     if "but for" in column.looks_like:
         return "unread", f"{column.looks_like}; leave those empty to have it used"
+    if column.looks_like == JSON:
+        return "unread", f"{JSON}; make columns of what stands in it to have it used"
     wanted = "YYYY-MM-DD hh:mm:ss" if "date" in column.looks_like else "nothing but digits and a decimal point"
     return "unread", f"{column.looks_like}; write {wanted} to have it used"
 
@@ -73,6 +95,8 @@ def _texts(column: Column) -> list[Note]:
         notes.append(Note(column.name, "texts", f"{said} among its numbers are taken to mean that there is none"))
     if column.decimal_comma:
         notes.append(Note(column.name, "comma", "numbers written as 1.234,5 are read as 1234.5"))
+    if column.unit:
+        notes.append(Note(column.name, "duration", f"is read, and asked for in requests, as a number of {column.unit}"))
     return notes
 
 
@@ -154,23 +178,35 @@ def missing_together(con: duckdb.DuckDBPyConnection, target: Column, columns: li
 
 def of_target(con: duckdb.DuckDBPyConnection, target: Target, time: Column | None) -> list[Note]:
     """Whether the last fifth has another mean label than the first, beyond chance (z of two means above 5)."""
-    if time is None or target.task == "multiclass":
+    if time is None:
         return []
-    moment = typed_sql(time)
     value = typed_sql(target.column)
-    if target.task == "binary":
-        positive = target.classes[1].replace("'", "''")
-        value = f"CAST(CAST({value} AS VARCHAR) = '{positive}' AS INTEGER)"
+    if target.task == "regression":
+        asked = {"mean": value}
+    else:
+        looked_for = target.classes[1:] if target.task == "binary" else target.classes
+        shares = {each: f"CAST(CAST({value} AS VARCHAR) IN ({listed([each])}) AS INTEGER)" for each in looked_for}
+        asked = {f"share of {said!r}": share for said, share in shares.items()}
+    found = [change for what, each in asked.items() if (change := _change(con, each, time, what)) is not None]
+    if not found:
+        return []
+    changed = [text for _, text in sorted(found, reverse=True)]
+    more = f", and {len(changed) - 3} more change" if len(changed) > 3 else ""
+    return [Note(target.column.name, "target drift", f"{'; '.join(changed[:3])}{more}")]
+
+
+def _change(con: duckdb.DuckDBPyConnection, value: str, time: Column, what: str) -> tuple[float, str] | None:
+    """How far the mean of `value` moved (z of two means), and how it is said; None where chance may do it."""
+    moment = typed_sql(time)
     rows = con.execute(
         f"SELECT fifth, avg(y), var_samp(y) / count(y), count(y) "
         f"FROM (SELECT ntile(5) OVER (ORDER BY {moment}) AS fifth, {value} AS y FROM {TABLE} "
         f"WHERE {value} IS NOT NULL) GROUP BY fifth ORDER BY fifth"
     ).fetchall()
     if len(rows) < 5 or rows[0][2] is None or rows[-1][2] is None:
-        return []
+        return None
     first, last, spread = rows[0][1], rows[-1][1], math.sqrt(rows[0][2] + rows[-1][2])
     if not spread or abs(last - first) / spread < 5 or abs(last - first) < 0.1 * max(abs(first), abs(last)):
-        return []
-    what = "share of positives" if target.task == "binary" else "mean"
+        return None
     text = f"its {what} goes from {first:.4g} in the first fifth of the rows to {last:.4g} in the last"
-    return [Note(target.column.name, "target drift", text)]
+    return abs(last - first) / spread, text

@@ -86,6 +86,12 @@ def _amount(
 def _classes(
     con: duckdb.DuckDBPyConnection, column: Column, name: str, task: TaskKind, said: TaskKind | None
 ) -> tuple[Target, list[Note]]:
+    alike = _alike(column)
+    if alike and said != "multiclass":
+        raise ScaffoldError(
+            f"the target `{column.name}` writes one class in several ways: {alike}. Write each in one way, or say "
+            "--task multiclass if they are different ones"
+        )
     if not column.values or len(column.values) > MOST_CLASSES:
         raise ScaffoldError(
             f"the target `{column.name}` has about {column.distinct:,} different values, e.g. {_some(con, column)}: "
@@ -96,9 +102,11 @@ def _classes(
     rare = [f"{value} ({rows})" for value, rows in column.values if rows < _LEAST_PER_CLASS]
     notes = _missing(column)
     if rare:
-        notes.append(
-            Note(column.name, "rare class", f"{', '.join(rare[:5])}: too few rows to learn and to judge; not learned")
-        )
+        left = f"; two classes are left, {enough[0][0]!r} and {enough[1][0]!r}" if len(enough) == 2 else ""
+        text = f"{', '.join(rare[:5])}: too few rows to learn and to judge; not learned{left}"
+        notes.append(Note(column.name, "rare class", text))
+    if alike:
+        notes.append(Note(column.name, "spellings", f"{alike} are taken for different classes, as you said"))
     if len(enough) < 2 or (task == "binary" and len(column.values) != 2):
         raise ScaffoldError(
             f"the target `{column.name}` has {len(column.values)} values, {len(enough)} of them in at least "
@@ -113,6 +121,7 @@ def _classes(
         return Target(column, name, task, said is None, classes, labelled, share), [*notes, *_imbalance(column, share)]
     values = sorted(value for value, _ in enough)
     ordered = tuple(sorted(values, key=float) if column.is_number else values)
+    notes += _rare_ones(column, enough, labelled)
     return Target(column, name, task, said is None, ordered, labelled, enough[0][1] / labelled), notes
 
 
@@ -138,6 +147,27 @@ def _imbalance(column: Column, share: float) -> list[Note]:
     return [
         Note(column.name, "imbalance", f"{rare:.2%} of the rows are {what}: models are compared by average precision")
     ]
+
+
+def _rare_ones(column: Column, classes: Sequence[tuple[str, int]], labelled: int) -> list[Note]:
+    """Of several classes, those with less than a fifth of an even share; of two that is a tenth, as above."""
+    rare = [(value, rows) for value, rows in classes if rows / labelled < 0.2 / len(classes)]
+    if not rare:
+        return []
+    some = ", ".join(f"{value!r} ({rows / labelled:.2%})" for value, rows in rare[-3:])
+    text = (
+        f"of {len(classes)} classes {some} have few rows: a model that never says them is right nearly as often, so "
+        "look at each class in the model card"
+    )
+    return [Note(column.name, "imbalance", text)]
+
+
+def _alike(column: Column) -> str:
+    """Values that differ in upper and lower case or in blanks only, with their rows; empty where there are none."""
+    written: dict[str, list[str]] = {}
+    for value, rows in column.values if column.kind == "string" else ():
+        written.setdefault("".join(value.split()).casefold(), []).append(f"{value!r} ({rows:,})")
+    return "; ".join(", ".join(each) for each in written.values() if len(each) > 1)
 
 
 def _missing(column: Column) -> list[Note]:

@@ -43,8 +43,14 @@ class Named:
 def named_columns(profile: Profile, wishes: Wishes) -> Named:
     """The columns of the wishes; each has one part to play.
 
-    Raises ScaffoldError where one is not there, or is named for two things that it cannot be at once.
+    Raises ScaffoldError where one is not there, or is named for two things that it cannot be at once, or is not named
+    although something else that was said needs it.
     """
+    if wishes.label_delay_days and wishes.time is None:
+        raise ScaffoldError(
+            f"--label-delay-days {wishes.label_delay_days} says how long after its time a row's label is known, and no "
+            "--time says when that is. Name the column with --time, or leave --label-delay-days out"
+        )
     parts = [
         ("--target", _found(profile, wishes.target, "--target")),
         *((option, _found(profile, name, option)) for option, name in _optional(wishes)),

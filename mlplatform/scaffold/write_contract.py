@@ -50,6 +50,8 @@ def _records(plan: Plan) -> Iterator[str]:
         if plan.key is not None and column.name == plan.key.name:
             kind = "int" if column.kind == "integer" else "str"
             yield f"    {name}: {kind} = pa.Field(description={_said(column)})"
+        elif plan.entity is not None and column.name == plan.entity.name:
+            yield f"    {name}: {_entity_type(column)} = pa.Field(description={_said(column)})"
         elif plan.time is not None and column.name == plan.time.name:
             yield from _time(plan, name)
         else:
@@ -60,6 +62,10 @@ def _records(plan: Plan) -> Iterator[str]:
     if left_out:
         yield ""
         yield f"    # Not read: {', '.join(map(_plain, left_out[:20]))}{' and more' if len(left_out) > 20 else ''}."
+
+
+def _entity_type(column: Column) -> str:
+    return {"string": "str", "float": "float"}.get(column.kind, "int")
 
 
 def _time(plan: Plan, name: str) -> Iterator[str]:
@@ -87,7 +93,7 @@ def _features(plan: Plan) -> Iterator[str]:
     yield f"    {plan.key_name}: {kind} = pa.Field(description='Identifies the row.')"
     yield "    event_time: pd.Timestamp = pa.Field(description='When it happened.')"
     if plan.entity is not None:
-        kind = "str" if plan.entity.kind == "string" else "int"
+        kind = _entity_type(plan.entity)
         said = "description='Rows of one of these belong together.'"
         yield f"    {plan.names[plan.entity.name]}: {kind} = pa.Field({said})"
     if any(not feature.column.missing for feature in plan.features):

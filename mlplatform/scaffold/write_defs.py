@@ -53,7 +53,7 @@ def _source(plan: Plan) -> Iterator[str]:
     if plan.key is None:
         yield "      # No column identifies a row, so its content does. choice: name a key of yours, so that"
         yield "      # applications can send it and labels that come later find their predictions."
-        yield f"      row_id: {{column: row_key, without: [{plan.target.name}]}}"
+        yield f"      row_id: {{column: row_key, without: [{', '.join(_not_counted(plan))}]}}"
     yield from _time(plan)
     renamed = {plan.names[c.name]: c.name for c in plan.raw_columns if plan.names[c.name] != c.name}
     if renamed:
@@ -74,11 +74,21 @@ def _source(plan: Plan) -> Iterator[str]:
     yield ""
 
 
+def _not_counted(plan: Plan) -> Iterator[str]:
+    """The columns that do not number a row: the label; and where features were chosen, all that were, so that the rows
+    that learn could be told before.
+    """
+    yield plan.target.name
+    if plan.numbering:
+        counted = {plan.target.name, *(plan.names[each.name] for each in plan.numbering)}
+        yield from (name for each in plan.raw_columns if (name := plan.names[each.name]) not in counted)
+
+
 def _bad_share(plan: Plan) -> float:
-    """Room for the rows whose time is astray, or missing: they were seen, and go to quarantine."""
-    if plan.time is None or plan.span is None:
-        return 0.01
-    share = (plan.span.strays + plan.time.missing) / plan.profile.rows
+    """Room for the rows whose time is astray, or that lack it or their entity: they were seen, and go to quarantine."""
+    strays = plan.span.strays if plan.span is not None else 0
+    missing = sum(each.missing for each in (plan.time, plan.entity) if each is not None)
+    share = (strays + missing) / plan.profile.rows
     return max(0.01, math.ceil(150 * share) / 100)
 
 
@@ -143,6 +153,8 @@ def _split(plan: Plan) -> Iterator[str]:
     if split.kind == "time":
         yield "    # The past learns, the future judges. choice: label_delay_days, after how long a label"
         yield f"    # is known (models/{plan.name}_stg_{SOURCE}.sql says the same)."
+        if plan.entity is not None:
+            yield f"    # Rows of one {plan.names[plan.entity.name]} learn and judge: it holds none together here."
         yield "    split:"
         yield "      kind: time"
         yield f"      label_delay_days: {plan.label_delay_days}"

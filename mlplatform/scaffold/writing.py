@@ -13,7 +13,9 @@ from mlplatform.scaffold.open_rows import TABLE
 from mlplatform.scaffold.typed import given_sql, without_markers
 
 __all__ = [
+    "JSON",
     "MOST_TEXTS",
+    "are_long_numbers",
     "are_times",
     "has_decimal_comma",
     "looks_like",
@@ -26,11 +28,14 @@ _FOREIGN_DATES = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y%m%d", "%d 
 _FOREIGN_CLOCK = ("", " %H:%M", " %H:%M:%S", " %I:%M %p")
 _THOUSANDS = "^[-+]?[0-9]{1,3}(,[0-9]{3})+([.][0-9]+)?$"
 """1,234.5: the comma may part thousands."""
+JSON = "JSON"
 MOST_TEXTS = 10
 """So many texts among numbers can be declared to mean that there is none."""
 _LEAST_NUMBERS = 50
 """Of fewer different numbers the whole may well be a list of categories, such as 1 to 9 and "10 and more"."""
 _SAMPLE = 100
+_LONG = 17
+"""Digits from which on a floating number may stand for several whole ones."""
 
 
 def are_times(con: duckdb.DuckDBPyConnection, part: str, value: str) -> bool:
@@ -42,6 +47,15 @@ def are_times(con: duckdb.DuckDBPyConnection, part: str, value: str) -> bool:
         if known != times:
             return False
     return True
+
+
+def are_long_numbers(con: duckdb.DuckDBPyConnection, part: str, value: str) -> bool:
+    """Whether all values are whole, and most have more digits than a floating number holds: then they are names."""
+    asked = [
+        f"count({value}) = count(*) FILTER (regexp_matches({value}, '^[-+]?[0-9]+$'))",
+        f"2 * count(*) FILTER (length({value}) >= {_LONG}) >= count({value})",
+    ]
+    return all(one_row(con, asked, part))
 
 
 def unreadable_times(con: duckdb.DuckDBPyConnection, column: Column) -> tuple[int, list[str]]:
@@ -86,8 +100,10 @@ def texts_among_numbers(
 
 
 def looks_like(con: duckdb.DuckDBPyConnection, part: str, value: str) -> str | None:
-    """A date or a number in a writing that is not read, by a hundred values."""
+    """JSON, or a date or a number in a writing that is not read, by a hundred values."""
     some = f"(SELECT {value} AS v FROM {part} WHERE {value} IS NOT NULL LIMIT {_SAMPLE})"
+    if one_row(con, ["bool_and(left(v, 1) IN ('{', '[') AND json_valid(v))"], some)[0]:
+        return JSON
     if not one_row(con, ["bool_and(regexp_matches(v, '[0-9]'))"], some)[0]:
         return None
     forms = [day + clock for day in _FOREIGN_DATES for clock in _FOREIGN_CLOCK]

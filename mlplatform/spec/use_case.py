@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
 from mlplatform.spec.alerts import AlertChannel, LogChannel
@@ -11,6 +11,7 @@ from mlplatform.spec.healing import DEFAULT_RULES, Rule
 from mlplatform.spec.journal import Journal
 from mlplatform.spec.performance import Performance
 from mlplatform.spec.policy import CombinedPolicy, Policy
+from mlplatform.spec.reserved import SQL_WORDS
 from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.serving import Serving
 from mlplatform.spec.source import Source
@@ -98,6 +99,16 @@ class UseCase(Declared):
     """What is watched beside the runs."""
     alerts: list[AlertChannel] = [LogChannel(kind="log")]
     """Who is told."""
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_no_word_of_sql(cls, name: str) -> str:
+        if name in SQL_WORDS:
+            raise ValueError(
+                f"{name!r} is a word of SQL, and a use case's name becomes a schema in the lake; choose another, such "
+                f"as {name}_model, for its folder and its dbt models, too"
+            )
+        return name
 
     @model_validator(mode="after")
     def _source_names_are_unique(self) -> "UseCase":

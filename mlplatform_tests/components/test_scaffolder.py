@@ -34,8 +34,8 @@ def shell(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def scaffold(project: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return shell(project, "dg", "scaffold", "defs", "mlplatform.components.UseCase", "shoppers", *options)
+def scaffold(project: Path, *options: str, name: str = "shoppers") -> subprocess.CompletedProcess[str]:
+    return shell(project, "dg", "scaffold", "defs", "mlplatform.components.UseCase", name, *options)
 
 
 def test_it_makes_a_folder_that_loads_and_runs_like_that_of_the_command(project: Path) -> None:
@@ -56,3 +56,21 @@ def test_without_data_it_stands_on_rows_that_are_made_up(project: Path) -> None:
     done = scaffold(project)
     assert done.returncode == 0, done.stdout + done.stderr
     assert load_declaration("shoppers", project / "use_cases").spec.training.task.kind == "binary"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("Bad-Name", [], "cannot be the name of a use case"),
+        ("order", [], "a word of SQL"),
+        ("sub/deep", [], "lies deeper than use_cases/<name>"),
+        ("shoppers", ["--target", "wanted"], "--target speaks of data that no --data names"),
+        ("shoppers", ["--data", "data.csv"], "say with --target"),
+    ],
+)
+def test_what_cannot_be_made_leaves_nothing_behind(project: Path, name: str, options: list[str], said: str) -> None:
+    done = scaffold(project, *options, name=name)
+    assert done.returncode != 0
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert list((project / "use_cases").iterdir()) == []

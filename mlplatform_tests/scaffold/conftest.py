@@ -2,15 +2,21 @@
 
 import random
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from mlplatform.cli import main
+from mlplatform.scaffold.make import planned
+from mlplatform.scaffold.plan import Plan
+from mlplatform.scaffold.wishes import Wishes
 
 Row = Sequence[object]
 Write = Callable[..., Path]
+Table = list[list[object]]
+Look = Callable[..., Plan]
 
 
 @pytest.fixture
@@ -38,6 +44,16 @@ def new(project: Path) -> Callable[..., Result]:
     return run
 
 
+@pytest.fixture
+def look(project: Path) -> Look:
+    def run(table: Table, target: str = "wanted", **wishes: object) -> Plan:
+        (project / "data.csv").write_text(as_text(table), encoding="utf-8")
+        said = Wishes.model_validate({"target": target, **wishes})
+        return planned("shop", "data.csv", None, said, datetime(2026, 7, 1))
+
+    return run
+
+
 def customers(rows: int = 300, seed: int = 7) -> list[list[object]]:
     """A header and rows: an id, an amount with gaps, a category, a date, a label that depends on them."""
     draw = random.Random(seed)
@@ -58,3 +74,12 @@ def as_text(table: Sequence[Row], delimiter: str = ",") -> str:
         return '"' + text.replace('"', '""') + '"' if unsafe else text
 
     return "\n".join(delimiter.join(map(quoted, row)) for row in table) + "\n"
+
+
+def extended(name: str, value: Callable[[int, list[object]], object], rows: int = 400) -> Table:
+    table = customers(rows)
+    return [[name, *table[0]], *([value(i, row), *row] for i, row in enumerate(table[1:]))]
+
+
+def kinds(plan: Plan) -> dict[str | None, str]:
+    return {note.column: note.kind for note in plan.notes if note.left_out}

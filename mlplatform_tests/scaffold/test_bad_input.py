@@ -109,7 +109,21 @@ REFUSED = {
     "the time as entity": (text(), ["--time", "since", "--entity", "since"], "--time and --entity both name `since`"),
     "used and left out": (text(), ["--use", "visits", "--leave-out", "visits"], "--use and --leave-out both name"),
     "an unknown entity": (text(), ["--entity", "person"], "no such column"),
-    "nothing but the target": (text([[row[-1]] for row in GOOD]), [], "no column is left"),
+    "nothing but the target": (
+        text([[row[-1]] for row in GOOD]),
+        [],
+        "no column is left to learn `wanted` from: the table has none beside `wanted`. Add columns",
+    ),
+    "nothing but the target and a key": (
+        text([[row[0], row[-1]] for row in GOOD]),
+        [],
+        "the table has none beside `customer_id`, `wanted`",
+    ),
+    "a delay of labels without a time": (
+        text(),
+        ["--label-delay-days", "7"],
+        "--label-delay-days 7 says how long after its time a row's label is known, and no --time says when that is",
+    ),
 }
 
 
@@ -178,7 +192,9 @@ def test_an_address_that_was_typed_is_forgotten_when_it_was_read(
     assert "hush-hush" not in repr(parse_origin(address, "customers", "shop"))
 
 
-@pytest.mark.parametrize("name", ["Shop", "1shop", "my shop", "raw_shop", "use_cases", "", "a" * 41, "shop;drop", "no"])
+@pytest.mark.parametrize(
+    "name", ["Shop", "1shop", "my shop", "raw_shop", "use_cases", "", "a" * 41, "shop;drop", "no", "order", "left"]
+)
 def test_a_name_that_no_use_case_can_have_is_refused(name: str, project: Path, new: New) -> None:
     (project / "data.csv").write_bytes(text())
     result = new("data.csv", name=name)

@@ -22,38 +22,13 @@ from mlplatform.ingest.open import open_table
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import merge_rows
 from mlplatform.scaffold import usable
-from mlplatform.scaffold.make import planned
 from mlplatform.scaffold.names import legal_names
-from mlplatform.scaffold.plan import Plan
-from mlplatform.scaffold.wishes import Wishes
 from mlplatform.scaffold.write_contract import contract_text
 from mlplatform.scaffold.write_defs import defs_text
 from mlplatform.scaffold.write_models import _staging
 from mlplatform.spec import UseCase, load_declaration
 from mlplatform.spec.candidate import LightGBMCandidate
-from mlplatform_tests.scaffold.conftest import as_text, customers
-
-Table = list[list[object]]
-Look = Callable[..., Plan]
-
-
-@pytest.fixture
-def look(project: Path) -> Look:
-    def run(table: Table, target: str = "wanted", **wishes: object) -> Plan:
-        (project / "data.csv").write_text(as_text(table), encoding="utf-8")
-        said = Wishes.model_validate({"target": target, **wishes})
-        return planned("shop", "data.csv", None, said, datetime(2026, 7, 1))
-
-    return run
-
-
-def extended(name: str, value: Callable[[int, list[object]], object], rows: int = 400) -> Table:
-    table = customers(rows)
-    return [[name, *table[0]], *([value(i, row), *row] for i, row in enumerate(table[1:]))]
-
-
-def kinds(plan: Plan) -> dict[str | None, str]:
-    return {note.column: note.kind for note in plan.notes if note.left_out}
+from mlplatform_tests.scaffold.conftest import Look, Table, as_text, customers, extended, kinds
 
 
 def test_each_kind_of_column_becomes_what_it_is(look: Look) -> None:

@@ -39,6 +39,19 @@ def test_a_table_of_a_database_is_looked_at_and_declared(
     assert len(open_table(declared.spec.sources[0], declared.folder).read_all()) == len(rows)
 
 
+def test_columns_that_postgres_alone_tells_apart_are_refused(
+    project: Path, new: Callable[..., Result], user_database: Callable[[str], UserDatabase]
+) -> None:
+    database = user_database("postgres")
+    database.run(
+        'CREATE TABLE public.answers AS SELECT i, i % 2 AS "Target", i % 3 AS target FROM generate_series(1, 300) i'
+    )
+    result = new(database.place, "--table", "answers", target="target")
+    assert result.exit_code == 1
+    assert "more than one column of answers is called `target`: upper and lower case do not" in result.output
+    assert "Binder" not in result.output
+
+
 def test_an_address_that_was_typed_is_written_to_no_file(
     rows: pa.Table, project: Path, new: Callable[..., Result], user_database: Callable[[str], UserDatabase]
 ) -> None:

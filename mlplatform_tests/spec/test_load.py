@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+import duckdb
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 from mlplatform.errors import SpecError
 from mlplatform.spec import EnsembleCandidate, SqlSource, UseCase, declared_use_cases, load_declaration
 from mlplatform.spec.load import USE_CASES
+from mlplatform.spec.reserved import SQL_WORDS
 
 KINDS = "'lightgbm', 'sklearn', 'torch', 'keras', 'ensemble'"
 TEXT = (USE_CASES / "fraud" / "defs.yaml").read_text()
@@ -49,6 +51,20 @@ def test_a_mistake_is_named_with_file_line_field_and_what_is_allowed(
     assert f"{path}:{line}" in message
     assert field in message
     assert allowed in message
+
+
+@pytest.mark.parametrize("word", ["select", "order", "table", "left"])
+def test_a_word_of_sql_is_no_name_of_a_use_case(tmp_path: Path, word: str) -> None:
+    path, line = declare(tmp_path, "name: fraud", f"name: {word}")
+    with pytest.raises(SpecError) as caught:
+        load_declaration("fraud", tmp_path)
+    assert f"{path}:{line}: name: Value error, '{word}' is a word of SQL" in str(caught.value)
+
+
+def test_the_words_of_sql_are_those_of_duckdb() -> None:
+    kinds = "('reserved', 'type_function')"
+    found = duckdb.sql(f"SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category IN {kinds}").fetchall()
+    assert {word for (word,) in found} == SQL_WORDS
 
 
 @pytest.mark.parametrize(
