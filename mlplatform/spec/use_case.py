@@ -60,7 +60,8 @@ class UseCase(Declared):
     """One use case: where its rows come from, what is learned, what must hold, when to learn again."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    """Lower-case name: the folder, the group in Dagster, the schema in the lake, the model in MLflow, the bento."""
+    """Lower-case name, no word of SQL: the folder, the group in Dagster, the schema in the lake, the model in MLflow,
+    the bento."""
     description: str
     """One sentence for people; it stands on the assets and in the service's OpenAPI."""
     owners: list[str] = []
