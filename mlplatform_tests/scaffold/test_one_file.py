@@ -7,7 +7,7 @@ import pytest
 from click.testing import Result
 
 from mlplatform.ingest.open import open_table
-from mlplatform.ingest.place import File, found_files
+from mlplatform.ingest.place import found_files
 from mlplatform.spec import FilesSource, load_declaration
 from mlplatform_tests.scaffold.conftest import as_text, customers
 
@@ -30,7 +30,6 @@ def test_the_declaration_names_that_file_alone(name: str, project: Path, new: Ne
     assert [Path(file.name).name for file in found_files(source)] == [name]
 
 
-@pytest.mark.skipif(not hasattr(File, "literal"), reason="the reader takes a name for a pattern")
 @pytest.mark.parametrize("name", NAMED)
 def test_its_rows_are_looked_at_and_read(name: str, project: Path, new: New) -> None:
     beside(project, name)
