@@ -11,7 +11,7 @@ from mlplatform.errors import LakeError
 from mlplatform.serving.column import example_value
 from mlplatform.serving.raw.engine import FeatureEngine
 from mlplatform.serving.raw.events import EventReader
-from mlplatform.serving.raw.history import Past
+from mlplatform.serving.raw.history import History, Past
 from mlplatform.serving.raw.keeper import PastKeeper
 from mlplatform.serving.raw.seen import Seen, not_among, without_replaced
 from mlplatform.serving.raw.settings import RawSettings
@@ -39,6 +39,12 @@ class Computing:
     def of(cls, settings: RawSettings, keeper: PastKeeper, seen: Seen | None = None) -> Self:
         """With an engine of its own."""
         return cls(settings, EventReader(settings.fields), FeatureEngine(settings), keeper, seen)
+
+    @property
+    def happened(self) -> History | None:
+        """The rows of what has happened, among which later events see earlier ones; None before the first past."""
+        past, name = self.keeper.past, self.settings.asked_by.happened
+        return past.tables[name] if past is not None and name is not None else None
 
     def warm_up(self, past: Past) -> None:
         """Make the plan, and prove that the text runs, with the contract's example. Raises LakeError as `run` does."""
@@ -69,6 +75,7 @@ class Computing:
                 rows = one.of_entities(asked, first - timedelta(days=one.declared.lookback_days))
                 if name == kept_in:
                     key = self.settings.query.key
+                    rows = self.seen.without_replaced(rows) if self.seen is not None else rows
                     rows = without_replaced(events, key, rows)
                     if self.seen is not None:
                         rows = pa.concat_tables([rows, self.seen.of_entities(asked, rows, events)])

@@ -179,7 +179,12 @@ class RawFeatures:
         if remember:
             return keys
         entities = {name for table in query.history for name in table.entities}
-        return keys | {(name, event.get(name)) for name in entities for event in events}
+        # One that stands in the place of a row of the lake takes that away from its entities, too.
+        happened = computing.happened
+        rows = (
+            [happened.row_of(event[query.key]) or {} for event in events] if happened and query.key in events[0] else []
+        )
+        return keys | {(name, row.get(name)) for name in entities for row in (*events, *rows) if name in row}
 
     def _compute(self, batch: Sequence[_Work]) -> list[list[Rows]]:
         """On the one thread of the batcher, which alone uses the engines and what was seen."""
@@ -195,7 +200,8 @@ class RawFeatures:
             start += len(work.events)
             if computing.seen is not None and work.remember:
                 # What nothing could be made of is refused, and has not happened.
-                computing.seen.add(event for event, made in zip(work.events, results[-1], strict=True) if made)
+                made = [event for event, features in zip(work.events, results[-1], strict=True) if features]
+                computing.seen.add(made, computing.happened)
         return results
 
     def _settle(self, computing: Computing, past: Past) -> None:

@@ -1,5 +1,6 @@
 """Rows of the past, found by entity in microseconds: what the text may look at for a few requests, and no more."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mlplatform.lake.feature_query import HistoryTable
 
@@ -26,13 +28,33 @@ class History:
     """Entity column -> value -> the numbers of its rows."""
     times: npt.NDArray[np.datetime64]
     """Of the rows, which are in this order."""
+    key: str | None = None
+    """The column that names a row, where these rows have it."""
+    by_key: Rows | None = None
+    """The numbers of the rows in the order of the key, those without one left out."""
 
     @classmethod
-    def of(cls, declared: HistoryTable, rows: pa.Table) -> Self:
+    def of(cls, declared: HistoryTable, rows: pa.Table, key: str | None = None) -> Self:
         """Index the rows: half a second for a million."""
         ordered = rows.sort_by(declared.time).combine_chunks()
         places = {name: _places(ordered[name]) for name in declared.entities}
-        return cls(declared, ordered, places, ordered[declared.time].to_numpy())
+        times = ordered[declared.time].to_numpy()
+        if key is None or not declared.entities or key not in ordered.column_names:
+            return cls(declared, ordered, places, times)
+        by_key = pc.sort_indices(ordered[key]).to_numpy().astype(np.int64)
+        return cls(declared, ordered, places, times, key, by_key[: len(by_key) - ordered[key].null_count])
+
+    def row_of(self, key: Any) -> dict[str, Any] | None:
+        """The row that a key names; None where there is none, or rows have no keys. Some microseconds."""
+        if self.key is None or self.by_key is None:
+            return None
+        column, order = self.rows[self.key], self.by_key
+        wanted = pa.scalar(key, column.type).as_py()
+        place = bisect_left(order, wanted, key=lambda number: column[int(number)].as_py())
+        if place == len(order) or column[int(order[place])].as_py() != wanted:
+            return None
+        found: dict[str, Any] = self.rows.slice(int(order[place]), 1).to_pylist()[0]
+        return found
 
     def of_entities(self, asked: Mapping[str, Iterable[Any]], since: datetime) -> pa.Table:
         """The rows that share an entity with what is asked for, none before `since`."""

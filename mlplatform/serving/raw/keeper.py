@@ -90,7 +90,9 @@ class PastKeeper:
                 self._version = version
                 return False
             read = {table.table: _rows(con, table) for table in self._query.history}
-        tables = {table.table: History.of(table, read[table.table][0]) for table in self._query.history}
+        tables = {
+            table.table: History.of(table, read[table.table][0], self._query.key) for table in self._query.history
+        }
         newest = max((at for _, at, _ in read.values() if at is not None), default=None)
         self.past = Past(tables, newest, max((at for *_, at in read.values() if at is not None), default=None))
         self._version = version

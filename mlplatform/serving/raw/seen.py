@@ -26,6 +26,8 @@ class Seen:
         self._entities = tuple(entities)
         self._limit = limit
         self._events: OrderedDict[Any, Event] = OrderedDict()
+        self._instead: dict[Any, Event] = {}
+        """Key -> the lake's row that an event of the same key stands in the place of."""
         self._places: dict[str, dict[Any, set[Any]]] = {name: defaultdict(set) for name in self._entities}
         self._settled: History | None = None
         self.dropped = 0
@@ -33,16 +35,31 @@ class Seen:
     def __len__(self) -> int:
         return len(self._events)
 
-    def add(self, events: Iterable[Event]) -> None:
-        """Remember events; one with the key of an earlier one takes its place."""
+    def add(self, events: Iterable[Event], known: History | None = None) -> None:
+        """Remember events; one with the key of an earlier one, or of a `known` row, takes its place.
+
+        One that says what is known already need not be remembered.
+        """
         for event in events:
-            self._forget(event[self._key])
-            self._events[event[self._key]] = event
+            key = event[self._key]
+            self._forget(key)
+            if known is not None and (row := known.row_of(key)) is not None:
+                if not _differs(event, row, known.rows.schema):
+                    continue
+                self._instead[key] = row
+            self._events[key] = event
             for name in self._entities:
                 self._places[name][event[name]].add(event[self._key])
         while len(self._events) > self._limit:
             self._forget(next(iter(self._events)))
             self.dropped += 1
+
+    def without_replaced(self, known: pa.Table) -> pa.Table:
+        """The known rows but those in whose place an event of the same key stands, also one of another entity."""
+        if not self._instead:
+            return known
+        replaced = pa.array(list(self._instead), known[self._key].type)
+        return known.filter(pc.invert(pc.is_in(known[self._key], value_set=replaced)))
 
     def of_entities(
         self, asked: Mapping[str, Iterable[Any]], known: pa.Table, events: Iterable[Event] = ()
@@ -60,7 +77,10 @@ class Seen:
         return not_among([self._events[key] for key in keys], self._key, known)
 
     def settle(self, history: History, oldest: datetime | None) -> None:
-        """Forget what is in a newer history, and what is older than any feature looks back to."""
+        """Forget what is in a newer history, and what is older than any feature looks back to.
+
+        An event that stands in the place of a row does so until the lake has another row there.
+        """
         if not self._events or history is self._settled:
             return
         self._settled = history
@@ -69,11 +89,13 @@ class Seen:
         there = pc.is_in(pa.array(keys, column.type), value_set=column.combine_chunks()).to_pylist()
         time = history.declared.time
         for key, known in zip(keys, there, strict=True):
-            if known or (oldest is not None and self._events[key][time] < oldest):
+            stands = key in self._instead and history.row_of(key) == self._instead[key]
+            if (known and not stands) or (oldest is not None and self._events[key][time] < oldest):
                 self._forget(key)
 
     def _forget(self, key: Any) -> None:
         event = self._events.pop(key, None)
+        self._instead.pop(key, None)
         if event is None:
             return
         for name in self._entities:
@@ -100,11 +122,15 @@ def without_replaced(events: Sequence[Event], key: str, known: pa.Table) -> pa.T
     if not pc.any(at).as_py():
         return known
     there = known.filter(at)
-    keys, fields = there[key].to_pylist(), [name for name in known.column_names if name in events[0]]
-    # By way of Arrow, so that both are of one type.
-    given = pa.Table.from_pylist([asked[value] for value in keys], schema=known.schema).select(fields).to_pylist()
-    stored = there.select(fields).to_pylist()
-    changed = [value for value, old, new in zip(keys, stored, given, strict=True) if old != new]
+    changed = [row[key] for row in there.to_pylist() if _differs(asked[row[key]], row, known.schema)]
     if not changed:
         return known
     return known.filter(pc.invert(pc.is_in(known[key], value_set=pa.array(changed, known[key].type))))
+
+
+def _differs(event: Event, row: Event, schema: pa.Schema) -> bool:
+    """Whether an event says something else than a row of the same key, in the fields that both have."""
+    fields = [name for name in schema.names if name in event]
+    # By way of Arrow, so that both are of one type.
+    given: Event = pa.Table.from_pylist([event], schema=schema).select(fields).to_pylist()[0]
+    return any(given[name] != row[name] for name in fields)
