@@ -53,7 +53,7 @@ def answers_by_day(
         found = con.execute(
             "SELECT strftime(event_time, '%Y-%m-%d'), count(*) FILTER (model_version = ?), "
             f"count(*) FILTER (model_version = ?) FROM {prediction_table(spec)} "
-            "WHERE model_version IN (?, ?) AND event_time >= ? AND event_time < ? GROUP BY ALL",
+            "WHERE model_version IN (?, ?) AND role <> 'question' AND event_time >= ? AND event_time < ? GROUP BY ALL",
             [*versions, *versions, since, until],
         ).fetchall()
     return {str(day): (int(first), int(second)) for day, first, second in found}
@@ -89,12 +89,13 @@ def answers_to_both(
                 -- Some rows of a request may not be rescored: the place of a rescored row is that of the served one.
                 SELECT prediction_id AS served_id, row_number() OVER (
                     PARTITION BY request_id, model_version, role, {keyed} ORDER BY prediction_id) AS place
-                FROM {prediction_table(spec)} WHERE role <> 'journal' AND event_time >= ? AND event_time < ?
+                FROM {prediction_table(spec)}
+                WHERE role NOT IN ('journal', 'question') AND event_time >= ? AND event_time < ?
             ), told AS (
                 SELECT * EXCLUDE (served_id, place), {keyed} AS keyed,
                     CASE WHEN {keyed} THEN {named} ELSE 'row ' || place END AS {EXAMPLE}
                 FROM {prediction_table(spec)} LEFT JOIN placed ON served_id = split_part(prediction_id, '@', 1)
-                WHERE model_version IN (?, ?) AND event_time >= ? AND event_time < ?
+                WHERE model_version IN (?, ?) AND role <> 'question' AND event_time >= ? AND event_time < ?
             ), newest AS (
                 FROM told QUALIFY row_number() OVER (PARTITION BY model_version, request_id, {EXAMPLE}
                     ORDER BY role = 'journal', predicted_at DESC, prediction_id DESC) = 1

@@ -23,6 +23,8 @@ __all__ = [
 ]
 
 Hash = Callable[[str], str]
+_HAPPENED = "l.role <> 'question'"
+"""What somebody only asked about (/score with `"remember": false`) has no outcome, whatever key it named."""
 
 
 def prediction_table(spec: UseCase) -> str:
@@ -65,7 +67,7 @@ def new_outcomes(lake: Lake, spec: UseCase, as_of: datetime, hashed: Hash | None
             )
             SELECT {told}, k.{spec.event_time}, l.model_version, l.role, k.{label}, k.{known_at}
                 {"".join(f", k.{name}" for name in aside)}
-            FROM {prediction_table(spec)} AS l JOIN known AS k ON {on}
+            FROM {prediction_table(spec)} AS l JOIN known AS k ON {on} AND {_HAPPENED}
         """
         if _has_all(con, outcomes_table(spec), [label, *aside]):
             sql += (
@@ -98,7 +100,8 @@ def served_predictions(lake: Lake, spec: UseCase, since: datetime, until: dateti
         example = f"coalesce({' || chr(31) || '.join(f'l.{name}' for name in spec.entity_keys)}, l.prediction_id)"
         rows: pd.DataFrame = con.execute(
             f"SELECT {moment} AS {time}, l.model_version, l.role, l.answer, l.latency_ms, {keys}{known} "
-            f"FROM {prediction_table(spec)} AS l {joined} WHERE {moment} >= $since AND {moment} < $until "
+            f"FROM {prediction_table(spec)} AS l {joined} "
+            f"WHERE {_HAPPENED} AND {moment} >= $since AND {moment} < $until "
             f"QUALIFY row_number() OVER (PARTITION BY {example}, l.model_version, l.role "
             f"ORDER BY l.predicted_at DESC, l.prediction_id DESC) = 1 ORDER BY 1, l.prediction_id",
             {"since": since, "until": until},

@@ -26,7 +26,8 @@ def served_skew(
     A prediction can be compared when it names its example and the lake has the features of that. Columns of the
     differences: prediction_id, predicted_at, event_time, model_version, column, served, offline (as text); with `key`,
     the column that features are found by, `example`, its value, and `known_from`: when the past that was served from
-    was read at the latest (by key, that is when the bento was deployed). Features that the journal hashes or leaves
+    was read at the latest (by key, that is when the bento was deployed), and `other_event`: whether the request told of
+    another moment than the lake's row of its key. Features that the journal hashes or leaves
     out are not compared.
     """
     features = [name for name in spec.training.features if name not in spec.journal.hashed]
@@ -40,7 +41,11 @@ def served_skew(
             f"'is_kept': json_exists(l.features, '{name}')}}"
             for name in compared
         )
-        told = f"f.{key} AS example, {_known_from(con, spec)} AS known_from, " if key else ""
+        told = (
+            f"f.{key} AS example, {_known_from(con, spec)} AS known_from, {_other_event(spec, have)} AS other_event, "
+            if key
+            else ""
+        )
         con.execute(
             f"CREATE TEMP TABLE _served AS SELECT l.prediction_id, l.predicted_at, l.event_time, l.model_version, "
             f"{told}[{pairs}] AS pairs FROM {prediction_table(spec)} AS l JOIN {spec.name}.features AS f ON {keys} "
@@ -55,6 +60,15 @@ def served_skew(
         ).to_arrow_table()
         con.execute("DROP TABLE _served")
     return (int(row[0]) if row else 0), differences
+
+
+def _other_event(spec: UseCase, have: set[str]) -> str:
+    """Who does not say when something happened is taken to speak of the moment of the request."""
+    time = spec.event_time
+    if spec.serving.lookup or time not in have:
+        return "false"
+    said = "l.event_time IS DISTINCT FROM l.predicted_at"
+    return f"coalesce({said} AND l.event_time <> TRY_CAST(f.{time} AS TIMESTAMP), false)"
 
 
 def _known_from(con: "duckdb.DuckDBPyConnection", spec: UseCase) -> str:

@@ -14,9 +14,10 @@ from mlplatform.serving.request import Parsed, RefusedError
 from mlplatform.serving.scoring import Answered, Live
 from mlplatform.serving.trial import CANARY, Challenge, Trial
 
-__all__ = ["CHAMPION", "Part", "Reply", "answer_tried", "entity_of"]
+__all__ = ["CHAMPION", "QUESTION", "Part", "Reply", "answer_tried", "entity_of"]
 
-CHAMPION = "champion"
+CHAMPION, QUESTION = "champion", "question"
+"""Roles of an answer in the journal: of something that happened, and of what somebody only asked about."""
 
 
 class Part(NamedTuple):

@@ -13,7 +13,7 @@ from mlplatform.home import Home
 from mlplatform.lake.feature_query import FeatureQuery
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.served_skew import served_skew
-from mlplatform.lake.skew_causes import LATE, NOT_LOOKED_AT, OTHER_DEFINITION, SKEW, with_causes
+from mlplatform.lake.skew_causes import LATE, NOT_LOOKED_AT, OTHER_DEFINITION, OTHER_EVENT, SKEW, with_causes
 from mlplatform.lake.tables import replace_table
 from mlplatform.resources.dbt import compile_features
 from mlplatform.spec import UseCase, load_declaration
@@ -121,6 +121,14 @@ def test_a_service_that_had_not_read_the_newest_commit_yet_is_late(
     # Less than a minute behind the commit: the lake of a minute before is that of `first`.
     answer(lake, spec, differing, first + timedelta(seconds=60, milliseconds=1))
     assert set(causes(lake, spec, query).values()) == {LATE}
+
+
+def test_a_key_that_was_used_for_another_event_is_no_skew(lake: Lake, spec: UseCase, query: FeatureQuery) -> None:
+    features = build(lake, query, transactions())
+    hour = timedelta(hours=1)
+    others = {key: features[key] | {"amount": 1.0, "event_time": features[key]["event_time"] + hour} for key in KEYS}
+    answer(lake, spec, others, now())
+    assert set(causes(lake, spec, query).values()) == {OTHER_EVENT}
 
 
 def test_another_text_and_a_lake_that_is_gone_are_said_and_are_no_skew(

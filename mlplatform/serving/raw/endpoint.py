@@ -6,7 +6,7 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
-from mlplatform.serving.canary import Reply
+from mlplatform.serving.canary import QUESTION, Reply
 from mlplatform.serving.endpoint import Predict
 from mlplatform.serving.journal import Journal
 from mlplatform.serving.laps import lap
@@ -40,6 +40,12 @@ class Score(Predict):
         began = perf_counter()
         computed = await self._raw.compute(live, request.rows, remember=request.remember)
         lap("features", began)
+        reply = await self._answered(live, request, computed, identity)
+        return reply if request.remember else _as_question(reply)
+
+    async def _answered(
+        self, live: Live, request: Parsed, computed: Sequence[Sequence[Mapping[str, Any]]], identity: str
+    ) -> Reply:
         if not listed(live):
             rows = [_row(live, found[0]) for found in computed if found]
             if len(rows) < len(computed):
@@ -52,6 +58,13 @@ class Score(Predict):
         features = [_row(live, row) for row in computed[0]]
         reply = await super().reply(live, replace(request, rows=features, single=False), identity)
         return reply._replace(content=_listed(live, computed[0], reply.content["predictions"]))
+
+
+def _as_question(reply: Reply) -> Reply:
+    """What has not happened is journalled as such: it has no outcome, and its key may be that of something else. A
+    challenger in the shadow is not asked: it is compared on what happened."""
+    parts = tuple(part._replace(role=QUESTION) for part in reply.parts)
+    return reply._replace(parts=parts, afterwards=None)
 
 
 def listed(live: Live) -> bool:

@@ -17,7 +17,7 @@ _LOOKBACK_DAYS = 45  # the features look back no further
 class Transactions(pa.DataFrameModel):  # type: ignore[misc]  # pandera is untyped here, see pyproject.toml
     """A card transaction as it arrives. Ids are unique by the source's `key`."""
 
-    transaction_id: int = pa.Field(description="Identifies the transaction.", metadata={"example": 1000017})
+    transaction_id: int = pa.Field(description="Identifies the transaction.", metadata={"example": 99000017})
     event_time: pd.Timestamp = pa.Field(
         description="When the card was used (UTC).", metadata={"example": "2018-08-08T21:03:00"}
     )
@@ -52,7 +52,7 @@ def _flag(description: str) -> Any:
 class Features(pa.DataFrameModel):  # type: ignore[misc]
     """What is known of a transaction at its own time; dbt_project/models/fraud/fraud_features.sql computes it."""
 
-    transaction_id: int = pa.Field(description="Identifies the transaction.", metadata={"example": 1000017})
+    transaction_id: int = pa.Field(description="Identifies the transaction.", metadata={"example": 99000017})
     event_time: pd.Timestamp = pa.Field(description="When the card was used (UTC).")
     amount: float = _never_missing("What is to be paid.", 57.16, most=1e6)
     is_night: int = _flag("1 before 7 o'clock.")

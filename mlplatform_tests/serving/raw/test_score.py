@@ -20,6 +20,7 @@ from mlplatform.serving.journal import Journal
 from mlplatform.serving.raw.features import RawFeatures
 from mlplatform.serving.raw.settings import RawSettings
 from mlplatform.serving.scoring import Live, Slot
+from mlplatform.serving.segments import segments
 from mlplatform_tests.serving.raw.conftest import FEATURES, HISTORY, MakeLive, with_text
 
 NEWEST = datetime(2018, 5, 30, 23)
@@ -55,6 +56,18 @@ def live(make_live: MakeLive, settings: RawSettings) -> Live:
 @pytest.fixture
 def client(live: Live, home: Home) -> httpx.AsyncClient:
     return served(live, RawFeatures(home))
+
+
+@pytest.mark.parametrize(("remember", "role"), [(True, "champion"), (False, "question")])
+def test_what_somebody_only_asks_about_is_journalled_as_a_question(
+    live: Live, home: Home, tmp_path: Path, remember: bool, role: str
+) -> None:
+    journal = Journal(tmp_path / "journal")
+    (reply,) = ask(served(live, RawFeatures(home), journal), {**EVENT, "remember": remember})
+    assert reply.status_code == 200, reply.text
+    journal.close()
+    (line,) = [line for segment in segments(tmp_path / "journal") for _, line in segment.lines(0, 10**6)[0]]
+    assert f'"role":"{role}"' in line.decode()
 
 
 def test_an_event_gets_the_answer_that_its_features_would_get(
