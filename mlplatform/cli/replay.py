@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["json_rows", "replay_use_case"]
 
 _ROWS_PER_REQUEST = 1000
+_MOST_WAITING = 5000
+"""Predictions that may wait to be journalled before more are asked for: a full queue turns them away."""
 _MONITORING = ("prediction_log", "outcomes", "drift_report", "performance_report", "succession", "retrain_decision")
 
 
@@ -62,7 +64,9 @@ def replay_use_case(name: str, start: str, end: str, step: int, speed: float | N
         if not home.deployment(name).exists() and not _first_model(uc, steps[0][0]):
             return False
         with _service(home, uc) as url:
-            return all(_live_through(uc, home, url, first, behind, speed) for first, behind in steps)
+            return _take_in_the_journal(uc, home) and all(
+                _live_through(uc, home, url, first, behind, speed) for first, behind in steps
+            )
 
 
 def _refuse_what_was_lived(uc: Declaration, lake: Lake, first: date) -> None:
@@ -204,7 +208,14 @@ def _retrain(uc: Declaration) -> bool:
 
 
 def _score(uc: Declaration, home: Home, url: str, first: date, behind: date) -> _Tally:
-    """Every event of the days, as an application would ask: features, keys and time."""
+    """Every event of the days, as an application would ask: features, keys and time. Those that a replay asked for
+    before it was killed are in the log, and are not asked for again.
+
+    Raises PlatformError where the service lost predictions, which no report would miss.
+    """
+    from mlplatform.lake.predictions import not_served, register_hash
+    from mlplatform.stages.outcomes import key_hash
+
     tally = _Tally()
     bounds = [datetime.combine(day, datetime.min.time()) for day in (first, behind)]
     features = _served_features(url)
@@ -214,14 +225,22 @@ def _score(uc: Declaration, home: Home, url: str, first: date, behind: date) -> 
         Lake.at(home).read() as con,
         httpx.Client(base_url=url, headers=own_key(), timeout=60, trust_env=False) as client,
     ):
+        register_hash(con, uc.spec, key_hash(uc))
         reader = con.execute(
-            f"SELECT {columns} FROM {uc.spec.name}.features WHERE {time_column} >= ? AND {time_column} < ? "
-            f"ORDER BY {time_column}",
+            f"SELECT {columns} FROM {uc.spec.name}.features AS s WHERE {time_column} >= ? AND {time_column} < ? "
+            f"AND {not_served(con, uc.spec)} ORDER BY {time_column}",
             bounds,
         ).to_arrow_reader(_ROWS_PER_REQUEST)
+        lost = _journalled(client, "dropped")
         for batch in reader:
             _ask(client, json_rows(batch, time_column), tally)
+            _wait_for_the_journal(client, _MOST_WAITING)
         _wait_for_the_journal(client)
+        if lost := _journalled(client, "dropped") - lost:
+            raise PlatformError(
+                f"the service could not write down {lost:,.0f} predictions of {first} to {behind}: see its log for "
+                "what its disk said, then run the same command again, which asks for those that are missing"
+            )
     return tally
 
 
@@ -258,16 +277,31 @@ def _ask(client: httpx.Client, rows: list[dict[str, Any]], tally: _Tally) -> Non
         rows = [row for number, row in enumerate(rows) if number not in wrong]
 
 
-def _wait_for_the_journal(client: httpx.Client, seconds: float = 30) -> None:
-    """Until the service has written down what it answered; the reports come next."""
+def _take_in_the_journal(uc: Declaration, home: Home) -> bool:
+    """What a replay asked for before it was killed: the log must know it before the same days are asked for."""
+    from mlplatform.serving.segments import segments
+    from mlplatform.stages.jobs import everything_job, use_case_tags
+
+    if not any(True for _ in segments(home.journal(uc.spec.name))):
+        return True
+    return run_job(uc, everything_job(uc), lambda: use_case_tags(uc), select=f"key:{uc.spec.name}/prediction_log")
+
+
+def _wait_for_the_journal(client: httpx.Client, most: int = 0, seconds: float = 30) -> None:
+    """Until the service has written down what it answered, but for `most` predictions."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        lines = client.get("/metrics").text.splitlines()
-        waiting = [line for line in lines if line.startswith("mlplatform_journal_waiting{")]
-        if all(float(line.rpartition(" ")[2]) == 0 for line in waiting):
+        if _journalled(client, "waiting") <= most:
             return
         time.sleep(0.1)
     raise PlatformError(f"the journal was not written within {seconds:.0f} s; see the service's log")
+
+
+def _journalled(client: httpx.Client, what: str) -> float:
+    """A figure of the journal, over all workers and reasons."""
+    lines = client.get("/metrics").text.splitlines()
+    names = (f"mlplatform_journal_{what}{{", f"mlplatform_journal_{what}_total{{")
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(names))
 
 
 def _tell(uc: Declaration, home: Home, behind: date, tally: _Tally) -> None:

@@ -23,4 +23,5 @@ def rollback_use_case(name: str, to: int | None, reason: str, pause: str) -> boo
     if not Home.current().deployment(name).exists():
         raise SpecError(f"nothing of {name} is deployed: there is nothing to go back from")
     config = rollback_config(uc, reason, to or 0, days)
-    return run_job(uc, rollback_job(uc), lambda: use_case_tags(uc), config=config)
+    # A bad model is worse than a disk that is nearly full, and this writes little.
+    return run_job(uc, rollback_job(uc), lambda: use_case_tags(uc), config=config, urgent=True)

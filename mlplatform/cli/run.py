@@ -48,16 +48,19 @@ def run_job(
     tags: Callable[[], dict[str, str]],
     select: str | None = None,
     config: Mapping[str, Any] | None = None,
+    *,
+    urgent: bool = False,
 ) -> bool:
     """Run a job in this process with live progress; True when every step and every blocking check passed.
 
-    `tags` are asked for when the home is ready.
+    `tags` are asked for when the home is ready. `urgent`: also on a disk that is nearly full.
 
     Raises:
         DiskFullError: too little space is left for it.
     """
     home = Home.current()
-    require_space(home, uc.spec.watchdog)
+    if not urgent:
+        require_space(home, uc.spec.watchdog)
     end_on_signals()
     prepare_home(home)
     click.echo(f"{uc.spec.name}: loading definitions")

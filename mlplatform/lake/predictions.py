@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 __all__ = [
     "journalled_key",
     "new_outcomes",
+    "not_served",
     "outcomes_table",
     "prediction_table",
     "register_hash",
     "served_features",
     "served_predictions",
+    "withdrawn_outcomes",
 ]
 
 Hash = Callable[[str], str]
@@ -75,6 +77,28 @@ def new_outcomes(lake: Lake, spec: UseCase, as_of: datetime, hashed: Hash | None
                 f"WHERE o.prediction_id IS NULL OR o.{label} IS DISTINCT FROM k.{label}"
             )
         return con.execute(sql, [as_of]).to_arrow_table()
+
+
+def not_served(con: "duckdb.DuckDBPyConnection", spec: UseCase, table: str = "s") -> str:
+    """Condition on a row of the features: no champion's answer about it is in the log. `keyed_hash` must be known."""
+    if not table_exists(con, prediction_table(spec)):
+        return "true"
+    keys = " AND ".join(f"{journalled_key(spec, name, table)} = l.{name}" for name in spec.entity_keys)
+    return f"NOT EXISTS (SELECT 1 FROM {prediction_table(spec)} AS l WHERE l.role = 'champion' AND {keys})"
+
+
+def withdrawn_outcomes(lake: Lake, spec: UseCase, hashed: Hash | None = None) -> list[str]:
+    """The predictions among the outcomes whose example is still there, and no longer has a label."""
+    with lake.read() as con:
+        if not table_exists(con, outcomes_table(spec)):
+            return []
+        register_hash(con, spec, hashed)
+        on = " AND ".join(f"o.{name} = {journalled_key(spec, name)}" for name in spec.entity_keys)
+        found = con.execute(
+            f"SELECT o.prediction_id FROM {outcomes_table(spec)} AS o JOIN {spec.name}.spine AS s ON {on} "
+            f"WHERE s.{spec.training.label} IS NULL"
+        ).fetchall()
+    return [str(identity) for (identity,) in found]
 
 
 def served_predictions(lake: Lake, spec: UseCase, since: datetime, until: datetime) -> "pd.DataFrame":

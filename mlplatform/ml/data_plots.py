@@ -9,7 +9,7 @@ from mlplatform.ml.figure import ACCENT, BASE, MUTED, TEXT, new_figure, to_png
 __all__ = ["plot_parts"]
 
 MOST_BARS = 200
-_COLOURS = {"train": BASE, "tune": "#56B4E9", "test": "#009E73", "gap": "#D0D0D0"}
+_COLOURS = {"train": BASE, "tune": "#56B4E9", "test": "#009E73", "gap": "#D0D0D0", "late": "#D55E00"}
 
 
 def plot_parts(times: pd.Series, parts: pd.Series, labels: pd.Series) -> bytes:

@@ -113,12 +113,16 @@ def promoted_over(uc: Declaration, lake: Lake, version: int) -> int | None:
 
 
 def rolled_back(uc: Declaration, lake: Lake) -> dict[int, str]:
-    """Versions that were taken back and have not been champion again since, each with the reason of the last time."""
+    """Versions that were taken back and have not been champion again since, each with the reason of the last time.
+
+    Who goes on again to a later version takes nothing back.
+    """
     if not lake.has_table(alias_table(uc)):
         return {}
     with lake.read() as con:
         found = con.execute(
-            f"SELECT version_before, max_by(reason, moved_at) FROM {alias_table(uc)} AS taken WHERE cause = ? "
+            f"SELECT version_before, max_by(reason, moved_at) FROM {alias_table(uc)} AS taken "
+            "WHERE cause = ? AND version < version_before "
             f"AND NOT EXISTS (SELECT 1 FROM {alias_table(uc)} AS later WHERE later.version = taken.version_before "
             "AND later.moved_at > taken.moved_at) GROUP BY 1",
             [ROLLBACK],

@@ -68,6 +68,8 @@ def deployment_asset(uc: Declaration) -> dg.AssetsDefinition:
         if moved or refused(file):
             # Also of the same bento: it may have been mended since, and services try again only what is written again.
             write_pointer(file, pointer)
+        if _end_challenge(file, pointer):
+            context.log.info(f"v{pointer.version} challenges no more: it is champion")
         context.log.info(f"{pointer.bento} is deployed" + ("" if moved else " already"))
         yield dg.MaterializeResult(
             metadata=_metadata(uc, lake, current_deployment(uc) or pointer, before, moved),
@@ -75,6 +77,20 @@ def deployment_asset(uc: Declaration) -> dg.AssetsDefinition:
         )
 
     return deployment
+
+
+def _end_challenge(file: Path, live: "Pointer") -> bool:
+    """Of a version that is champion now. Left there, it would answer a share again once the champion is another one."""
+    from mlplatform.serving.challenger import challenger_file, read_challenger
+
+    challenge = challenger_file(file)
+    try:
+        over = challenge.exists() and read_challenger(challenge).version == live.version
+    except ArtifactError:
+        return False  # services say that it names no challenger
+    if over:
+        challenge.unlink(missing_ok=True)
+    return over
 
 
 def _pointer(uc: Declaration, packaged: Any) -> "Pointer":

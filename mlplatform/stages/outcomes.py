@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlplatform.home import Home
-from mlplatform.lake.predictions import new_outcomes, outcomes_table
+from mlplatform.lake.predictions import new_outcomes, outcomes_table, withdrawn_outcomes
 from mlplatform.lake.tables import describe_table, merge_rows, widen
 from mlplatform.resources.lake import LakeResource, table_metadata
 from mlplatform.spec import Declaration
@@ -24,7 +24,8 @@ _DESCRIPTION = "Predictions whose label has arrived since: found by the entity k
 
 
 def outcomes_asset(uc: Declaration) -> dg.AssetsDefinition:
-    """Add what became known until the run's logical time; a label that was corrected replaces the old one."""
+    """Add what became known until the run's logical time; a label that was corrected replaces the old one, and one that
+    was withdrawn is taken out."""
     version = code_version("lake/predictions.py", "stages/outcomes.py", declared=uc.spec.journal)
 
     @dg.asset(
@@ -35,16 +36,19 @@ def outcomes_asset(uc: Declaration) -> dg.AssetsDefinition:
         opened, table = lake.open(), outcomes_table(uc.spec)
         moment = as_of_run(context, uc, opened)
         found = new_outcomes(opened, uc.spec, moment.to_pydatetime(), key_hash(uc))
+        withdrawn = withdrawn_outcomes(opened, uc.spec, key_hash(uc))
 
         def write(con: Any) -> int:
             widen(con, table, found)
+            if withdrawn:
+                con.execute(f"DELETE FROM {table} WHERE prediction_id IN (SELECT unnest(?))", [withdrawn])
             return merge_rows(con, table, found, ["prediction_id"])
 
         opened.commit(write, f"outcomes {moment:%Y-%m-%d}")
-        context.log.info(f"{len(found):,} labels arrived or changed")
-        yield dg.MaterializeResult(
-            metadata={**table_metadata(describe_table(opened, table)), "new_or_changed": len(found)}
-        )
+        gone = f", {len(withdrawn):,} were withdrawn" if withdrawn else ""
+        context.log.info(f"{len(found):,} labels arrived or changed{gone}")
+        told = {"new_or_changed": len(found), "withdrawn": len(withdrawn)}
+        yield dg.MaterializeResult(metadata={**table_metadata(describe_table(opened, table)), **told})
 
     return outcomes
 

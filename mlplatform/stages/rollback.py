@@ -77,6 +77,8 @@ def rollback_asset(uc: Declaration) -> dg.AssetsDefinition:
             if pending is not None:
                 version, reason = pending.version, pending.reason
                 context.log.info(f"finishing the rollback to v{version} that was written down before: {reason}")
+                # It may be somebody else's, who is still at it: what this one asked for must not be lost.
+                until = _pause(context, uc, opened, config)
             else:
                 version = _target(uc, tracking, before, config.to_version or _earlier(uc, opened, before))
                 until = _pause(context, uc, opened, config)
@@ -126,10 +128,14 @@ def _earlier(uc: Declaration, lake: Lake, champion: "Registered | None") -> int:
     bad = set(rolled_back(uc, lake))
     with lake.read() as con:
         found = con.execute(f"SELECT DISTINCT model_version FROM {deployment_table(uc)}").fetchall()
-    earlier = [int(version) for (version,) in found if int(version) < champion.version and int(version) not in bad]
+    below = sorted(int(version) for (version,) in found if int(version) < champion.version)
+    earlier = [version for version in below if version not in bad]
     if not earlier:
+        why = "has been live"
+        if below:
+            why = f"may be gone back to by itself: {', '.join(f'v{version}' for version in below)} were taken back"
         raise ArtifactError(
-            f"no version below v{champion.version} of {uc.spec.name} has been live; name one (--to), or train another"
+            f"no version below v{champion.version} of {uc.spec.name} {why}; name one (--to), or train another"
         )
     return max(earlier)
 

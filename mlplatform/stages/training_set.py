@@ -18,6 +18,8 @@ from mlplatform.stages.naming import asset_attributes, asset_key, check_result, 
 from mlplatform.stages.pictures import picture
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
     from mlplatform.contracts.check import Checked
@@ -31,6 +33,10 @@ CONTENT_SHA256 = "content_sha256"
 """Metadata key: hash of its rows."""
 SPLIT = "split"
 """Metadata key: the version of the declared split that it was cut by."""
+LATE = "late"
+"""The part of rows whose label became known too late for their own."""
+_MOST_LATE = 0.05
+"""Of the labels of a part."""
 _FOLDS = {"cross_validation": True}
 _NOT_READ = {
     **dict.fromkeys(("candidates", "features", "categorical", "cleaning", "task", "gates"), True),
@@ -70,6 +76,8 @@ def training_set_asset(uc: Declaration) -> dg.AssetsDefinition:
             yield check_result(CONTRACT_CHECK, passed=False, metadata=tally.evidence(uc))
             checked.require(allowed, batch)
         frozen = _with_parts(uc, _with_labels(uc, checked, labelled), moment)
+        if late := int((frozen["part"] == LATE).sum()):
+            context.log.warning(f"{late:,} labels became known after the next part had begun; their rows are left out")
         digest = _content_hash(frozen)
         yield dg.MaterializeResult(
             value=frozen,
@@ -169,25 +177,35 @@ def _with_parts(uc: Declaration, rows: "pd.DataFrame", as_of: "pd.Timestamp") ->
     from mlplatform.ml.splits import cut_parts
 
     split = cut_parts(rows, uc.spec.training.split, uc.spec.event_time, as_of)
-    _require_known_in_time(uc, rows, split)
     part = np.select([split.train, split.tune, split.test], ["train", "tune", "test"], "gap")
-    return rows.assign(part=part)
+    return rows.assign(part=np.where(_known_too_late(uc, rows, split), LATE, part))
 
 
-def _require_known_in_time(uc: Declaration, rows: "pd.DataFrame", split: "Parts") -> None:
-    """A label that became known after the next part had begun tells what that part should not know."""
+def _known_too_late(uc: Declaration, rows: "pd.DataFrame", split: "Parts") -> "npt.NDArray[np.bool_]":
+    """Rows whose label became known after the next part had begun: it tells what that part should not know, so they
+    belong to none. A few are labels that came late or were corrected.
+
+    Raises TrainingError where they are many: then labels take longer than is declared, and what is left is a choice.
+    """
+    import numpy as np
+
     from mlplatform.ml.splits import Window
 
+    late = np.zeros(len(rows), dtype=bool)
+    known_at = rows[uc.spec.label_known_at]
     for part, mask, following in (("train", split.train, "tune"), ("tune", split.tune, "test")):
         begins = split.extents[following]
         if not isinstance(begins, Window):
-            return
-        known_at = rows.loc[mask, uc.spec.label_known_at]
-        if late := int((known_at > begins.start).sum()):
+            break
+        of_part = mask & (known_at > begins.start).to_numpy()
+        if of_part.sum() > _MOST_LATE * mask.sum():
             raise TrainingError(
-                f"{late} of {int(mask.sum())} labels of the {part} part became known after the {following} part began "
-                f"({begins.start}; the last one {known_at.max()}); raise split.label_delay_days to the longest delay"
+                f"{int(of_part.sum())} of {int(mask.sum())} labels of the {part} part became known after the "
+                f"{following} part began ({begins.start}; the last one {known_at[mask].max()}); raise "
+                "split.label_delay_days to the longest delay"
             )
+        late |= of_part
+    return late
 
 
 def _content_hash(rows: "pd.DataFrame") -> str:

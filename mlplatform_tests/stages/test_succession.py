@@ -132,7 +132,7 @@ def test_the_history_of_the_alias_tells_who_is_champion_and_who_was_taken_back(u
     assert rolled_back(uc, lake) == {2: "rollback of v1"}
     assert alias_moves(uc, lake) == 3
     moved(uc, 2, 1, ROLLBACK)
-    assert rolled_back(uc, lake) == {1: "rollback of v2"}, "v2 was brought back: it is not a bad one any more"
+    assert rolled_back(uc, lake) == {}, "v2 was brought back, and is no bad one any more; v1 made room, and was none"
 
 
 class _Registry:
