@@ -96,8 +96,7 @@ class Predict:
 
     def parsed(self, live: Live, body: bytes) -> Parsed:
         """Raises RefusedError if the body is none."""
-        limits = self.limits_of(live)
-        return parse(body, limits.rows, limits.text)
+        return parse(body, self.limits_of(live), len(live.reader.names))
 
     def told(self, refused: RefusedError) -> dict[str, Any]:
         """What a client reads of a request that is refused, but for the id."""
