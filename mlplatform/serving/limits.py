@@ -17,12 +17,13 @@ _FEW = 10_000
 @dataclass(frozen=True)
 class Limits:
     """`body_bytes` of JSON, `rows` in a list, characters in one `text`, names of fields included; `explanation_ms` for
-    reasons that nobody asked for by name."""
+    reasons that nobody asked for by name, `explained_rows` in a list whose reasons somebody did ask for."""
 
     body_bytes: int = 4 * 1024 * 1024
     rows: int = 5000
     text: int = 4096
     explanation_ms: int = 50
+    explained_rows: int = 500
 
     def values(self, fields: int) -> int:
         """How many values a body may hold, where a row has so many fields: as many again as the rows need, since

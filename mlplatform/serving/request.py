@@ -20,6 +20,7 @@ __all__ = [
     "parse",
     "read_body",
     "request_id",
+    "require_explicable",
     "require_few_values",
     "require_json",
     "too_long",
@@ -133,6 +134,16 @@ def _batch(content: dict[str, Any], max_rows: int) -> list[Any]:
     if len(rows) > max_rows:
         raise too_many(len(rows), max_rows)
     return rows
+
+
+def require_explicable(request: Parsed, limit: int) -> None:
+    """Raises RefusedError if reasons are asked for, by name, of more rows than the limit."""
+    if request.explain and len(request.rows) > limit:
+        raise RefusedError(
+            413,
+            f"reasons of {len(request.rows)} rows in one request; the limit is {limit}, send several requests, or "
+            '"explain": false',
+        )
 
 
 def too_many(rows: int, limit: int) -> RefusedError:
