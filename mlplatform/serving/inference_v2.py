@@ -44,20 +44,20 @@ def inference_routes(slot: Slot, predict: Predict) -> list[Route]:
     async def alive(_: Request) -> Response:
         return JSONResponse({"live": True})
 
-    async def ready(_: Request) -> Response:
-        return JSONResponse({"ready": slot.live is not None}, 200 if slot.live else 503)
+    async def ready(request: Request) -> Response:
+        return JSONResponse({"ready": True}) if slot.live else _told(request, {"ready": False}, 503)
 
     async def model(request: Request) -> Response:
         try:
             return JSONResponse(model_metadata(_named(slot, request.path_params)))
         except RefusedError as refused:
-            return JSONResponse({"error": str(refused)}, refused.status)
+            return _told(request, {"error": str(refused)}, refused.status)
 
     async def model_ready(request: Request) -> Response:
         try:
             live = _named(slot, request.path_params)
         except RefusedError as refused:
-            return JSONResponse({"error": str(refused)}, refused.status)
+            return _told(request, {"error": str(refused)}, refused.status)
         return JSONResponse({"name": live.bundle.use_case, "ready": True})
 
     infer = Infer(slot, predict)
@@ -72,6 +72,12 @@ def inference_routes(slot: Slot, predict: Predict) -> list[Route]:
     ]
     probes = [Route("/v2", server), Route("/v2/health/live", alive), Route("/v2/health/ready", ready)]
     return [*probes, *of_model]
+
+
+def _told(request: Request, content: Mapping[str, Any], status: int) -> Response:
+    """A refusal of our own: by the id in its headers it is known as one, and goes out as it is (`Outgoing`)."""
+    identity = request_id(dict(request.scope["headers"]).get(b"x-request-id"))
+    return JSONResponse(content, status, {"x-request-id": identity, **({"retry-after": "1"} if status == 503 else {})})
 
 
 class Infer:
