@@ -436,3 +436,11 @@ def test_what_is_served_again_is_kept_fresh_again(
     assert told["rows"] == 100
     (rows,) = asyncio.run(raw.compute(first, [EVENT], remember=False))
     assert rows[0]["customer_count_30d"] == 0
+
+
+def test_the_document_says_which_times_of_its_format_are_refused(client: httpx.AsyncClient) -> None:
+    moment = described(client)["components"]["schemas"]["Event"]["properties"]["event_time"]
+    assert "the lower-case z and the leap second (60) are refused" in moment["description"]
+    times = ("2018-05-31T08:00:00z", "2018-05-31T23:59:60Z", "20180531T080000Z")
+    replies = ask(client, *({**EVENT, "event_time": time, "remember": False} for time in times))
+    assert [reply.status_code for reply in replies] == [422, 422, 200]
