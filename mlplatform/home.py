@@ -118,13 +118,18 @@ class Home:
         return self.root / "journal" / use_case
 
     @property
+    def secrets(self) -> Path:
+        """What only its owner may read; `make_private` makes it."""
+        return self.root / "secrets"
+
+    @property
     def journal_key(self) -> Path:
-        """The key of the hashes in the journal; only its owner may read it."""
-        return self.root / "secrets" / "journal.key"
+        """The key of the hashes in the journal."""
+        return self.secrets / "journal.key"
 
     def api_keys(self, use_case: str) -> Path:
         """The hashes of the keys that its services accept; with the file, they accept nobody else."""
-        return self.root / "secrets" / "api-keys" / f"{use_case}.json"
+        return self.secrets / "api-keys" / f"{use_case}.json"
 
     def environment(self) -> dict[str, str]:
         """Variables that make dagster, dbt, mlflow and bentoml, called by hand, use this home."""

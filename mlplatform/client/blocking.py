@@ -9,7 +9,7 @@ import httpx
 
 from mlplatform.client import calls
 from mlplatform.client.answers import Found, Prediction, Readiness
-from mlplatform.client.calls import MAX_EVENTS, Call, Row
+from mlplatform.client.calls import MAX_EVENTS, MAX_EXPLAINED, Call, Row
 from mlplatform.client.errors import UnreachableError
 from mlplatform.client.retry import Retry
 from mlplatform.client.settings import Settings
@@ -47,7 +47,9 @@ class Client:
         self, rows: Iterable[Row], *, explain: bool = False, request_id: str | None = None
     ) -> list[Prediction]:
         """Score rows, in order; many of them go in several requests, one after another."""
-        found = self._many("/predict", rows, request_id, self._settings.chunk_rows, explain=explain)
+        chunk_rows = self._settings.chunk_rows
+        most = min(chunk_rows, MAX_EXPLAINED) if explain else chunk_rows
+        found = self._many("/predict", rows, request_id, most, explain=explain)
         return [prediction for chunk in found for prediction in chunk]
 
     def look_up(self, key: Row, *, explain: bool = True, request_id: str | None = None) -> Found:

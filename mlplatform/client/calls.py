@@ -20,12 +20,25 @@ from mlplatform.client.errors import (
 )
 from mlplatform.client.retry import RETRIED, retry_after
 
-__all__ = ["MAX_EVENTS", "Call", "Row", "content_of", "failure", "many", "one", "predictions", "readiness"]
+__all__ = [
+    "MAX_EVENTS",
+    "MAX_EXPLAINED",
+    "Call",
+    "Row",
+    "content_of",
+    "failure",
+    "many",
+    "one",
+    "predictions",
+    "readiness",
+]
 
 Row = Mapping[str, Any]
 
 MAX_EVENTS = 256
 """Of one request to /score."""
+MAX_EXPLAINED = 500
+"""Rows of one request that asks for reasons, where the use case declares nothing else (`serving.limits`)."""
 
 
 @dataclass(frozen=True)

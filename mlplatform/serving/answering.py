@@ -36,7 +36,9 @@ async def answer(live: Live, request: Parsed) -> Answered:
     matrix = read_rows(live, request)
     if len(request.rows) <= INLINE_ROWS:
         return answered_rows(request, live.score(request.rows, matrix, request.explain))
-    return answered_rows(request, await in_turn(live.score, request.rows, matrix, request.explain))
+    # Reasons take twenty times what scores do; whoever wants none must not wait behind them.
+    long = request.explain is True
+    return answered_rows(request, await in_turn(live.score, request.rows, matrix, request.explain, long=long))
 
 
 def answered_without_asking(live: Live, request: Parsed) -> Answered:

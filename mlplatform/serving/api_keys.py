@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mlplatform.errors import SecurityError
+from mlplatform.serving.private_folder import make_private
 
 __all__ = ["PREFIX", "ApiKey", "KeyTable", "create_key", "load_keys", "read_keys", "revoke_key"]
 
@@ -118,8 +119,11 @@ def read_keys(content: bytes | str) -> list[ApiKey]:
 @contextmanager
 def _alone(file: Path) -> Iterator[None]:
     """Two commands at once would each write what they read, and one key would be lost, or come back."""
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with file.with_name(f".{file.name}.lock").open("w") as held:
+    make_private(file.parent)
+    lock = os.open(file.with_name(f".{file.name}.lock"), os.O_CREAT | os.O_WRONLY, 0o600)
+    with os.fdopen(lock, "w") as held:
+        # Made for everybody to read by earlier versions.
+        os.fchmod(lock, 0o600)
         fcntl.flock(held, fcntl.LOCK_EX)
         yield
 

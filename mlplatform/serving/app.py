@@ -71,8 +71,10 @@ def create_app(
         return readiness(slot, trial, raw, request.scope.get(TRUSTED, True))
 
     async def openapi(_: Request) -> Response:
-        history = (raw.describe() if raw else None) or {}
-        return JSONResponse(document(slot.live, history.get("newest"))) if slot.live else readiness(slot, trial, raw)
+        if slot.live is None:
+            return readiness(slot, trial, raw)
+        history = raw.describe() or {}
+        return JSONResponse(document(slot.live, history.get("newest"), events=raw.can_score(slot.live)))
 
     async def page(_: Request) -> Response:
         if slot.live is None:

@@ -81,14 +81,20 @@ class Authentication:
 
 
 def credential(headers: Mapping[bytes, bytes]) -> bytes:
-    """`Authorization: Bearer`, `X-API-Key`, or the password of `Authorization: Basic`, which a browser asks for."""
+    """`Authorization: Bearer`, `X-API-Key`, or the password of `Authorization: Basic`, which a browser asks for.
+
+    Of two: a key of ours, before what a proxy may have put into `Authorization` for itself.
+    """
+    key = headers.get(b"x-api-key", b"").strip()
+    if key.startswith(_KEY):
+        return key
     scheme, _, value = headers.get(b"authorization", b"").partition(b" ")
     match scheme.lower():
         case b"bearer":
             return value.strip()
-        case b"basic":
+        case b"basic" if not key:
             try:
                 return base64.b64decode(value, validate=True).partition(b":")[2]
             except binascii.Error:
                 return b""
-    return headers.get(b"x-api-key", b"").strip()
+    return key

@@ -22,6 +22,7 @@ from mlplatform.serving.request import (
     parse,
     read_body,
     request_id,
+    require_explicable,
     require_json,
     too_many,
 )
@@ -85,6 +86,8 @@ class Predict:
         try:
             began = perf_counter()
             request = self.parsed(live, body)
+            if request.explain:
+                require_explicable(request, self.limits_of(live).explained_rows)
             lap("parse", began)
             return _told_of_reasons(request, await self.reply(live, request, identity))
         finally:
@@ -96,8 +99,7 @@ class Predict:
 
     def parsed(self, live: Live, body: bytes) -> Parsed:
         """Raises RefusedError if the body is none."""
-        limits = self.limits_of(live)
-        return parse(body, limits.rows, limits.text)
+        return parse(body, self.limits_of(live), len(live.reader.names))
 
     def told(self, refused: RefusedError) -> dict[str, Any]:
         """What a client reads of a request that is refused, but for the id."""
@@ -121,8 +123,10 @@ class Predict:
             raise RefusedError(503, NO_MODEL)
         asked = request(live)
         lap("parse", started)
-        if len(asked.rows) > (most := self.limits_of(live).rows):
-            raise too_many(len(asked.rows), most)
+        limits = self.limits_of(live)
+        if len(asked.rows) > limits.rows:
+            raise too_many(len(asked.rows), limits.rows)
+        require_explicable(asked, limits.explained_rows)
         reply = await self.reply(live, asked, identity)
         milliseconds = 1000 * (perf_counter() - started)
         self._remember(reply, identity, milliseconds)

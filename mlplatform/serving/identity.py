@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["INTEGERS", "LONGEST", "YEARS", "Identity", "as_moment", "key_text"]
+__all__ = ["EXACT", "INTEGERS", "LONGEST", "YEARS", "Identity", "as_moment", "key_text"]
 
 LONGEST = 256
 """Characters of a key, or of a text of an event."""
@@ -15,9 +15,8 @@ YEARS = "^(19|2[01])"
 """A pattern of the first digits of a time between these."""
 INTEGERS = (-(2**63), 2**63 - 1)
 """What a whole number of a key, or of an event, may be: 64 bits."""
-
-
-_EXACT = 2.0**53
+EXACT = 2.0**53
+"""From here on digits of a float have been lost, so that as a key it names another one than was meant."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,7 @@ def key_text(value: Any) -> str:
 
 
 def _whole(value: Any) -> Any:
-    """Beyond 2^53 digits of a float have been lost, so that it names another key than was meant."""
-    return int(value) if type(value) is float and value.is_integer() and abs(value) < _EXACT else value
+    return int(value) if type(value) is float and value.is_integer() and abs(value) < EXACT else value
 
 
 def as_moment(value: Any) -> datetime | None:

@@ -20,7 +20,7 @@ from mlplatform.serving import presence
 from mlplatform.serving.column import Column
 from mlplatform.serving.endpoint import Predict
 from mlplatform.serving.outgoing import UNFORESEEN
-from mlplatform.serving.request import Limits, Parsed, RefusedError, read_body, request_id, too_many
+from mlplatform.serving.request import Parsed, RefusedError, read_body, request_id
 from mlplatform.serving.scoring import Live, ScoreError, Slot
 from mlplatform.serving.tensors import LENGTH_HEADER, Asked, Tensor, read_request, write_answer
 
@@ -44,20 +44,20 @@ def inference_routes(slot: Slot, predict: Predict) -> list[Route]:
     async def alive(_: Request) -> Response:
         return JSONResponse({"live": True})
 
-    async def ready(_: Request) -> Response:
-        return JSONResponse({"ready": slot.live is not None}, 200 if slot.live else 503)
+    async def ready(request: Request) -> Response:
+        return JSONResponse({"ready": True}) if slot.live else _told(request, {"ready": False}, 503)
 
     async def model(request: Request) -> Response:
         try:
             return JSONResponse(model_metadata(_named(slot, request.path_params)))
         except RefusedError as refused:
-            return JSONResponse({"error": str(refused)}, refused.status)
+            return _told(request, {"error": str(refused)}, refused.status)
 
     async def model_ready(request: Request) -> Response:
         try:
             live = _named(slot, request.path_params)
         except RefusedError as refused:
-            return JSONResponse({"error": str(refused)}, refused.status)
+            return _told(request, {"error": str(refused)}, refused.status)
         return JSONResponse({"name": live.bundle.use_case, "ready": True})
 
     infer = Infer(slot, predict)
@@ -74,6 +74,12 @@ def inference_routes(slot: Slot, predict: Predict) -> list[Route]:
     return [*probes, *of_model]
 
 
+def _told(request: Request, content: Mapping[str, Any], status: int) -> Response:
+    """A refusal of our own: by the id in its headers it is known as one, and goes out as it is (`Outgoing`)."""
+    identity = request_id(dict(request.scope["headers"]).get(b"x-request-id"))
+    return JSONResponse(content, status, {"x-request-id": identity, **({"retry-after": "1"} if status == 503 else {})})
+
+
 class Infer:
     """POST …/infer. A class, so that Starlette takes it as a bare ASGI app."""
 
@@ -88,7 +94,7 @@ class Infer:
         length: int | None = None
         try:
             live = _named(self._slot, scope["path_params"])
-            asked = await self._asked(headers, receive, self._predict.limits_of(live))
+            asked = await self._asked(headers, receive, live)
             identity = identity if b"x-request-id" in headers else asked.id or identity
             status, (body, length) = 200, await self._for_client(receive, live, asked, identity)
         except presence.GoneError:
@@ -106,13 +112,14 @@ class Infer:
             answer.headers["inference-header-content-length"] = str(length)
         await answer(scope, receive, send)
 
-    async def _asked(self, headers: Mapping[bytes, bytes], receive: Receive, limits: Limits) -> Asked:
+    async def _asked(self, headers: Mapping[bytes, bytes], receive: Receive, live: Live) -> Asked:
         # Triton's client names no type.
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if kind not in _JSON_OR_RAW or headers.get(b"content-encoding", b"identity") != b"identity":
             raise RefusedError(415, "send JSON, or JSON with raw tensors behind it, not compressed")
+        limits = self._predict.limits_of(live)
         body = await read_body(dict(headers), receive, limits.body_bytes)
-        return read_request(body, headers.get(LENGTH_HEADER), limits.text)
+        return read_request(body, headers.get(LENGTH_HEADER), limits, len(live.reader.names))
 
     async def _for_client(self, receive: Receive, live: Live, asked: Asked, identity: str) -> tuple[bytes, int | None]:
         client = presence.begin(receive)
@@ -128,9 +135,7 @@ class Infer:
         if strange:
             raise RefusedError(400, f"there is no such output; there are {', '.join((*offered, REASONS_OUTPUT))}")
         explain = REASONS_OUTPUT in wanted
-        reply = await self._predict.answer_other(
-            partial(_parsed, asked, explain, self._predict.limits_of(live).rows), identity
-        )
+        reply = await self._predict.answer_other(partial(_parsed, asked, explain), identity)
         stamp = reply.parts[0].live.stamp
         by, threshold = stamp["model"], {name: stamp[name] for name in ("threshold",) if name in stamp}
         head = {
@@ -155,14 +160,12 @@ def _named(slot: Slot, named: Mapping[str, str]) -> Live:
     return live
 
 
-def _parsed(asked: Asked, explain: bool, most: int, live: Live) -> Parsed:
+def _parsed(asked: Asked, explain: bool, live: Live) -> Parsed:
     """Tensors as rows of JSON values, which the contract's reader checks like any others."""
+    by_name = {column.name: column for column in live.reader.columns}
     columns: dict[str, Sequence[Any]] = {}
     for tensor in asked.inputs:
-        rows = tensor.shape[0]
-        if rows > most:
-            raise too_many(rows, most)
-        for name, values in _columns(tensor, live):
+        for name, values in _columns(tensor, live, by_name):
             if name in columns:
                 raise RefusedError(400, "a feature comes twice among the inputs")
             columns[name] = values
@@ -172,8 +175,7 @@ def _parsed(asked: Asked, explain: bool, most: int, live: Live) -> Parsed:
     return Parsed([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)], explain, False)
 
 
-def _columns(tensor: Tensor, live: Live) -> Iterator[tuple[str, Sequence[Any]]]:
-    by_name = {column.name: column for column in live.reader.columns}
+def _columns(tensor: Tensor, live: Live, by_name: Mapping[str, Column]) -> Iterator[tuple[str, Sequence[Any]]]:
     known = tensor.name in live.reader.names
     if len(tensor.shape) == 1 or (known and tensor.shape[1:] == (1,)):
         yield tensor.name, _values(tensor.values, by_name.get(tensor.name))

@@ -4,6 +4,7 @@ import os
 import secrets
 
 from mlplatform.home import Home
+from mlplatform.serving.private_folder import make_private
 
 __all__ = ["journal_key"]
 
@@ -16,8 +17,8 @@ def journal_key(home: Home) -> str:
     if given := os.environ.get("MLPLATFORM_JOURNAL_KEY"):
         return given
     path = home.journal_key
+    make_private(path.parent)
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         made = path.with_name(f".{path.name}.{os.getpid()}")
         descriptor = os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:

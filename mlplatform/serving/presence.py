@@ -22,7 +22,10 @@ THREADS = min(32, (os.cpu_count() or 1) + 4) - 2
 """Of those that `asyncio.to_thread` has; two are left for others, such as /metrics. Who waits for one waits here, where
 it can still be given up."""
 _current: ContextVar[Receive | None] = ContextVar("receive", default=None)
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+_Turns = WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]
+_turns: _Turns = WeakKeyDictionary()
+_long_turns: _Turns = WeakKeyDictionary()
+"""Half of the threads: the other half is never taken by what takes long."""
 
 
 class GoneError(Exception):
@@ -62,9 +65,16 @@ def require_client(receive: Receive) -> None:
         raise GoneError
 
 
-async def in_turn(function: Callable[..., Result], *arguments: Any) -> Result:
-    """Call it on a thread, when one is free. Raises GoneError if the client has not waited so long."""
-    async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(THREADS)):
+async def in_turn(function: Callable[..., Result], *arguments: Any, long: bool = False) -> Result:
+    """Call it on a thread, when one is free; what takes `long` leaves half of them to others.
+
+    Raises GoneError if the client has not waited so long.
+    """
+    loop = asyncio.get_running_loop()
+    if long:
+        async with _long_turns.setdefault(loop, asyncio.Semaphore(max(1, THREADS // 2))):
+            return await in_turn(function, *arguments)
+    async with _turns.setdefault(loop, asyncio.Semaphore(THREADS)):
         if watch()():
             raise GoneError
         return await asyncio.to_thread(function, *arguments)

@@ -10,6 +10,7 @@ from starlette.types import Receive
 
 from mlplatform.serving.codec import loads
 from mlplatform.serving.limits import Limits, longer_text
+from mlplatform.serving.values import holds_more_values
 
 __all__ = [
     "Limits",
@@ -19,6 +20,8 @@ __all__ = [
     "parse",
     "read_body",
     "request_id",
+    "require_explicable",
+    "require_few_values",
     "require_json",
     "too_long",
     "too_many",
@@ -28,6 +31,8 @@ __all__ = [
 Option = TypeVar("Option", bool, None)
 PROBLEMS_SHOWN = 5
 _MOST_DIGITS = 18
+_SHORT = 4096
+"""Bytes that cannot hold enough values to be counted."""
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
@@ -58,22 +63,27 @@ class Parsed:
     remember: bool = True
 
 
-def parse(body: bytes, max_rows: int, max_text: int = Limits.text, *, of_events: bool = False) -> Parsed:
-    """Either {"rows": [{...}, ...]} or one object; both may say "explain", and of events "remember"."""
+def parse(body: bytes, limits: Limits, fields: int, *, of_events: bool = False) -> Parsed:
+    """Either {"rows": [{...}, ...]} or one object; both may say "explain", and of events "remember".
+
+    `fields`: how many a row may have.
+    """
+    if len(body) > _SHORT:
+        require_few_values(body, limits, fields)
     try:
         content = loads(body)
     except (ValueError, RecursionError) as error:
         raise RefusedError(400, "the body is not valid JSON", detail=_where(error)) from None
     # No text is longer than the body, so that short requests are not searched.
-    if len(body) > max_text and longer_text(content, max_text):
-        raise too_long(max_text)
+    if len(body) > limits.text and longer_text(content, limits.text):
+        raise too_long(limits.text)
     if type(content) is not dict:
         raise RefusedError(422, 'send one object of features, or {"rows": [...]}')
     explain = _option(content, "explain", None)
     remember = _option(content, "remember", True) if of_events else True
     if "rows" not in content:
         return Parsed([content], explain, single=True, remember=remember)
-    return Parsed(_batch(content, max_rows), explain, single=False, remember=remember)
+    return Parsed(_batch(content, limits.rows), explain, single=False, remember=remember)
 
 
 def as_rows(rows: list[Any], explain: bool) -> Parsed:
@@ -81,6 +91,16 @@ def as_rows(rows: list[Any], explain: bool) -> Parsed:
     if not rows:
         raise RefusedError(422, '"rows" must be a list with at least one object of features')
     return Parsed(rows, explain, single=False)
+
+
+def require_few_values(body: bytes, limits: Limits, fields: int) -> None:
+    """Raises RefusedError if JSON holds more values than the most rows could need; before anything is made of it."""
+    if holds_more_values(body, limits.values(fields)):
+        raise RefusedError(
+            413,
+            f"the body holds more values than {limits.rows} rows of {fields} fields need; "
+            "leave out what is no field, or send several requests",
+        )
 
 
 def require_json(headers: dict[bytes, bytes]) -> None:
@@ -114,6 +134,16 @@ def _batch(content: dict[str, Any], max_rows: int) -> list[Any]:
     if len(rows) > max_rows:
         raise too_many(len(rows), max_rows)
     return rows
+
+
+def require_explicable(request: Parsed, limit: int) -> None:
+    """Raises RefusedError if reasons are asked for, by name, of more rows than the limit."""
+    if request.explain and len(request.rows) > limit:
+        raise RefusedError(
+            413,
+            f"reasons of {len(request.rows)} rows in one request; the limit is {limit}, send several requests, or "
+            '"explain": false',
+        )
 
 
 def too_many(rows: int, limit: int) -> RefusedError:

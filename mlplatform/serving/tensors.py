@@ -14,7 +14,14 @@ import numpy as np
 
 from mlplatform.serving.codec import dumps, loads
 from mlplatform.serving.limits import Limits, longer_text
-from mlplatform.serving.request import REQUEST_ID, RefusedError, too_long, whole_number
+from mlplatform.serving.request import (
+    REQUEST_ID,
+    RefusedError,
+    require_few_values,
+    too_long,
+    too_many,
+    whole_number,
+)
 
 __all__ = ["LENGTH_HEADER", "Asked", "Tensor", "read_request", "write_answer"]
 
@@ -52,20 +59,24 @@ class Asked:
     """Whether outputs that do not say so themselves are wanted as raw bytes."""
 
 
-def read_request(body: bytes, length: bytes | None, most_text: int = Limits.text) -> Asked:
-    """`length`: what LENGTH_HEADER says; `most_text`: characters in one text.
+def read_request(body: bytes, length: bytes | None, limits: Limits, fields: int) -> Asked:
+    """`length`: what LENGTH_HEADER says; `fields`: how many a row may have, and so how many tensors may come.
 
     Raises RefusedError with what is wrong.
     """
     size = len(body) if length is None else whole_number(length, len(body) + 1)
     if size > len(body):
         raise RefusedError(400, "Inference-Header-Content-Length must be the length of the JSON before the raw tensors")
+    head = body[:size]
+    require_few_values(head, limits, fields)
     try:
-        content = loads(body[:size])
+        content = loads(head)
     except (ValueError, RecursionError):
         raise RefusedError(400, "the body is not valid JSON") from None
     if type(content) is not dict or type(content.get("inputs")) is not list or not content["inputs"]:
         raise RefusedError(400, '"inputs" must be a list with at least one tensor')
+    if len(content["inputs"]) > fields:
+        raise RefusedError(400, f"{len(content['inputs'])} inputs; the model has {fields}, each of which comes once")
     identity = content.get("id")
     if (
         identity is not None
@@ -73,13 +84,13 @@ def read_request(body: bytes, length: bytes | None, most_text: int = Limits.text
         and (type(identity) is not str or not REQUEST_ID.fullmatch(identity.encode()))
     ):
         raise RefusedError(400, '"id" must be 1 to 128 letters, digits, dots, dashes or underscores')
-    if len(body) > most_text and longer_text(content, most_text):
-        raise too_long(most_text)
+    if len(body) > limits.text and longer_text(content, limits.text):
+        raise too_long(limits.text)
     raw = _Raw(body, size)
-    inputs = tuple(_input(told, raw) for told in content["inputs"])
+    inputs = tuple(_input(told, raw, limits.rows, fields) for told in content["inputs"])
     raw.require_end()
-    if size < len(body) and longer_text([tensor.values for tensor in inputs], most_text):
-        raise too_long(most_text)
+    if size < len(body) and longer_text([tensor.values for tensor in inputs], limits.text):
+        raise too_long(limits.text)
     return Asked(identity or None, inputs, _outputs(content), _parameters(content).get("binary_data_output") is True)
 
 
@@ -120,7 +131,7 @@ class _Raw:
             raise RefusedError(400, "there are bytes behind the last tensor")
 
 
-def _input(told: Any, raw: _Raw) -> Tensor:
+def _input(told: Any, raw: _Raw, most_rows: int, fields: int) -> Tensor:
     if type(told) is not dict or type(told.get("name")) is not str:
         raise RefusedError(400, "an input must be an object with a name, a datatype and a shape")
     name, datatype, shape = told["name"], told.get("datatype"), told.get("shape")
@@ -129,11 +140,15 @@ def _input(told: Any, raw: _Raw) -> Tensor:
         raise RefusedError(400, f"input {shown}: the datatype must be one of {', '.join(sorted(_TYPES))}")
     if not _is_shape(shape):
         raise RefusedError(400, f"input {shown}: the shape must be a list of one or two whole numbers")
+    if shape[0] > most_rows:
+        raise too_many(shape[0], most_rows)
+    if math.prod(shape[1:]) > fields:
+        raise RefusedError(400, f"input {shown}: rows of {shape[1]} values; the model has {fields} inputs")
     size = _parameters(told).get("binary_data_size")
     if size is None:
         values = _from_json(told.get("data"), datatype, shown)
     elif type(size) is int:
-        values = _from_bytes(raw.take(size), datatype, shown)
+        values = _from_bytes(raw.take(size), datatype, shown, math.prod(shape))
     else:
         raise RefusedError(400, f'input {shown}: "binary_data_size" must be a whole number')
     if len(values) != math.prod(shape):
@@ -163,20 +178,26 @@ def _from_json(data: Any, datatype: str, name: str) -> list[Any]:
     return list(data)
 
 
-def _from_bytes(data: bytes, datatype: str, name: str) -> list[Any]:
+def _from_bytes(data: bytes, datatype: str, name: str, count: int) -> list[Any]:
+    """`count`: how many the shape asks for; more are not made."""
     if datatype == "BYTES":
-        return _texts(data, name)
+        return _texts(data, name, count)
     kind = np.dtype(_NUMBERS[datatype])
     if len(data) % kind.itemsize:
         raise RefusedError(400, f"input {name}: {len(data)} bytes are no whole number of {datatype} values")
+    if (found := len(data) // kind.itemsize) != count:
+        raise RefusedError(400, f"input {name}: {found} values, but the shape asks for {count}")
     values: list[Any] = np.frombuffer(data, kind).tolist()
     return values
 
 
-def _texts(data: bytes, name: str) -> list[str]:
-    texts, at = [], 0
+def _texts(data: bytes, name: str, count: int) -> list[str]:
+    texts: list[str] = []
+    at = 0
     try:
         while at < len(data):
+            if len(texts) == count:
+                raise RefusedError(400, f"input {name}: more than {count} values, but the shape asks for so many")
             (length,) = _LENGTH.unpack_from(data, at)
             at += _LENGTH.size
             if at + length > len(data):

@@ -27,6 +27,8 @@ class RequestLimits(Declared):
     explanation_ms: PositiveInt = 50
     """Milliseconds. A request that does not say `explain` gets reasons where these are expected to take no longer; one
     that says `true` gets them in any case."""
+    explained_rows: PositiveInt = 500
+    """Rows in one request that says `explain: true`: reasons cost many times what scores do, and others wait."""
 
 
 class Serving(Declared):

@@ -112,6 +112,15 @@ def test_big_lists_go_in_chunks_and_come_back_in_order(url: str, app: ASGIApp) -
     assert [one.score for one in ask_both(url, lambda c: c.predict_many(rows, request_id="b"), chunk_rows=7)] == scores
 
 
+def test_rows_whose_reasons_are_wanted_go_in_as_many_requests_as_the_service_takes(app: ASGIApp) -> None:
+    front = Front(app)
+    with over_http(front) as address, client_of(address) as client:
+        explained = client.predict_many([GOOD] * 501, explain=True, request_id="why")
+    assert len(explained) == 501
+    assert all(one.reasons for one in explained)
+    assert [headers["x-request-id"] for headers in front.seen] == ["why-0", "why-1"]
+
+
 def test_no_rows_are_no_request(app: ASGIApp) -> None:
     front = Front(app)
     with over_http(front) as address, client_of(address) as client:

@@ -1,19 +1,26 @@
 import json
 import stat
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from mlplatform.errors import SecurityError
+from mlplatform.home import Home
 from mlplatform.serving.api_keys import KeyTable, create_key, load_keys, revoke_key
 from mlplatform.serving.authentication import KeyFile, credential
+from mlplatform.serving.journal_key import journal_key
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "secrets" / "fraud.json"
+
+
+def create_in_home(home: Home) -> str:
+    return create_key(home.api_keys("fraud"), "shop")
 
 
 def owner(file: Path, key: str) -> str | None:
@@ -60,6 +67,27 @@ def test_one_changed_character_is_another_key(file: Path) -> None:
 
     assert owner(file, key[:-1] + ("A" if key[-1] != "A" else "B")) is None
     assert owner(file, "") is None
+
+
+def test_nobody_else_looks_into_the_folder_nor_locks_it(file: Path) -> None:
+    create_key(file, "shop")
+
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (file.parent, *file.parent.iterdir())}
+    assert modes == {"secrets": 0o700, "fraud.json": 0o600, ".fraud.json.lock": 0o600}
+
+
+@pytest.mark.parametrize("made", [create_in_home, journal_key])
+def test_the_secrets_of_a_home_are_private_as_a_whole_also_where_they_were_not(
+    made: Callable[[Home], object], tmp_path: Path
+) -> None:
+    new, old = Home(tmp_path / "new"), Home(tmp_path / "old")
+    old.secrets.mkdir(parents=True)
+    old.secrets.chmod(0o755)
+    for home in (new, old):
+        made(home)
+
+    assert [stat.S_IMODE(home.secrets.stat().st_mode) for home in (new, old)] == [0o700, 0o700]
+    assert stat.S_IMODE(new.root.stat().st_mode) == stat.S_IMODE(old.root.stat().st_mode), "the home itself is as usual"
 
 
 def test_the_file_holds_no_key_and_only_its_owner_reads_it(file: Path) -> None:
@@ -141,6 +169,10 @@ def test_keys_may_stand_in_the_environment_itself(file: Path) -> None:
         ({b"authorization": b"Basic YW55Om1scF8x"}, b"mlp_1"),
         ({b"authorization": b"Basic %%%"}, b""),
         ({b"authorization": b"Digest mlp_1"}, b""),
+        ({b"authorization": b"Basic cHJveHk6c2VjcmV0", b"x-api-key": b"mlp_1"}, b"mlp_1"),
+        ({b"authorization": b"Bearer of-the-proxy", b"x-api-key": b"mlp_1"}, b"mlp_1"),
+        ({b"authorization": b"Basic cHJveHk6c2VjcmV0", b"x-api-key": b"a.b.c"}, b"a.b.c"),
+        ({b"authorization": b"Bearer mlp_1", b"x-api-key": b"of the gateway"}, b"mlp_1"),
         ({}, b""),
     ],
 )

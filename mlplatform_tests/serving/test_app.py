@@ -155,7 +155,7 @@ async def test_whole_floats_count_as_integers_and_null_where_it_is_allowed(clien
         b"{",
         b"{'amount': 1}",
         b"\xff\xfe",
-        b"[" * 100_000,
+        b"[" * 5_000,
         json.dumps({**GOOD, "amount": 10**400}).encode(),
         json.dumps({**GOOD, "amount": float("nan")}).encode(),
         json.dumps({**GOOD, "amount": float("inf")}).encode(),

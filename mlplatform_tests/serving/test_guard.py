@@ -97,6 +97,43 @@ async def test_a_key_is_taken_from_either_header_and_as_a_password(
     assert answer.status_code == 200
 
 
+async def test_a_key_counts_also_behind_a_proxy_that_logs_in_with_a_password_of_its_own(
+    app: Starlette, keyed: tuple[Security, str]
+) -> None:
+    async with client_of(app, keyed[0]) as client:
+        auth = httpx.BasicAuth("proxy", "secret")
+        answer = await client.post("/predict", json=GOOD, headers={"x-api-key": keyed[1]}, auth=auth)
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/v2/models/x", "there is no such model here; fraud is served"),
+        ("/v2/models/x/ready", "there is no such model here; fraud is served"),
+        ("/v2/models/fraud/versions/9", "version 1 is served; leave the version out"),
+    ],
+)
+async def test_a_client_that_looks_for_another_model_reads_which_one_is_served(
+    open_client: httpx.AsyncClient, path: str, says: str
+) -> None:
+    reply = await open_client.get(path, headers={"x-request-id": "mine"})
+
+    assert (reply.status_code, reply.headers["x-request-id"]) == (404, "mine")
+    assert set(reply.json()) == {"error"}
+    assert says in reply.json()["error"]
+
+
+async def test_before_a_model_is_loaded_the_protocol_s_readiness_is_the_protocol_s() -> None:
+    async with client_of(create_app(Slot())) as client:
+        ready, model = await client.get("/v2/health/ready"), await client.get("/v2/models/fraud")
+
+    assert (ready.status_code, ready.json()) == (503, {"ready": False})
+    assert (model.status_code, model.headers["retry-after"]) == (503, "1")
+    assert "no model is loaded yet" in model.json()["error"]
+
+
 async def test_a_browser_that_opens_the_page_is_asked_for_the_key_and_a_program_is_told_of_the_header(
     app: Starlette, keyed: tuple[Security, str]
 ) -> None:

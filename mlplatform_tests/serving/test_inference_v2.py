@@ -189,8 +189,8 @@ def test_raw_tensors_are_read_as_the_extension_says() -> None:
         np.array([1.5, np.nan], "<f8").tobytes(),
         b"".join(struct.pack("<I", len(t)) + t for t in (b"a", b"")),
     )
-    (read,) = read_request(*binary(numbers, datatype="FP64", shape=[2])).inputs
-    (said,) = read_request(*binary(texts, datatype="BYTES", shape=[2])).inputs
+    (read,) = read_request(*binary(numbers, datatype="FP64", shape=[2]), Limits(), 7).inputs
+    (said,) = read_request(*binary(texts, datatype="BYTES", shape=[2]), Limits(), 7).inputs
 
     assert read.values[0] == 1.5
     assert pd.isna(read.values[1])
@@ -202,7 +202,7 @@ def test_raw_tensors_are_read_as_the_extension_says() -> None:
 def test_whatever_bytes_come_they_are_read_or_refused(data: bytes, kind: str, rows: int, more: bytes) -> None:
     body, length = binary(data, datatype=kind, shape=[rows])
     try:
-        (tensor,) = read_request(body + more, length).inputs
+        (tensor,) = read_request(body + more, length, Limits(), 7).inputs
     except RefusedError:
         return
     assert len(tensor.values) == rows

@@ -128,6 +128,39 @@ async def test_long_work_waits_for_a_thread_and_is_not_begun_when_its_client_has
     assert done == ["third"]
 
 
+async def test_requests_that_take_long_leave_half_of_the_threads_to_those_that_do_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(presence, "THREADS", 2)
+    held = threading.Event()
+    long = [asyncio.create_task(presence.in_turn(held.wait, 10, long=True)) for _ in range(20)]
+    await asyncio.sleep(0.01)
+    assert await asyncio.wait_for(presence.in_turn(lambda: 3), 5) == 3
+    held.set()
+    assert all(await asyncio.gather(*long))
+
+
+async def test_scores_of_some_rows_do_not_wait_behind_the_reasons_of_many(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "THREADS", 2)
+    free = threading.Event()
+
+    class Explaining(Live):
+        def score(self, rows: Any, matrix: Any, explain: bool | None) -> list[dict[str, Any]]:
+            assert not explain or free.wait(10)
+            return super().score(rows, matrix, explain)
+
+    app = create_app(Slot(Explaining(live.bundle, live.bento, live.reader)))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+        many = {"rows": [GOOD] * 100, "explain": True}
+        waiting = [asyncio.create_task(client.post("/predict", json=many)) for _ in range(10)]
+        await asyncio.sleep(0.05)
+        some = await asyncio.wait_for(client.post("/predict", json={"rows": [GOOD] * 20, "explain": False}), 5)
+        free.set()
+        assert {reply.status_code for reply in [some, *await asyncio.gather(*waiting)]} == {200}
+
+
 async def test_who_asks_behind_events_that_were_given_up_does_not_wait_for_them() -> None:
     computed, held = list[str](), threading.Event()
 

@@ -20,8 +20,10 @@ from mlplatform.errors import SecurityError
 from mlplatform.home import Home
 from mlplatform.serving.api_keys import create_key, revoke_key
 from mlplatform.serving.build import BuiltBento, build_bento
+from mlplatform.serving.bundle import write_manifest
 from mlplatform.serving.codec import dumps
 from mlplatform.serving.launch import HOST, Listen, Served, ServiceError, start_service, stop_service
+from mlplatform.serving.limits import Limits
 from mlplatform.serving.signing import SIGNATURE, SIGNING_KEY_VARIABLE, VERIFY_KEY_VARIABLE
 from mlplatform_tests.serving.conftest import GOOD, write_bundle
 from mlplatform_tests.serving.test_launch import DEADLINE_SECONDS, deploy, free_port
@@ -81,7 +83,11 @@ def built(module_home: Home) -> Iterator[BuiltBento]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(SIGNING_KEY_VARIABLE, str(private))
         patch.setenv(VERIFY_KEY_VARIABLE, str(public))
-        yield build_bento(write_bundle(module_home.root / "v1", "1"), "fraud", 1, home=module_home)
+        bundle = write_bundle(module_home.root / "v1", "1")
+        # Reasons of many rows are the work that takes long here.
+        Limits(explained_rows=5000).save(bundle)
+        write_manifest(bundle, "fraud", "1", {"run_id": "run-1"})
+        yield build_bento(bundle, "fraud", 1, home=module_home)
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ _CREDENTIALS = {
 }
 
 
-def document(live: Live, newest: str | None = None) -> dict[str, Any]:
+def document(live: Live, newest: str | None = None, *, events: bool = True) -> dict[str, Any]:
     """The whole document, ready for JSON. `newest`: up to when raw events are known, so that their example is no old
-    one, which the service would refuse."""
+    one, which the service would refuse. `events`: whether they can be scored, where the model has a query for them."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -29,7 +29,7 @@ def document(live: Live, newest: str | None = None) -> dict[str, Any]:
             "x-mlplatform": _facts(live),
         },
         "paths": {
-            **predict_paths(live, newest),
+            **predict_paths(live, newest, events=events),
             **v2_paths(live),
             "/readyz": {"get": _readiness()},
             "/livez": {"get": _probe("alive", "200 while the process answers", "application/json")},

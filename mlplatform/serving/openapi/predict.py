@@ -20,12 +20,12 @@ _REFUSED = {
 }
 
 
-def predict_paths(live: Live, newest: str | None) -> dict[str, Any]:
-    """`newest`: up to when raw events are known."""
+def predict_paths(live: Live, newest: str | None, *, events: bool) -> dict[str, Any]:
+    """`newest`: up to when raw events are known; `events`: whether they can be scored."""
     return {
         "/predict": {"post": _predict(live)},
         "/predict_rows": {"post": _predict_rows(live)},
-        **_score(live, newest),
+        **(_score(live, newest) if events else {}),
     }
 
 

@@ -18,6 +18,11 @@ JSON_TYPES = {
     "timestamp": "string",
 }
 
+_TIMES = (
+    "ISO 8601, also without dashes and colons; UTC where no offset is said. Of RFC 3339, which `date-time` means, the "
+    "lower-case z and the leap second (60) are refused."
+)
+
 
 def row_schema(rules: tuple["Rule", ...], identity: Identity | None = None) -> dict[str, Any]:
     """JSON Schema (2020-12) of one row: every feature is required, null is a value; beside them a row may say what it
@@ -38,7 +43,7 @@ def _about(identity: Identity, features: frozenset[str]) -> dict[str, Any]:
         "type": "string",
         "format": "date-time",
         "pattern": YEARS,
-        "description": f"When it happened (UTC). {kept}",
+        "description": f"When it happened. {_TIMES} {kept}",
     }
     whole = {"minimum": INTEGERS[0], "maximum": INTEGERS[1]}
     key = {"type": ["string", "integer"], "maxLength": LONGEST, **whole, "description": kept}
@@ -56,5 +61,7 @@ def field_schema(rule: "Rule") -> dict[str, Any]:
         schema["enum"] = [*rule.categories, *([None] if rule.nullable else [])]
     schema.update(schema_bounds(rule))
     schema["description"] = rule.description or describe_allowed(rule)
+    if rule.type == "timestamp":
+        schema["description"] += f". {_TIMES}"
     schema["examples"] = [example_value(rule)]
     return schema

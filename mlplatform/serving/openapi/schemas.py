@@ -28,7 +28,10 @@ _LEFT_OUT = {"reasons_left_out": {"type": "string", "description": "Why there ar
 def schemas(live: Live) -> dict[str, Any]:
     """By name, for `components`."""
     row = row_schema(live.reader.rules, live.bundle.journal.identity)
-    explain = {"type": "boolean", "description": EXPLAIN}
+    explain = {
+        "type": "boolean",
+        "description": f"{EXPLAIN} If true: of at most {live.bundle.limits.explained_rows} rows.",
+    }
     text = {"type": "string"}
     names = ["use_case", "version", "bento"]
     model = {"type": "object", "properties": dict.fromkeys(names, text), "required": names}

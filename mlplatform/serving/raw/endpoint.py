@@ -32,8 +32,8 @@ class Score(Predict):
 
     def parsed(self, live: Live, body: bytes) -> Parsed:
         """Raises RefusedError if the body is none."""
-        limits = self.limits_of(live)
-        return parse(body, min(limits.rows, MAX_EVENTS), limits.text, of_events=True)
+        limits, raw = self.limits_of(live), live.bundle.raw
+        return parse(body, limits.with_rows(MAX_EVENTS), len(raw.fields) if raw else 0, of_events=True)
 
     async def reply(self, live: Live, request: Parsed, identity: str) -> Reply:
         """Raises RefusedError where the events are wrong, or no features can be made of them."""

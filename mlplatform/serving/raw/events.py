@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlplatform.serving.column import Column, compile_column, describe_allowed, kind_of
-from mlplatform.serving.identity import INTEGERS, LONGEST, as_moment
+from mlplatform.serving.identity import EXACT, INTEGERS, LONGEST, as_moment
 from mlplatform.serving.rows import MAX_PROBLEMS, NAME_SHOWN, Problem
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class _Field:
         if isinstance(converted, str):
             raise ValueError(converted)  # noqa: TRY004  (the words of a problem, not a type error of ours)
         if self.kind == "integer":
-            return self._whole(int(value))
+            return self._whole(value)
         return converted if self.kind == "float" else value
 
     def _null(self) -> None:
@@ -67,10 +67,13 @@ class _Field:
             raise ValueError(f"is longer than {LONGEST} characters")
         return value
 
-    def _whole(self, value: int) -> int:
+    def _whole(self, value: float) -> int:
+        """Of a number without a fraction."""
+        if type(value) is float and abs(value) >= EXACT:
+            raise ValueError("has lost digits, as a number with a point or an exponent; send it without")
         if not INTEGERS[0] <= value <= INTEGERS[1]:
             raise ValueError("does not fit into 64 bits")
-        return value
+        return int(value)
 
 
 class EventReader:

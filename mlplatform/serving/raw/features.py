@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RawFeatures"]
 
+_INSTEAD = "POST /predict with features"
 _KEPT = 3
 """Models that can be computed for: a request ends with the model that it began with, also beyond two deployments."""
 
@@ -95,6 +96,10 @@ class RawFeatures:
         others = [(tag, made) for tag, made in self._computing.items() if tag != bento]
         self._computing = dict([*others, (bento, computing)][-_KEPT:])
 
+    def can_score(self, live: Live) -> bool:
+        """Whether events can be scored here at all; not whether the history is loaded now."""
+        return live.bundle.raw is not None and self._home is not None
+
     async def compute(self, live: Live, rows: Sequence[Any], *, remember: bool) -> list[Rows]:
         """The features of each event of a request.
 
@@ -105,10 +110,11 @@ class RawFeatures:
             GoneError: the client did not wait for its turn.
         """
         computing = self._computing.get(live.bento)
-        if live.bundle.raw is None:
-            raise RefusedError(404, f"{live.bundle.use_case} is asked by features: POST /predict")
+        if not self.can_score(live):
+            raise _never(live)
         if computing is None or computing.keeper.past is None:
-            raise RefusedError(503, self._why_not(computing))
+            # Why not, with the paths of this machine, is in the log and for known callers in /readyz.
+            raise RefusedError(503, f"the history that features are made of is not loaded; {_INSTEAD} meanwhile")
         events, problems = computing.reader.read(rows)
         query = computing.settings.query
         if problems := problems or _repeated(events, query.key):
@@ -163,12 +169,6 @@ class RawFeatures:
         happened = next((t for t in query.history if t.table == settings.asked_by.happened), None)
         return Computing.of(settings, PastKeeper(lake, query), Seen(query.key, happened.entities) if happened else None)
 
-    def _why_not(self, computing: Computing | None) -> str:
-        if self._home is None:
-            return "this service was started without a lake, so it knows no history; POST /predict with features"
-        problem = computing.keeper.problem if computing else "the model has only just come"
-        return f"the history that features are made of is not loaded: {problem}; POST /predict with features meanwhile"
-
     def _alone(self, computing: Computing, events: Sequence[Event], remember: bool) -> frozenset[Any]:
         """What no other request of the same query may share: an event's key and, of questions, its entities.
 
@@ -211,6 +211,13 @@ class RawFeatures:
         history = past.tables[str(computing.settings.asked_by.happened)]
         lookback = timedelta(days=history.declared.lookback_days)
         computing.seen.settle(history, past.newest - lookback if past.newest else None)
+
+
+def _never(live: Live) -> RefusedError:
+    """For whom it makes no sense to come again: 503 would say so."""
+    if live.bundle.raw is None:
+        return RefusedError(404, f"{live.bundle.use_case} is asked by features: POST /predict")
+    return RefusedError(404, f"this service was started without a lake, so it knows no history; {_INSTEAD}")
 
 
 def _too_old(events: Sequence[Event], time: str, past: Past) -> list[Problem]:

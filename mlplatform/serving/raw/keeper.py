@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import duckdb
 import pyarrow as pa
@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 LATE = timedelta(days=7)
 """Events may be this much older than the newest row of the lake."""
+AHEAD = timedelta(days=1)
+"""A row further ahead of the clock than this has a wrong time, or is no event yet: nothing is measured by it."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +126,24 @@ def _touched(con: duckdb.DuckDBPyConnection, known: _Version, now: _Version) -> 
 
 def _rows(con: duckdb.DuckDBPyConnection, table: HistoryTable) -> tuple[pa.Table, datetime | None, datetime | None]:
     """The rows that matter to the newest row, and to any later than it or up to LATE earlier. Their newest time. From
-    when on they are all that matters; None if nothing was left out."""
-    found = con.execute(f"SELECT min({table.time}), max({table.time}) FROM {table.table}").fetchone()
-    oldest, newest = found or (None, None)
+    when on they are all that matters; None if nothing was left out.
+
+    Newest is who is not AHEAD: one row of the year 2100 would make all that happens now too old.
+    """
+    within = datetime.now(UTC).replace(tzinfo=None) + AHEAD
+    found = con.execute(
+        f"SELECT min({table.time}), max({table.time}) FILTER (WHERE {table.time} <= $within), "
+        f"count_if({table.time} > $within) FROM {table.table}",
+        {"within": within},
+    ).fetchone()
+    oldest, newest, ahead = found or (None, None, 0)
+    if ahead:
+        logger.warning(
+            "%s rows of %s are more than a day ahead of the clock; the history is measured without them: correct them "
+            "where they come from",
+            ahead,
+            table.table,
+        )
     if newest is None:
         return con.execute(f"FROM {table.table}").to_arrow_table(), None, None
     newest, oldest = _moment(newest), _moment(oldest)

@@ -48,6 +48,13 @@ def ask(client: httpx.AsyncClient, *bodies: Any) -> list[httpx.Response]:
     return asyncio.run(together())
 
 
+def described(client: httpx.AsyncClient) -> Any:
+    async def asked() -> Any:
+        return (await client.get("/openapi.json")).json()
+
+    return asyncio.run(asked())
+
+
 @pytest.fixture
 def live(make_live: MakeLive, settings: RawSettings) -> Live:
     return make_live("1", settings)
@@ -156,6 +163,10 @@ def test_a_later_event_sees_an_earlier_one_unless_it_was_a_question_only(live: L
         ({"customer_id": 1.5}, ("customer_id", "is not a whole number")),
         ({"customer_id": True}, ("customer_id", "is true or false")),
         ({"transaction_id": 2**63}, ("transaction_id", "does not fit into 64 bits")),
+        (
+            {"customer_id": 9007199254740993.0},
+            ("customer_id", "has lost digits, as a number with a point or an exponent; send it without"),
+        ),
         ({"event_time": "yesterday"}, ("event_time", "is not a time")),
         ({"colour": 1}, ("colour", "is no field of an event")),
         ({"amonut": 1}, ("amonut", "is no field of an event; did you mean amount?")),
@@ -209,11 +220,52 @@ def test_a_missing_field_and_a_repeated_key_are_named(client: httpx.AsyncClient)
     assert [set(p) >= {"score"} for p in both.json()["predictions"]] == [True, True]
 
 
-def test_without_a_lake_a_request_is_told_what_to_do(live: Live, tmp_path: Path) -> None:
-    (none,) = ask(served(live, RawFeatures(None)), EVENT)
-    assert (none.status_code, "POST /predict" in none.text) == (503, True)
-    (empty,) = ask(served(live, RawFeatures(Home(tmp_path / "nowhere"))), EVENT)
-    assert (empty.status_code, "there is no lake" in empty.text) == (503, True)
+def test_a_lake_that_is_away_is_no_reason_to_tell_clients_where_it_should_be(
+    live: Live, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = served(live, RawFeatures(Home(tmp_path / "nowhere")))
+    (away,) = ask(client, EVENT)
+    assert (away.status_code, away.headers["retry-after"], "POST /predict" in away.text) == (503, "1", True)
+    assert "nowhere" not in away.text
+    assert "make setup" not in away.text
+    assert "there is no lake at" in caplog.text
+    assert "/score" in described(client)["paths"]
+
+
+def test_where_no_lake_is_configured_nobody_is_told_to_come_again(live: Live) -> None:
+    client = served(live, RawFeatures(None))
+    (never,) = ask(client, EVENT)
+    assert (never.status_code, "retry-after" in never.headers) == (404, False)
+    assert "started without a lake" in never.json()["error"]
+    assert "POST /predict" in never.json()["error"]
+    assert "/score" not in described(client)["paths"]
+
+
+def test_a_row_of_the_year_2100_makes_nothing_of_today_too_old(
+    live: Live, home: Home, lake: Lake, past: pa.Table, caplog: pytest.LogCaptureFixture
+) -> None:
+    (before,) = ask(served(live, RawFeatures(home)), EVENT)
+    time = past.column_names.index("event_time")
+    ahead = past.slice(0, 1).set_column(
+        time, past.schema.field(time), pa.array([datetime(2100, 1, 1)], past.schema[time].type)
+    )
+    key = ahead.column_names.index("transaction_id")
+    ahead = ahead.set_column(key, past.schema.field(key), pa.array([999_999], past.schema[key].type))
+    lake.commit(lambda con: replace_table(con, HISTORY, pa.concat_tables([past, ahead])), "a row of 2100")
+    (after,) = ask(served(live, RawFeatures(home)), EVENT)
+    assert (after.status_code, after.json().get("score")) == (200, before.json()["score"]), after.text
+    assert "1 rows of fraud.stg_transactions are more than a day ahead of the clock" in caplog.text
+
+
+def test_a_lake_of_the_future_only_is_a_history_like_any_other(
+    live: Live, home: Home, lake: Lake, past: pa.Table
+) -> None:
+    time = past.column_names.index("event_time")
+    later = [at + timedelta(days=82 * 365) for at in past["event_time"].to_pylist()]
+    moved = past.set_column(time, past.schema.field(time), pa.array(later, past.schema[time].type))
+    lake.commit(lambda con: replace_table(con, HISTORY, moved), "all of it in the future")
+    (reply,) = ask(served(live, RawFeatures(home)), {**EVENT, "event_time": max(later).isoformat()})
+    assert reply.status_code == 200, reply.text
 
 
 def test_new_rows_of_the_lake_are_taken_up_and_other_commits_change_nothing(
@@ -345,12 +397,10 @@ def test_events_may_come_late_but_not_too_late(client: httpx.AsyncClient) -> Non
 
 
 def test_the_document_says_what_an_event_is_and_what_it_gets(client: httpx.AsyncClient) -> None:
-    async def documented() -> Any:
-        return (await client.get("/openapi.json")).json()
-
-    document = asyncio.run(documented())
-    described = document["paths"]["/score"]["post"]
-    example = described["requestBody"]["content"]["application/json"]["examples"]["one"]["value"]
+    document = described(client)
+    example = document["paths"]["/score"]["post"]["requestBody"]["content"]["application/json"]["examples"]["one"][
+        "value"
+    ]
     event = {"$ref": "#/components/schemas/Event", "components": document["components"]}
     Draft202012Validator(event).validate(example)
     assert not Draft202012Validator(event).is_valid({**example, "amount": -1})
@@ -399,3 +449,11 @@ def test_what_is_served_again_is_kept_fresh_again(
     assert told["rows"] == 100
     (rows,) = asyncio.run(raw.compute(first, [EVENT], remember=False))
     assert rows[0]["customer_count_30d"] == 0
+
+
+def test_the_document_says_which_times_of_its_format_are_refused(client: httpx.AsyncClient) -> None:
+    moment = described(client)["components"]["schemas"]["Event"]["properties"]["event_time"]
+    assert "the lower-case z and the leap second (60) are refused" in moment["description"]
+    times = ("2018-05-31T08:00:00z", "2018-05-31T23:59:60Z", "20180531T080000Z")
+    replies = ask(client, *({**EVENT, "event_time": time, "remember": False} for time in times))
+    assert [reply.status_code for reply in replies] == [422, 422, 200]
