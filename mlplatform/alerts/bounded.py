@@ -9,7 +9,7 @@ from mlplatform.errors import AlertError
 __all__ = ["too_late", "within"]
 
 
-def within(seconds: float, send: Callable[[], None], hang_up: Callable[[], None]) -> None:
+def within(seconds: float, send: Callable[[], object], hang_up: Callable[[], None]) -> None:
     """Run `send` for at most `seconds` in all; then `hang_up` ends what it waits for.
 
     Raises:
@@ -30,7 +30,7 @@ def too_late(seconds: float) -> AlertError:
     return AlertError(f"it was not delivered within {seconds:g} s")
 
 
-def _run(send: Callable[[], None], ended: "Future[None]") -> None:
+def _run(send: Callable[[], object], ended: "Future[None]") -> None:
     try:
         send()
     except BaseException as error:

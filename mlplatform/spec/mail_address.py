@@ -3,6 +3,7 @@
 import re
 from email.errors import InvalidHeaderDefect, NonPrintableDefect
 from email.headerregistry import HeaderRegistry
+from typing import Any
 
 __all__ = ["mail_address"]
 
@@ -19,7 +20,7 @@ def mail_address(text: str) -> str:
 def _is_one_address(text: str) -> bool:
     # Asked of the parser that writes the message later: it has its own mind, and breaks on some that are none.
     try:
-        header = HeaderRegistry()("to", text)
+        header: Any = HeaderRegistry()("to", text)
     except Exception:
         return False
     wrong = [defect for defect in header.defects if isinstance(defect, (InvalidHeaderDefect, NonPrintableDefect))]

@@ -6,6 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mlplatform.cli.run import _selected
+from mlplatform.definitions import defs
+from mlplatform.errors import SpecError
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import append_rows
@@ -118,3 +121,28 @@ def test_a_selection_that_selects_nothing_is_said_before_anything_runs(run: Run)
     assert told.returncode == 1
     assert "--select 'key:fraud/nothing' selects no asset" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_the_selection_of_the_help_leaves_out_what_a_job_of_its_own_runs(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`champion+` takes in the rollback, which asks for a reason that a run does not give."""
+    job = defs().resolve_job_def("fraud_everything")
+    chosen = [key.path[-1] for key in _selected(job, "key:fraud/champion+")]
+    assert {"champion", "bento", "deployment"} <= set(chosen)
+    assert "rollback" not in chosen
+    assert "since a job of its own runs it: rollback\n" in capsys.readouterr().out
+
+
+def test_a_selection_of_nothing_but_what_a_job_of_its_own_runs_is_refused(home: Home) -> None:
+    job = defs().resolve_job_def("fraud_everything")
+    with pytest.raises(SpecError, match=r"selects only what a job of its own runs \(rollback\)"):
+        _selected(job, "key:fraud/rollback")
+
+
+@pytest.mark.slow
+def test_the_selection_of_the_help_runs_into_what_is_missing_and_into_no_traceback(run: Run) -> None:
+    told = run("run", "fraud", "--select", "key:fraud/champion+")
+    assert told.returncode == 1
+    assert "Traceback" not in told.stderr
+    assert "left out of --select" in told.stdout
