@@ -72,6 +72,17 @@ def test_a_mistake_is_one_clear_line_and_exit_code_1(ask: Ask, arguments: str, s
     assert isinstance(told.exception, SystemExit)
 
 
+@pytest.mark.parametrize("command", ["pause", "rollback", "accept-skew"])
+@pytest.mark.parametrize("reason", ["", " \t"])
+def test_a_reason_that_says_nothing_is_refused_before_anything_is_written(
+    ask: Ask, empty_home: Path, command: str, reason: str
+) -> None:
+    told = ask(command, "fraud", "--reason", reason)
+    assert told.exit_code == 1
+    assert "--reason must say why" in told.output
+    assert not empty_home.exists()
+
+
 def test_a_challenger_runs_in_one_way_at_a_time(ask: Ask) -> None:
     told = ask("challenge", "fraud", "--shadow", "--share", "0.1")
     assert told.exit_code == 2
