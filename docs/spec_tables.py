@@ -88,6 +88,11 @@ def values(field: FieldInfo) -> str:
 
 
 def limits_of(limit: Any) -> Iterator[str]:
+    if isinstance(limit, FieldInfo):
+        # Of a type inside a union, such as `Days | None`.
+        for each in limit.metadata:
+            yield from limits_of(each)
+        return
     names = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "min_length": "of at least"}
     for attribute, sign in names.items():
         if getattr(limit, attribute, None) is not None:

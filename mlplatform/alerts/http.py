@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlplatform.alerts.alert import Alert
+from mlplatform.alerts.bounded import too_late, within
 from mlplatform.errors import AlertError
 
 __all__ = ["Slack", "Webhook"]
@@ -49,10 +50,19 @@ def _post(url: str, body: dict[str, Any], timeout_seconds: float, token: str | N
     import httpx
 
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    try:
-        reply = httpx.post(url, json=body, headers=headers, timeout=timeout_seconds)
-    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-        # httpx puts the address into some messages, and the address may be the secret.
-        raise AlertError(f"the receiver was not reached ({type(error).__name__})") from None
-    if not reply.is_success:
-        raise AlertError(f"the receiver answered with status {reply.status_code}")
+    with httpx.Client(timeout=timeout_seconds) as client:
+
+        def send() -> None:
+            try:
+                # Only the status says anything; a body might never end.
+                with client.stream("POST", url, json=body, headers=headers) as reply:
+                    status = reply.status_code
+            except httpx.TimeoutException:
+                raise too_late(timeout_seconds) from None
+            except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+                # httpx puts the address into some messages, and the address may be the secret.
+                raise AlertError(f"the receiver was not reached ({type(error).__name__})") from None
+            if not httpx.codes.is_success(status):
+                raise AlertError(f"the receiver answered with status {status}")
+
+        within(timeout_seconds, send, client.close)

@@ -1,7 +1,8 @@
 """Alerts that wait to be delivered, and those that were, in the lake: each once per channel.
 
 An alert is written before it is sent, under its key, so raising it twice (a tick that died and came again) writes it
-once. It is marked after it was sent: a process that dies between the two sends it a second time, never not at all.
+once. It is marked as soon as it was sent, before the next is tried: a process that dies between the two sends that one
+a second time, never not at all.
 """
 
 import time
@@ -67,8 +68,7 @@ def deliver(lake: Lake, home: Home, use_case: str, channels: Sequence[AlertChann
     try:
         # Two sensors (or a sensor and `up`) would send the same alert twice.
         with FileLock(home.locks / f"{use_case}-alerts.lock", timeout=0):
-            tried = _try(_waiting(lake, use_case, declared), declared, home)
-            _mark(lake, use_case, tried, now)
+            tried = _try(lake, home, use_case, declared, now)
     except Timeout:
         return Delivery(0, ())
     failed = tuple(f"{channel}: {alert.title}: {error}" for channel, alert, error in tried if error)
@@ -122,15 +122,17 @@ def _waiting(lake: Lake, use_case: str, declared: Mapping[str, AlertChannel]) ->
     return [(row[0], Alert(*row[2:])) for row in rows if row[0] in declared and row[1] < declared[row[0]].attempts]
 
 
-def _try(waiting: Sequence[tuple[str, Alert]], declared: Mapping[str, AlertChannel], home: Home) -> list[Tried]:
+def _try(lake: Lake, home: Home, use_case: str, declared: Mapping[str, AlertChannel], now: datetime) -> list[Tried]:
     end = time.monotonic() + _SECONDS_PER_DELIVERY
     tried: list[Tried] = []
     silent: set[str] = set()
-    for channel, alert in waiting:
+    for channel, alert in _waiting(lake, use_case, declared):
         # A channel that just failed would only cost its time-out again.
         if time.monotonic() > end or channel in silent:
             continue
         error = _send(declared[channel], home, alert)
+        # Now, not at the end of the round: what breaks later must not make people read this one again.
+        _mark(lake, use_case, channel, alert, error, now)
         tried.append((channel, alert, error))
         if error:
             silent.add(channel)
@@ -142,19 +144,18 @@ def _send(channel: AlertChannel, home: Home, alert: Alert) -> str | None:
         open_channel(channel, home).send(alert)
     except AlertError as error:
         return str(error)
+    except Exception as error:
+        # Whatever it is, it is this channel's and no other's; its words may hold an address that is a secret.
+        return f"the channel broke ({type(error).__name__})"
     return None
 
 
-def _mark(lake: Lake, use_case: str, tried: Sequence[Tried], now: datetime) -> None:
-    if not tried:
-        return
-
+def _mark(lake: Lake, use_case: str, channel: str, alert: Alert, error: str | None, now: datetime) -> None:
     def write(con: Any) -> None:
-        for channel, alert, error in tried:
-            con.execute(
-                f"UPDATE {alert_table(use_case)} SET tries = tries + 1, sent_at = ?, error = ? "
-                'WHERE channel = ? AND "key" = ?',
-                [None if error else now, error, channel, alert.key],
-            )
+        con.execute(
+            f"UPDATE {alert_table(use_case)} SET tries = tries + 1, sent_at = ?, error = ? "
+            'WHERE channel = ? AND "key" = ?',
+            [None if error else now, error, channel, alert.key],
+        )
 
-    lake.commit(write, f"{len(tried)} alerts of {use_case} tried")
+    lake.commit(write, f"an alert of {use_case} tried")

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import click
 
+from mlplatform.cli.reason import require_reason
 from mlplatform.cli.setup import prepare_home
 from mlplatform.errors import SpecError
 from mlplatform.home import Home
@@ -36,12 +37,13 @@ def pause_use_case(name: str, span: str | None, reason: str) -> None:
     """Stop the retrain sensor of a use case; `span` is counted in the data's time, from its newest day on.
 
     Raises:
-        SpecError: there is no such use case, or `span` is no time span.
+        SpecError: there is no such use case, no reason, or `span` is no time span.
         LakeError: there is a `span`, but no data yet to count it from.
     """
     from mlplatform.stages.clock import newest_day_end
     from mlplatform.stages.pause import pause
 
+    require_reason(reason)
     uc, lake = load_declaration(name), _lake()
     until = newest_day_end(uc, lake).to_pydatetime() + duration(span) if span else None
     made = pause(uc, lake, until, reason, by=getpass.getuser())

@@ -160,4 +160,11 @@ def _selected(job: "dg.JobDefinition", select: str) -> "list[dg.AssetKey]":
         raise SpecError(f"--select {select!r} is no asset selection: {error}") from error
     if not keys:
         raise SpecError(f"--select {select!r} selects no asset of this use case")
-    return sorted(keys)
+    # The graph also holds what the job only reads, such as a rollback: that has a job, and questions, of its own.
+    alone = keys - job.asset_layer.selected_asset_keys
+    named = ", ".join(sorted(key.path[-1] for key in alone))
+    if alone == keys:
+        raise SpecError(f"--select {select!r} selects only what a job of its own runs ({named}); see mlplatform --help")
+    if alone:
+        click.echo(f"left out of --select {select!r}, since a job of its own runs it: {named}")
+    return sorted(keys - alone)

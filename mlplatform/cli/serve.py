@@ -11,11 +11,12 @@ from typing import Any
 import click
 import httpx
 
+from mlplatform.cli.left_behind import service_pid
 from mlplatform.cli.processes import end_on_signals
 from mlplatform.cli.setup import use_home
 from mlplatform.errors import PlatformError
 from mlplatform.home import Home
-from mlplatform.serving.launch import HOST, Listen, Served, is_running, start_service, stop_service
+from mlplatform.serving.launch import HOST, Listen, Served, ServiceError, is_running, start_service, stop_service
 from mlplatform.serving.pointer import read_pointer
 from mlplatform.serving.workers import WORKERS_VARIABLE
 from mlplatform.spec import declared_use_cases, load_declaration
@@ -45,8 +46,8 @@ def start_live(name: str, port: int, home: Home, listen: Listen | None = None, w
     `workers`: instead of those that the environment says, or else the declaration.
 
     Raises:
-        PlatformError: nothing is deployed, the port is taken, the service did not become ready, or anybody could
-            ask it.
+        PlatformError: nothing is deployed, the port is taken (it says so if by this service), the service did not
+            become ready, or anybody could ask it.
     """
     uc = load_declaration(name)
     pointer_file = home.deployment(name)
@@ -55,7 +56,24 @@ def start_live(name: str, port: int, home: Home, listen: Listen | None = None, w
     bento = read_pointer(pointer_file).bento
     if workers is None and WORKERS_VARIABLE not in os.environ:
         workers = uc.spec.serving.workers
-    return start_service(bento, port, home, pointer_file, listen=listen, workers=workers)
+    try:
+        return start_service(bento, port, home, pointer_file, listen=listen, workers=workers)
+    except ServiceError as error:
+        _tell_of_one_left_behind(name, port, (listen or Listen()).url(port), error)
+        raise
+
+
+def _tell_of_one_left_behind(name: str, port: int, url: str, error: ServiceError) -> None:
+    """Raises PlatformError if what is in the way is a service of this use case."""
+    pid = service_pid(name, port)
+    # A service that asks for keys says its name only to who has one; its command line says it, too.
+    if pid is None and not _serves(url, name):
+        return
+    process, end = (f" (pid {pid})", f"`kill {pid}`") if pid else ("", "the process that listens there")
+    raise PlatformError(
+        f"{name} is served at {url} already{process}, perhaps left behind by a `mlplatform serve` or `up` that was "
+        f"killed. It follows deployments by itself: ask it, or end it ({end}), or choose another port with --port"
+    ) from error
 
 
 def serve_use_case(name: str, port: int, listen: Listen | None = None, workers: int | None = None) -> int:
@@ -91,17 +109,21 @@ def find_service(name: str, ports: Sequence[int] | None = None) -> str:
     ports = ports or range(FIRST_PORT, FIRST_PORT + max(1, len(declared_use_cases())))
     for port in ports:
         url = f"http://{HOST}:{port}"
-        try:
-            told = httpx.get(f"{url}/readyz", headers=own_key(), timeout=5, trust_env=False).json()
-            if told["model"]["use_case"] == name:
-                return url
-        except (httpx.TransportError, ValueError, KeyError, TypeError):
-            # Nobody is there, or somebody else.
-            continue
+        if _serves(url, name):
+            return url
     raise PlatformError(
         f"no service of {name} answers on port {' or '.join(map(str, ports))} of {HOST}; start it: "
         f"mlplatform serve {name}; or say with --url where it is"
     )
+
+
+def _serves(url: str, name: str) -> bool:
+    try:
+        told = httpx.get(f"{url}/readyz", headers=own_key(), timeout=5, trust_env=False).json()
+        return bool(told["model"]["use_case"] == name)
+    except (httpx.TransportError, ValueError, KeyError, TypeError):
+        # Nobody is there, or somebody else.
+        return False
 
 
 def ask(name: str, url: str, body: str) -> Answer:

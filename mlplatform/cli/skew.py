@@ -4,8 +4,8 @@ import getpass
 
 import click
 
+from mlplatform.cli.reason import require_reason
 from mlplatform.cli.setup import prepare_home
-from mlplatform.errors import SpecError
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.spec import load_declaration
@@ -21,8 +21,7 @@ def accept_use_case_skew(name: str, reason: str) -> None:
     """
     from mlplatform.stages.skew_block import accept_skew, open_skew
 
-    if not reason.strip():
-        raise SpecError("--reason must say why: somebody will ask")
+    require_reason(reason)
     home = Home.current()
     prepare_home(home)
     uc, lake = load_declaration(name), Lake.at(home)

@@ -14,6 +14,6 @@ def one_of(values: Any) -> WithJsonSchema:
 
 
 class Declared(BaseModel):
-    """What a person writes in a declaration. A misspelt field is an error, not a default."""
+    """What a person writes in a declaration. A misspelt field is an error, not a default; no number is endless."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)

@@ -2,15 +2,17 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from mlplatform.spec._base import Declared
 from mlplatform.spec.by_kind import ByKind
+from mlplatform.spec.mail_address import mail_address
 
 __all__ = ["AlertChannel", "AlertKind", "EmailChannel", "LogChannel", "SlackChannel", "WebhookChannel"]
 
 AlertKind = Literal["run_failed", "check_failed", "gave_up", "healed", "watchdog", "decision"]
 EnvironmentVariable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+MailAddress = Annotated[str, AfterValidator(mail_address)]
 
 _ALL: list[AlertKind] = ["run_failed", "check_failed", "gave_up", "healed", "watchdog", "decision"]
 
@@ -20,7 +22,7 @@ class _AnyChannel(Declared):
     """Which alerts it gets. `watchdog`: silent sensors, stale sources, full disks; `decision`: retrain or blocked, a
     new version is live, a candidate was refused."""
     timeout_seconds: Annotated[PositiveFloat, Field(le=30)] = 5
-    """A receiver that does not answer in this time has failed."""
+    """A delivery that is not done in this time, from the first byte to the last, has failed."""
     attempts: PositiveInt = 3
     """Tries to deliver one alert, one a tick; after that it stays in the lake as undelivered."""
 
@@ -61,9 +63,9 @@ class EmailChannel(_AnyChannel):
     """The mail server."""
     port: Annotated[int, Field(gt=0, lt=65536)] = 25
     """Its port."""
-    sender: str
+    sender: MailAddress
     """From."""
-    to: Annotated[list[str], Field(min_length=1)]
+    to: Annotated[list[MailAddress], Field(min_length=1)]
     """Recipients."""
     starttls: bool = False
     """Encrypt before anything is said; the server's certificate is checked."""

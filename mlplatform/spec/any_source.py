@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
 from mlplatform.spec.row_id import RowId
+from mlplatform.spec.span import WholeDays
 from mlplatform.spec.watchdog import Freshness
 
 __all__ = ["AnySource"]
@@ -44,9 +45,9 @@ class AnySource(Declared):
     none."""
     end: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
     """Last day to ingest; left out, the source goes on for ever."""
-    max_days_per_run: PositiveInt = 7
+    max_days_per_run: WholeDays = 7
     """How many new days the new-data sensor ingests in one run; of partitions of months, all months that hold them."""
-    look_back_days: PositiveInt = 30
+    look_back_days: WholeDays = 30
     """When the source's content changed: how many days are read again, for late rows and labels that became known."""
     schema_change: Literal["ignore", "evolve", "freeze", "quarantine"] = "ignore"
     """What happens when the source has a column that the contract does not name. `ignore`: it is left out, and the run

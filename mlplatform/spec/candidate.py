@@ -2,10 +2,11 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared, one_of
 from mlplatform.spec.by_kind import ByKind
+from mlplatform.spec.span import Seconds
 
 __all__ = [
     "Candidate",
@@ -27,7 +28,7 @@ class Tuning(Declared):
 
     trials: Annotated[int, Field(ge=0)] = 20
     """Most trials; 0 keeps the defaults."""
-    seconds: PositiveFloat = 120
+    seconds: Seconds = 120
     """Most seconds."""
     seed: int = 7
     """Of the search."""

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from mlplatform.spec._base import Declared
+from mlplatform.spec.span import WindowDays
 
 __all__ = ["Drift"]
 
@@ -14,7 +15,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Drift(Declared):
     """One fixed test per column, corrected over the columns, and an effect size that must be reached too."""
 
-    window_days: PositiveInt = 7
+    window_days: WindowDays = 7
     """Length of a window."""
     numeric_test: Literal["ks"] = "ks"
     """Kolmogorov-Smirnov."""

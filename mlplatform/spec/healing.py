@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from mlplatform.spec._base import Declared
+from mlplatform.spec.span import Days, SecondsOrNone
 
 __all__ = ["DEFAULT_RULES", "Remedy", "Rule"]
 
@@ -25,11 +26,11 @@ class Rule(Declared):
     passed, and go on. `freeze`: the champion stays, retraining is paused."""
     attempts: PositiveInt = 3
     """How often the remedy is tried for one failure."""
-    backoff_seconds: Annotated[float, Field(ge=0)] = 30
+    backoff_seconds: SecondsOrNone = 30
     """Before the first attempt; doubled before each further one. By the clock on the wall."""
     max_bad_share: Annotated[float, Field(gt=0, le=1)] | None = None
     """Of `quarantine` only (then 0.2 if left out): the largest share of bad rows that it accepts."""
-    days: PositiveFloat | None = None
+    days: Days | None = None
     """Of `freeze` only: how long, in the data's time; left out, until `mlplatform resume`."""
 
     @model_validator(mode="after")

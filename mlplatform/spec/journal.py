@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 
 from mlplatform.spec._base import ColumnName, Declared
+from mlplatform.spec.span import Days
 
 __all__ = ["Journal"]
 
@@ -22,5 +23,5 @@ class Journal(Declared):
     """A service that is killed loses at most the predictions of this many seconds, as long as the disk keeps up."""
     queue_rows: PositiveInt = 20000
     """Predictions that wait for the disk; more are dropped and counted."""
-    keep_days: PositiveFloat = 365
+    keep_days: Days = 365
     """Predictions older than this, by the clock on the wall, are removed from the lake at the next ingest."""

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, PositiveInt
 
 from mlplatform.spec._base import Declared
+from mlplatform.spec.span import WindowDays
 
 __all__ = ["Performance"]
 
@@ -12,7 +13,7 @@ __all__ = ["Performance"]
 class Performance(Declared):
     """Windows of predictions by event time; a window is mature when its labels had time to come and most came."""
 
-    window_days: PositiveInt = 7
+    window_days: WindowDays = 7
     """Length of a window."""
     min_labelled: PositiveInt = 200
     """Labelled predictions below which a window has no verdict."""

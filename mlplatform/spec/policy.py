@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from mlplatform.spec._base import Declared
 from mlplatform.spec.by_kind import ByKind
+from mlplatform.spec.span import Days, DaysOrNone, Seconds
 
 __all__ = [
     "AnyPolicy",
@@ -75,9 +76,9 @@ class _Policy(Declared):
 
     min_new_labelled_rows: Annotated[int, Field(ge=0)] = 1000
     """Rows whose label became known since the champion's training set was frozen."""
-    cool_down_days: Annotated[float, Field(ge=0)] = 7
+    cool_down_days: DaysOrNone = 7
     """Logical days between two retrainings."""
-    budget_seconds: PositiveFloat = 1800
+    budget_seconds: Seconds = 1800
     """A retraining that is expected to take longer (as the last one did) is blocked, not started."""
     attempts: PositiveInt = 3
     """How often the training of one decision is started, by healing too, before it waits for a person."""
@@ -115,9 +116,9 @@ class SchedulePolicy(_Policy):
 
     kind: Literal["schedule"]
     """Age of the model."""
-    every_days: PositiveFloat
+    every_days: Days
     """Logical days from one training to the next."""
-    cool_down_days: Annotated[float, Field(ge=0)] = 0
+    cool_down_days: DaysOrNone = 0
     """Logical days between two retrainings; `every_days` says it already."""
 
     @property
@@ -162,7 +163,7 @@ class CombinedPolicy(_Policy):
     labels_overrule_drift: bool = True
     """Where labels have come, they decide: drift counts only in windows behind the latest mature one, as long as that
     one is not below."""
-    max_age_days: PositiveFloat | None = 42
+    max_age_days: Days | None = 42
     """So many days after the last training the next is due, whatever was measured: a model that is as good as when it
     was promoted may still be worse than a new one would be. `null`: never for its age."""
 

@@ -189,7 +189,7 @@ class RestSource(AnySource):
     retries: NonNegativeInt = 5
     """How often a request that failed is sent again (connection lost, half an answer, status 408, 429 or 5xx), after
     0.5, 1, 2 ... seconds or as long as `Retry-After` says; one of more than 120 seconds ends the run instead."""
-    timeout_seconds: PositiveFloat = 30
+    timeout_seconds: Annotated[PositiveFloat, Field(le=3600)] = 30
     """How long a server may be silent."""
     rows_per_commit: PositiveInt = 50_000
     """Pages are stored together until there are so many rows."""

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 
 from mlplatform.spec._base import Declared
+from mlplatform.spec.span import Days, DaysOrNone
 
 __all__ = ["Rollback"]
 
@@ -15,7 +16,7 @@ class Rollback(Declared):
 
     automatic: bool = True
     """False: the comparison is made and shown, and nothing follows from it."""
-    fresh_days: PositiveFloat = 28
+    fresh_days: Days = 28
     """Days of the data's time after a promotion in which the champion is compared with its predecessor."""
     false_alarms: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     """Chance that a champion which is as good as its predecessor is taken back, for its labels or before they are
@@ -25,5 +26,5 @@ class Rollback(Declared):
     estimate_guard: Annotated[float, Field(gt=0, le=1)] = 0.3
     """Before labels are there: a champion whose own scores surely promise this share less than it was promoted by is
     taken back, if its predecessor's scores on the same examples do not and surely promise more. 1: never."""
-    pause_days: Annotated[float, Field(ge=0)] = 14
+    pause_days: DaysOrNone = 14
     """Days without retraining after it."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from mlplatform.spec._base import Declared
 from mlplatform.spec.any_source import AnySource
@@ -85,7 +85,7 @@ class SqlCursor(Declared):
 
     column: str
     """Its name in the table or query: a time, a number, or a text that sorts."""
-    overlap: NonNegativeFloat = 0
+    overlap: Annotated[float, Field(ge=0, le=3e9)] = 0
     """How far behind the newest value a run begins again (seconds of a time, else units): rows of transactions that
     were committed late. They are stored once, by key."""
     rows: PositiveInt = 200_000

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
 from mlplatform.spec.by_kind import ByKind
 from mlplatform.spec.folds import FoldsInTime, FoldsOfGroups, GroupFolds, RollingOriginFolds, TimeFolds
+from mlplatform.spec.span import LONGEST_DAYS, WholeDays, WholeDaysOrNone
 
 __all__ = ["Split", "SplitByGroup", "SplitByTime"]
 
@@ -20,13 +21,13 @@ class SplitByTime(Declared):
 
     kind: Literal["time"] = "time"
     """Learn from the past, be judged on what came after; the default."""
-    label_delay_days: Annotated[int, Field(ge=0)]
+    label_delay_days: WholeDaysOrNone
     """Days until a label is known, and the length of each gap."""
-    train_days: PositiveInt
+    train_days: WholeDays
     """Days that models are fitted on."""
-    tune_days: PositiveInt
+    tune_days: WholeDays
     """Days for early stopping and calibration."""
-    test_days: PositiveInt
+    test_days: WholeDays
     """Days that no model has seen; candidates and champion are compared on them."""
     cross_validation: FoldsInTime = TimeFolds()
     """Folds of the train part, for the search."""
@@ -51,6 +52,14 @@ class SplitByTime(Declared):
         """Columns of the features that name groups."""
         folds = self.cross_validation
         return [folds.key] if isinstance(folds, GroupFolds) and folds.key else []
+
+    @model_validator(mode="after")
+    def _a_calendar_holds_it(self) -> "SplitByTime":
+        if self.span_days > LONGEST_DAYS:
+            raise ValueError(
+                f"the three parts and their gaps take {self.span_days} days together; {LONGEST_DAYS} is the most"
+            )
+        return self
 
     @model_validator(mode="after")
     def _folds_are_possible(self) -> "SplitByTime":

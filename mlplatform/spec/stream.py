@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from mlplatform.spec._base import ColumnName, Declared
 from mlplatform.spec.any_source import AnySource
 from mlplatform.spec.by_kind import ByKind
+from mlplatform.spec.span import Seconds
 from mlplatform.spec.variable import variable
 
 __all__ = ["Mqtt", "Nats", "StreamSource"]
@@ -78,9 +79,9 @@ class StreamSource(AnySource):
     """The column that holds the message's topic or subject, which often names the device."""
     rows_per_commit: PositiveInt = 5_000
     """How many messages are stored together; the broker is told so afterwards."""
-    quiet_seconds: PositiveFloat = 2
+    quiet_seconds: Seconds = 2
     """MQTT: a run ends when no message has come for so long."""
-    seconds_per_run: PositiveFloat = 300
+    seconds_per_run: Seconds = 300
     """A run ends after so long, if the stream never is quiet; the sensor asks for the next one."""
     tolerated_messages: NonNegativeInt = 10
     """So many bad messages of a micro-batch go to quarantine, whatever their share. Of more than that the contract's

@@ -15,6 +15,7 @@ from mlplatform.spec.reserved import SQL_WORDS
 from mlplatform.spec.rollback import Rollback
 from mlplatform.spec.serving import Serving
 from mlplatform.spec.source import Source
+from mlplatform.spec.span import WholeDays
 from mlplatform.spec.training import Training
 from mlplatform.spec.watchdog import Watchdog
 
@@ -43,7 +44,7 @@ class Leakage(Declared):
     """How many feature rows are rebuilt."""
     seed: int = 7
     """Which ones."""
-    lookback_days: Annotated[int, Field(ge=1)] = 45
+    lookback_days: WholeDays = 45
     """How far back any feature looks; older history is not loaded for a rebuild."""
 
 
@@ -144,6 +145,18 @@ class UseCase(Declared):
             raise ValueError(
                 f"entity_keys names {', '.join(taken)}, which is a column of the log of predictions; rename it"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _the_journal_names_what_there_is(self) -> "UseCase":
+        """A misspelt name would keep in clear what was to be hidden, or keep nothing."""
+        known = [*self.training.features, *self.entity_keys, *self.serving.lookup]
+        for field, names in (("columns", self.journal.columns or []), ("hashed", self.journal.hashed)):
+            if unknown := sorted(set(names) - set(known)):
+                raise ValueError(
+                    f"journal.{field} names {', '.join(unknown)}; allowed are features and keys: "
+                    f"{', '.join(dict.fromkeys(known))}"
+                )
         return self
 
     @property

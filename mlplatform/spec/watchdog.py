@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from mlplatform.spec._base import Declared
+from mlplatform.spec.span import Days, Hours
 
 __all__ = ["Freshness", "Watchdog"]
 
@@ -12,9 +13,9 @@ __all__ = ["Freshness", "Watchdog"]
 class Freshness(Declared):
     """When a source counts as stale. One that has reached its declared `end` never does."""
 
-    max_silence_hours: PositiveFloat | None = None
+    max_silence_hours: Hours | None = None
     """Hours, by the clock on the wall, since a new or changed row was last stored: sees a source that has stopped."""
-    max_lag_days: PositiveFloat | None = None
+    max_lag_days: Days | None = None
     """Days, in the data's time, by which its newest event may lie behind the newest of all sources of the use case. It
     sees one source that fell behind the others, also when history is replayed."""
 

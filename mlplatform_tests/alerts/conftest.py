@@ -1,14 +1,17 @@
 """Real receivers on 127.0.0.1, as an alert meets them."""
 
 import json
+import select
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
 import pytest
@@ -50,6 +53,31 @@ def receiver() -> Iterator[Receiver]:
         received.url = f"http://127.0.0.1:{server.server_port}/hook/secret-part"
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield received
+        server.shutdown()
+
+
+@pytest.fixture
+def dripping() -> Iterator[int]:
+    """The port of a receiver that never stays silent for long and never comes to an end."""
+    ended = threading.Event()
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            # A line of it is good HTTP after the first, and good SMTP all along.
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n" if self._asked() else b"220-wait\r\n")
+            with suppress(OSError):
+                while not ended.wait(0.1):
+                    self.wfile.write(b"220-wait: on\r\n")
+
+        def _asked(self) -> bool:
+            # Who speaks HTTP speaks first.
+            return bool(select.select([self.connection], [], [], 0.1)[0])
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        ended.set()
         server.shutdown()
 
 

@@ -1,5 +1,7 @@
 """Every channel against a real receiver on this machine."""
 
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,9 +66,36 @@ def test_a_receiver_that_does_not_answer_in_time_is_a_failure_that_keeps_the_sec
     receiver: Receiver, alert: Alert
 ) -> None:
     receiver.delay = 1.0
-    with pytest.raises(AlertError, match="ReadTimeout") as told:
+    with pytest.raises(AlertError, match=r"not delivered within 0\.1 s") as told:
         Slack(receiver.url, timeout_seconds=0.1).send(alert)
     assert "secret-part" not in f"{told.value!r} {told.value.__cause__!r} {Slack(receiver.url, 1)!r}"
+
+
+def test_a_webhook_that_drips_its_answer_costs_the_declared_time_and_no_more(dripping: int, alert: Alert) -> None:
+    begun = time.monotonic()
+    with pytest.raises(AlertError, match=r"not delivered within 0\.6 s"):
+        Webhook(f"http://127.0.0.1:{dripping}/hook", timeout_seconds=0.6).send(alert)
+    assert time.monotonic() - begun < 2
+
+
+def test_a_mail_server_that_drips_its_greeting_costs_the_declared_time_and_no_more(dripping: int, alert: Alert) -> None:
+    begun = time.monotonic()
+    with pytest.raises(AlertError, match=r"not delivered within 0\.6 s"):
+        Mail("127.0.0.1", dripping, "ml@example.org", ("a@example.org",), 0.6).send(alert)
+    assert time.monotonic() - begun < 2
+
+
+def test_a_delivery_that_took_too_long_leaves_nothing_that_still_sends(dripping: int, alert: Alert) -> None:
+    for channel in (
+        Webhook(f"http://127.0.0.1:{dripping}/hook", timeout_seconds=0.4),
+        Mail("127.0.0.1", dripping, "ml@example.org", ("a@example.org",), 0.4),
+    ):
+        with pytest.raises(AlertError):
+            channel.send(alert)
+    end = time.monotonic() + 5
+    while any(thread.name == "alert delivery" for thread in threading.enumerate()) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert "alert delivery" not in [thread.name for thread in threading.enumerate()]
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/x", "not an address", "http://[", ""])
@@ -104,3 +133,19 @@ def test_addresses_and_secrets_come_from_the_environment(
 def test_a_password_for_a_remote_server_needs_encryption() -> None:
     with pytest.raises(ValidationError, match="in clear"):
         EmailChannel(kind="email", host="mail.example.org", sender="a", to=["b"], password_env="P")
+
+
+@pytest.mark.parametrize("address", ["ops@", "<", "a@", '"', "a b <", "", "a b", "a@b, c@d", "a@b\nBcc: everybody@b"])
+def test_an_address_that_no_message_can_carry_is_refused_where_it_is_declared(address: str) -> None:
+    for fields in ({"sender": "ml@example.org", "to": [address]}, {"sender": address, "to": ["team@example.org"]}):
+        with pytest.raises(ValidationError, match=r"is no e-mail address; write one address, such as "):
+            EmailChannel.model_validate({"kind": "email", **fields})
+
+
+@pytest.mark.parametrize(
+    "address", ["root", "team@example.org", "A. B. <a.b@example.org>", '"Ops, at night" <o@b.org>']
+)
+def test_an_address_that_arrives_may_be_declared(address: str, mail_server: MailServer, alert: Alert) -> None:
+    declared = EmailChannel(kind="email", port=mail_server.port, sender=address, to=[address])
+    Mail(declared.host, declared.port, declared.sender, tuple(declared.to), 5).send(alert)
+    assert len(mail_server.messages) == 1

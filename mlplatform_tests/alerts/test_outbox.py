@@ -1,5 +1,6 @@
 """Each alert once per channel, whatever fails on the way."""
 
+import threading
 from dataclasses import replace
 from datetime import datetime
 
@@ -9,8 +10,8 @@ from mlplatform.alerts.alert import Alert
 from mlplatform.alerts.outbox import deliver, raise_alerts, undelivered
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
-from mlplatform.spec import AlertChannel, LogChannel, WebhookChannel
-from mlplatform_tests.alerts.conftest import Receiver
+from mlplatform.spec import AlertChannel, EmailChannel, LogChannel, WebhookChannel
+from mlplatform_tests.alerts.conftest import MailServer, Receiver
 
 NOW = datetime(2024, 1, 1, 13)
 
@@ -79,3 +80,36 @@ def test_a_variable_that_is_not_set_is_a_failed_delivery_and_no_crash(
     raise_alerts(lake, "fraud", [alert], channels)
     [failed] = deliver(lake, home, "fraud", channels, NOW).failed
     assert "HOOK_URL is not set" in failed
+
+
+def test_a_channel_that_breaks_is_its_own_failed_try_and_nobody_gets_anything_twice(
+    lake: Lake, home: Home, channels: list[AlertChannel], receiver: Receiver, mail_server: MailServer, alert: Alert
+) -> None:
+    """As an address did that no check saw: the parser of the message raises what nobody thought of."""
+    broken = EmailChannel(
+        kind="email", port=mail_server.port, sender="ml@example.org", to=["b@example.org"], attempts=2
+    )
+    broken = broken.model_copy(update={"to": ["ops@"]})
+    raise_alerts(lake, "fraud", [alert], [*channels, broken])
+    for _ in range(4):
+        deliver(lake, home, "fraud", [*channels, broken], NOW)
+    assert (len(receiver.bodies), log_lines(home)) == (1, 1)
+    assert undelivered(lake, "fraud") == [
+        ("email ops@", "a run failed at <features>", "the channel broke (IndexError)")
+    ]
+    with lake.read() as con:
+        assert con.execute("SELECT tries FROM fraud.alerts WHERE channel = 'email ops@'").fetchall() == [(2,)]
+
+
+def test_what_was_delivered_is_marked_before_the_next_channel_is_tried(
+    lake: Lake, home: Home, channels: list[AlertChannel], alert: Alert, dripping: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOK_URL", f"http://127.0.0.1:{dripping}/hook")
+    raise_alerts(lake, "fraud", [alert], channels)
+    round_of_deliveries = threading.Thread(target=deliver, args=(lake, home, "fraud", channels, NOW))
+    round_of_deliveries.start()
+    waiting = {"log", "webhook HOOK_URL"}
+    while round_of_deliveries.is_alive() and "log" in waiting:
+        waiting = {channel for channel, _, error in undelivered(lake, "fraud") if error == "waits"}
+    assert waiting == {"webhook HOOK_URL"}
+    round_of_deliveries.join()

@@ -6,6 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mlplatform.cli.run import _selected
+from mlplatform.definitions import defs
+from mlplatform.errors import SpecError
 from mlplatform.home import Home
 from mlplatform.lake.lake import Lake
 from mlplatform.lake.tables import append_rows
@@ -69,6 +72,17 @@ def test_a_mistake_is_one_clear_line_and_exit_code_1(ask: Ask, arguments: str, s
     assert isinstance(told.exception, SystemExit)
 
 
+@pytest.mark.parametrize("command", ["pause", "rollback", "accept-skew"])
+@pytest.mark.parametrize("reason", ["", " \t"])
+def test_a_reason_that_says_nothing_is_refused_before_anything_is_written(
+    ask: Ask, empty_home: Path, command: str, reason: str
+) -> None:
+    told = ask(command, "fraud", "--reason", reason)
+    assert told.exit_code == 1
+    assert "--reason must say why" in told.output
+    assert not empty_home.exists()
+
+
 def test_a_challenger_runs_in_one_way_at_a_time(ask: Ask) -> None:
     told = ask("challenge", "fraud", "--shadow", "--share", "0.1")
     assert told.exit_code == 2
@@ -118,3 +132,28 @@ def test_a_selection_that_selects_nothing_is_said_before_anything_runs(run: Run)
     assert told.returncode == 1
     assert "--select 'key:fraud/nothing' selects no asset" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_the_selection_of_the_help_leaves_out_what_a_job_of_its_own_runs(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`champion+` takes in the rollback, which asks for a reason that a run does not give."""
+    job = defs().resolve_job_def("fraud_everything")
+    chosen = [key.path[-1] for key in _selected(job, "key:fraud/champion+")]
+    assert {"champion", "bento", "deployment"} <= set(chosen)
+    assert "rollback" not in chosen
+    assert "since a job of its own runs it: rollback\n" in capsys.readouterr().out
+
+
+def test_a_selection_of_nothing_but_what_a_job_of_its_own_runs_is_refused(home: Home) -> None:
+    job = defs().resolve_job_def("fraud_everything")
+    with pytest.raises(SpecError, match=r"selects only what a job of its own runs \(rollback\)"):
+        _selected(job, "key:fraud/rollback")
+
+
+@pytest.mark.slow
+def test_the_selection_of_the_help_runs_into_what_is_missing_and_into_no_traceback(run: Run) -> None:
+    told = run("run", "fraud", "--select", "key:fraud/champion+")
+    assert told.returncode == 1
+    assert "Traceback" not in told.stderr
+    assert "left out of --select" in told.stdout

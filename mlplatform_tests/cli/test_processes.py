@@ -14,8 +14,10 @@ from dagster._core.events import EngineEventData
 from mlplatform.cli.demo import free_port
 from mlplatform.cli.orphans import end_orphans
 from mlplatform.cli.processes import answers, require_free, start_part, stop_parts
-from mlplatform.cli.serve import find_service
+from mlplatform.cli.serve import find_service, start_live
 from mlplatform.errors import PlatformError
+from mlplatform.home import Home
+from mlplatform.serving.pointer import Pointer, write_pointer
 
 FAMILY = """
 import signal, subprocess, sys, time
@@ -140,3 +142,17 @@ def test_a_run_whose_process_is_gone_counts_as_failed() -> None:
         assert instance.get_run_by_id(gone).status is dg.DagsterRunStatus.FAILURE
         assert instance.get_run_by_id(alive).status is dg.DagsterRunStatus.STARTED
         assert end_orphans(instance) == []
+
+
+def test_a_port_on_which_the_same_use_case_is_served_already_is_told_as_that(home: Home) -> None:
+    write_pointer(home.deployment("diagnosis"), Pointer("diagnosis", "diagnosis:v1", "1", "", "2026-01-01T00:00:00"))
+    write_pointer(home.deployment("fraud"), Pointer("fraud", "fraud:v1", "1", "", "2026-01-01T00:00:00"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ready) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(
+            PlatformError, match=f"diagnosis is served at http://127.0.0.1:{server.server_port} already"
+        ):
+            start_live("diagnosis", server.server_port, home)
+        with pytest.raises(PlatformError, match=f"port {server.server_port} on 127.0.0.1 is taken"):
+            start_live("fraud", server.server_port, home)
+        server.shutdown()

@@ -6,9 +6,13 @@ import httpx
 import orjson
 import pytest
 
+from mlplatform.cli.left_behind import service_pid
+from mlplatform.cli.serve import start_live
 from mlplatform.cli.services import Services
+from mlplatform.errors import PlatformError
 from mlplatform.home import Home
 from mlplatform.serving.build import build_bento
+from mlplatform.serving.launch import stop_service
 from mlplatform.serving.pointer import Pointer, write_pointer
 from mlplatform_tests.processes import free_port
 from mlplatform_tests.serving.conftest import write_bundle
@@ -42,3 +46,18 @@ def test_a_bento_that_does_not_start_is_told_once_and_another_one_is_tried(
     [alert] = [orjson.loads(line) for line in prepared.alert_log.read_bytes().splitlines()]
     assert alert["title"].startswith("the service of fraud does not start")
     assert (ready["model"]["version"], again) == ("1", {})
+
+
+def test_a_service_that_was_left_behind_is_told_with_its_process(prepared: Home) -> None:
+    built = build_bento(write_bundle(prepared.root / "v1", "1"), "fraud", 1, home=prepared)
+    write_pointer(
+        prepared.deployment("fraud"), Pointer("fraud", built.tag, "1", str(built.bundle), "2026-01-01T00:00:00")
+    )
+    port = free_port()
+    left_behind = start_live("fraud", port, prepared)
+    try:
+        with pytest.raises(PlatformError, match=rf"fraud is served .*:{port} already \(pid {left_behind.pid}\)"):
+            start_live("fraud", port, prepared)
+    finally:
+        stop_service(left_behind.pid)
+    assert service_pid("fraud", port) is None

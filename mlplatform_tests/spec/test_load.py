@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -286,3 +287,68 @@ def test_one_select_may_be_written_in_many_ways(query: str) -> None:
         kind="sql", name="a", key=["id"], start="2018-04-01", database={"engine": "sqlite", "path": "a"}, query=query
     )
     assert source.query == query.rstrip(";")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("journal.keep_days", "1000000"),
+        ("policy.cool_down_days", ".inf"),
+        ("policy.cool_down_days", ".nan"),
+        ("policy.budget_seconds", ".inf"),
+        ("rollback.fresh_days", ".inf"),
+        ("rollback.pause_days", "1.0e+9"),
+        ("performance.window_days", "100000000"),
+        ("drift.window_days", "36500"),
+        ("leakage.lookback_days", "100000000"),
+        ("watchdog.min_free_gib", ".inf"),
+        ("healing.0.backoff_seconds", ".inf"),
+        ("sources.0.look_back_days", "100000000"),
+    ],
+)
+def test_a_span_that_no_calendar_holds_is_refused_with_file_and_field(tmp_path: Path, field: str, value: str) -> None:
+    content = yaml.safe_load(TEXT)
+    content["attributes"].setdefault("healing", [{"when": "run", "remedy": "retry"}])
+    *parents, last = field.split(".")
+    place = content["attributes"]
+    for name in parents:
+        place = place[int(name)] if name.isdecimal() else place.setdefault(name, {})
+    place[last] = yaml.safe_load(value)
+    told = refusal(tmp_path, content)
+    assert str(tmp_path / "fraud" / "defs.yaml") in told
+    assert f"{last}: Input should be" in told
+
+
+def test_a_split_that_is_longer_than_a_calendar_is_refused_though_each_part_is_not(tmp_path: Path) -> None:
+    content = yaml.safe_load(TEXT)
+    content["attributes"]["training"]["split"] |= {
+        "train_days": 30_000,
+        "test_days": 30_000,
+        "label_delay_days": 30_000,
+    }
+    assert "days together; 36500 is the most" in refusal(tmp_path, content)
+
+
+@pytest.mark.parametrize("field", ["columns", "hashed"])
+def test_the_journal_names_only_features_and_keys_that_there_are(tmp_path: Path, field: str) -> None:
+    """A misspelt name would leave in clear what was to be hidden."""
+    content = yaml.safe_load(TEXT)
+    known = [content["attributes"]["training"]["features"][0], content["attributes"]["entity_keys"][0]]
+    content["attributes"]["journal"] = {field: known}
+    write(tmp_path, content)
+    assert getattr(load_declaration("fraud", tmp_path).spec.journal, field) == known
+    content["attributes"]["journal"] = {field: [*known, "amuont"]}
+    assert f"journal.{field} names amuont; allowed are features and keys: {known[0]}" in refusal(tmp_path, content)
+
+
+def write(folder: Path, content: dict[str, Any]) -> None:
+    path = folder / "fraud" / "defs.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(yaml.safe_dump(content))
+
+
+def refusal(folder: Path, content: dict[str, Any]) -> str:
+    write(folder, content)
+    with pytest.raises(SpecError) as caught:
+        load_declaration("fraud", folder)
+    return str(caught.value)

@@ -7,10 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mlplatform.ml.backtest.chance import lower_edge
+
 __all__ = ["KEPT", "Backtest", "EstimateCheck", "PolicyRun", "ReplayedWindow"]
 
 KEPT = 0.95
 """Share of the best policy's gain that the recommended one keeps."""
+_SHOWN = 0.0005
+"""A gain below this reads 0.000 in the recommendation."""
 
 
 @dataclass(frozen=True)
@@ -141,12 +145,35 @@ class Backtest:
         """Share of the best policy's trainings."""
         return self.of(delayed)[policy].trainings / self.best(delayed).trainings
 
-    def recommended(self, delayed: bool = True) -> PolicyRun:
-        """The cheapest policy that keeps 95 % of the best one's gain; `never` where no policy gains."""
+    def gained(self, policy: str, delayed: bool = True) -> bool:
+        """Whether the gain is more than chance explains, and more than nothing as it is shown.
+
+        Chance: the gain window by window against `never` on the same rows, over the windows in which another model
+        answered (in the others the two cannot differ). Its lower edge, one-sided at 95 % by Student's t, must be above
+        0. Pairs, and not the intervals of the values: what makes a week hard does so for both, and would hide a gain.
+        With one such window nothing can be said, and nothing is claimed.
+        """
+        if not self.gain(policy, delayed) >= _SHOWN:
+            return False
         runs = self.of(delayed)
-        if not self.gain(self.best(delayed).policy, delayed) > 0:
+        pairs = zip(runs[policy].windows, runs["never"].windows, strict=True)
+        told = np.array([(mine.value - first.value, mine.rows) for mine, first in pairs]).reshape(-1, 2)
+        # Not a number where a window has no figure.
+        return lower_edge(told[np.isfinite(told[:, 0]) & (told[:, 0] != 0)]) > 0
+
+    def best_gained(self, delayed: bool = True) -> PolicyRun | None:
+        """The policy of the largest gain that is more than chance; None where no policy has one."""
+        runs = [run for name, run in self.of(delayed).items() if self.gained(name, delayed)]
+        return max(runs, key=lambda run: (run.metric, -run.trainings, -run.seconds), default=None)
+
+    def recommended(self, delayed: bool = True) -> PolicyRun:
+        """The cheapest policy that keeps 95 % of the largest gain, of those that gained by more than chance or what
+        three decimals show (see `gained`: a training costs for sure); `never` where none did."""
+        runs, best = self.of(delayed), self.best_gained(delayed)
+        if best is None:
             return runs["never"]
-        enough = [run for name, run in runs.items() if self.kept(name, delayed) >= KEPT]
+        least = KEPT * self.gain(best.policy, delayed)
+        enough = [run for name, run in runs.items() if self.gained(name, delayed) and self.gain(name, delayed) >= least]
         return min(enough, key=lambda run: (run.trainings, run.seconds, -run.metric))
 
     @property
@@ -175,17 +202,19 @@ class Backtest:
     @property
     def recommendation(self) -> str:
         """One sentence."""
-        chosen, best, windows = self.recommended(), self.best(), len(self.runs[0].windows)
-        if chosen.policy == "never":
-            return f"never: in these {windows} windows no policy had a better {self.metric} than the first model."
+        chosen, best, windows = self.recommended(), self.best_gained(), len(self.runs[0].windows)
+        if best is None:
+            return (
+                f"never: in these {windows} windows no policy had a better {self.metric} than the first model by more "
+                f"than chance; the largest gain was {self.gain(self.best().policy):.3f}."
+            )
         gain = f"gain of {self.gain(best.policy):.3f} {self.metric} over never"
         cost = f"{chosen.trainings} trainings ({chosen.seconds:.0f} s)"
         if chosen.policy == best.policy:
             return f"{chosen.policy}: the largest {gain}, and no cheaper policy keeps {KEPT:.0%} of it; {cost}."
+        kept = self.gain(chosen.policy) / self.gain(best.policy)
         instead = f"instead of {best.trainings} ({best.seconds:.0f} s)"
-        return (
-            f"{chosen.policy}: keeps {self.kept(chosen.policy):.0%} of {best.policy}'s {gain}, with {cost} {instead}."
-        )
+        return f"{chosen.policy}: keeps {kept:.0%} of {best.policy}'s {gain}, with {cost} {instead}."
 
     def summary(self) -> list[dict[str, Any]]:
         """One row per policy and label delay."""
