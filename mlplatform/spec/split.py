@@ -22,7 +22,8 @@ class SplitByTime(Declared):
     kind: Literal["time"] = "time"
     """Learn from the past, be judged on what came after; the default."""
     label_delay_days: WholeDaysOrNone
-    """Days until a label is known, and the length of each gap."""
+    """Days until a label is known, and the length of each gap. Rows whose label came later are left out; more than 5 %
+    of a part stop the training."""
     train_days: WholeDays
     """Days that models are fitted on."""
     tune_days: WholeDays
