@@ -1,6 +1,7 @@
 """Each alert once per channel, whatever fails on the way."""
 
 import threading
+import time
 from dataclasses import replace
 from datetime import datetime
 
@@ -106,10 +107,10 @@ def test_what_was_delivered_is_marked_before_the_next_channel_is_tried(
 ) -> None:
     monkeypatch.setenv("HOOK_URL", f"http://127.0.0.1:{dripping}/hook")
     raise_alerts(lake, "fraud", [alert], channels)
-    round_of_deliveries = threading.Thread(target=deliver, args=(lake, home, "fraud", channels, NOW))
+    round_of_deliveries = threading.Thread(target=deliver, args=(lake, home, "fraud", channels, NOW), daemon=True)
     round_of_deliveries.start()
-    waiting = {"log", "webhook HOOK_URL"}
-    while round_of_deliveries.is_alive() and "log" in waiting:
+    waiting, end = {"log", "webhook HOOK_URL"}, time.monotonic() + 4
+    while time.monotonic() < end and "log" in waiting:
         waiting = {channel for channel, _, error in undelivered(lake, "fraud") if error == "waits"}
     assert waiting == {"webhook HOOK_URL"}
     round_of_deliveries.join()
