@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -116,12 +117,14 @@ def test_what_the_killed_search_spent_counts_in_the_budget(tmp_path: Path) -> No
     log = tmp_path / "log.jsonl"
     whole, _ = searched(log)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    begun = {line[0] for line in lines[:8]}
+    first_folds = {key for key, fold, *_ in lines[:8] if fold == 0}
+    # Threads write: the fold of a later trial may stand before that of an earlier one.
+    begun = list(takewhile(lambda trial: json.dumps(trial.params, sort_keys=True) in first_folds, whole.trials))
     log.write_text("".join(json.dumps([*line[:4], 100.0]) + "\n" for line in lines[:8]))
     found, _ = searched(log, seconds=50)
-    assert without_seconds(found) == without_seconds(whole)[: len(found.trials)]
     # Those that it had begun are finished, no other is begun.
-    assert {json.dumps(trial.params, sort_keys=True) for trial in found.trials} == begun
+    assert without_seconds(found) == without_seconds(whole)[: len(begun)]
+    assert begun
 
 
 @pytest.mark.parametrize("torn", ["", "[", '["{}", 0.5', "null", "3", '{"a": 1}'])

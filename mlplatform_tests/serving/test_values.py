@@ -22,7 +22,7 @@ from mlplatform_tests.serving.conftest import GOOD
 from mlplatform_tests.serving.test_inference_v2 import INFER, TYPES
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(alphabet='a,[{\\"}é', max_size=8),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(alphabet='a,[{\\"}é', max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(alphabet='b,{\\"', max_size=4), inner),
 )
 TENSOR = b'{"name":"%d","datatype":"FP64","shape":[1],"data":[1]}'
