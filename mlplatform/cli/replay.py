@@ -231,15 +231,15 @@ def _score(uc: Declaration, home: Home, url: str, first: date, behind: date) -> 
             f"AND {not_served(con, uc.spec)} ORDER BY {time_column}",
             bounds,
         ).to_arrow_reader(_ROWS_PER_REQUEST)
-        lost = _journalled(client, "dropped")
+        lost_before = _lost(client)
         for batch in reader:
             _ask(client, json_rows(batch, time_column), tally)
             _wait_for_the_journal(client, _MOST_WAITING)
         _wait_for_the_journal(client)
-        if lost := _journalled(client, "dropped") - lost:
+        if lost := _lost(client) - lost_before:
             raise PlatformError(
-                f"the service could not write down {lost:,.0f} predictions of {first} to {behind}: see its log for "
-                "what its disk said, then run the same command again, which asks for those that are missing"
+                f"the service could not write down {lost:,.0f} predictions of {first} to {behind}: its log says why. "
+                f"Then run it again with --from {first}, which asks for those that are missing"
             )
     return tally
 
@@ -297,8 +297,13 @@ def _wait_for_the_journal(client: httpx.Client, most: int = 0, seconds: float = 
     raise PlatformError(f"the journal was not written within {seconds:.0f} s; see the service's log")
 
 
+def _lost(client: httpx.Client) -> float:
+    """Predictions that a full queue turned away, or that the disk refused."""
+    return _journalled(client, "dropped") + _journalled(client, "failed")
+
+
 def _journalled(client: httpx.Client, what: str) -> float:
-    """A figure of the journal, over all workers and reasons."""
+    """A figure of the journal, over all workers."""
     lines = client.get("/metrics").text.splitlines()
     names = (f"mlplatform_journal_{what}{{", f"mlplatform_journal_{what}_total{{")
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(names))

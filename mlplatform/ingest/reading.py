@@ -28,8 +28,6 @@ class Reading:
     """Each is read when it is asked for."""
     days: Days | None = None
     """Which days; None: rows without a time, or what there is behind the cursor."""
-    after: str | None = None
-    """The cursor behind which they begin."""
     left_out: str | None = None
     """Days that the source has and the declaration does not ask for, in words."""
 
@@ -58,7 +56,7 @@ def read_source(
     """
     if source.goes_on:
         feed = open_feed(source, folder)
-        return Reading(feed.between(days.start, days.end) if days and again else feed.batches(cursor), days, cursor)
+        return Reading(feed.between(days.start, days.end) if days and again else feed.batches(cursor), days)
     if source.time_column is None:
         return Reading(_whole(source, folder, columns))
     reader = open_reader(source, folder, columns)

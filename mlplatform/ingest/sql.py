@@ -12,7 +12,7 @@ from mlplatform.ingest.database import OpenDatabase, open_database
 from mlplatform.ingest.time_column import TimeColumn
 from mlplatform.spec import SqlSource
 
-__all__ = ["SqlReader", "SqlTable"]
+__all__ = ["SqlReader", "SqlTable", "latest_moment"]
 
 # Local times run up to 14 hours ahead of UTC, in which the database's clock is known.
 _CLOCK_SLACK = timedelta(days=1)
@@ -69,7 +69,7 @@ class SqlReader(_Sql):
         """Rows of the days in [start, end), typed or as text, in no certain order."""
         newest = self._extent[1] - _DAY if self._extent else None
         with open_database(self.spec) as database:
-            columns, latest = self._columns(database), _latest(database)
+            columns, latest = self._columns(database), latest_moment(database)
             when = self._time(database, columns)
             condition = when.within(_midnight(start), min(_midnight(end), latest))
             if newest is not None and start <= newest < end:
@@ -84,14 +84,14 @@ class SqlReader(_Sql):
         """
         with open_database(self.spec) as database:
             when = self._time(database, self._columns(database))
-            first, last = when.rough_days(EARLIEST, _latest(database))
+            first, last = when.rough_days(EARLIEST, latest_moment(database))
             over = _midnight(database.clock().date())
             return _hash(first, last, *when.counted(self._read_again_from(last), over))
 
     @cached_property
     def _extent(self) -> tuple[date, date] | None:
         with open_database(self.spec) as database:
-            return self._time(database, self._columns(database)).days(EARLIEST, _latest(database))
+            return self._time(database, self._columns(database)).days(EARLIEST, latest_moment(database))
 
     def _time(self, database: OpenDatabase, columns: pa.Schema) -> TimeColumn:
         assert self.spec.time_column is not None, "a source without a time is read by SqlTable"
@@ -108,7 +108,7 @@ class SqlReader(_Sql):
         return _midnight(newest - self.spec.look_back_days * _DAY)
 
 
-def _latest(database: OpenDatabase) -> datetime:
+def latest_moment(database: OpenDatabase) -> datetime:
     """Behind it no row can have happened."""
     return (database.clock() + _CLOCK_SLACK).replace(microsecond=0)
 

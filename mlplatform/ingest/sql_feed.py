@@ -12,13 +12,10 @@ from mlplatform.ingest.columns import require_columns
 from mlplatform.ingest.database import OpenDatabase, open_database
 from mlplatform.ingest.days import Days
 from mlplatform.ingest.dialect import text_sql
-from mlplatform.ingest.sql import SqlReader, SqlTable
+from mlplatform.ingest.sql import SqlReader, SqlTable, latest_moment
 from mlplatform.spec.source import SqlCursor
 
 __all__ = ["SqlFeed"]
-
-# Local times run up to 14 hours ahead of UTC, in which the database's clock is known.
-_CLOCK_SLACK = timedelta(days=1)
 
 
 class SqlFeed(SqlTable):
@@ -82,8 +79,8 @@ class SqlFeed(SqlTable):
         return columns
 
     def _column(self, database: OpenDatabase, columns: pa.Schema) -> "_CursorColumn":
-        latest = (database.clock() + _CLOCK_SLACK).replace(microsecond=0)
-        return _CursorColumn(database, self._cursor.column, columns.field(self._cursor.column).type, latest)
+        kind = columns.field(self._cursor.column).type
+        return _CursorColumn(database, self._cursor.column, kind, latest_moment(database))
 
     def _set_back(self, after: str | None) -> str | None:
         """The stored value less the overlap."""
@@ -136,7 +133,7 @@ class _CursorColumn:
             return f"{self.own} > {bound}"
         # A text that is no time is ordered as a text. An index finds those that begin with so late a day.
         late, moment = (
-            text_sql(str((self.latest - 2 * _CLOCK_SLACK).date())),
+            text_sql(str((self.latest - timedelta(days=2)).date())),
             dialect.moment(self.name, self.arrives_as),
         )
         return f"({self.own} > {late} AND CASE WHEN {moment} > {bound} THEN 1 ELSE 0 END = 1)"

@@ -86,8 +86,7 @@ class Predict:
         try:
             began = perf_counter()
             request = self.parsed(live, body)
-            if request.explain:
-                require_explicable(request, self.limits_of(live).explained_rows)
+            require_explicable(request, self.limits_of(live).explained_rows)
             lap("parse", began)
             return _told_of_reasons(request, await self.reply(live, request, identity))
         finally:

@@ -56,13 +56,16 @@ def ingest_batch(
         checked = _checked(lake.lake, uc, source, batch)
         accepted = checked.bad_share <= _allowed_share(source, checked, allowed)
         now = datetime.now(UTC).replace(tzinfo=None)
-        mark = Mark(batch.cursor or before.cursor, now) if before else None
         try:
-            marks = (before, mark) if before and mark and accepted else None
-            touched = _store(lake, uc, source, batch, checked, now, accepted=accepted, marks=marks)
+            touched = _store(lake, uc, source, batch, checked, now, accepted=accepted, before=before)
         except _OvertakenError:
             continue
-        return Stored(checked, accepted, touched, mark)
+        return Stored(checked, accepted, touched, _behind(batch, before, now) if before else None)
+
+
+def _behind(batch: "Batch", before: Mark, now: datetime) -> Mark:
+    """The mark that a batch leaves; one that names no cursor leaves that as it was."""
+    return Mark(batch.cursor or before.cursor, now)
 
 
 def _checked(lake: Lake, uc: Declaration, source: Source, batch: "Batch") -> "Checked":
@@ -102,7 +105,7 @@ def _store(
     now: datetime,
     *,
     accepted: bool,
-    marks: tuple[Mark, Mark] | None,
+    before: Mark | None,
 ) -> int:
     """Good rows, bad rows and the mark behind them in one transaction; returns the rows that are new or changed.
 
@@ -118,9 +121,8 @@ def _store(
         quarantine(con, uc, checked, name, source.name, now)
         if not accepted:
             return 0
-        if marks is not None:
-            before, mark = marks
-            store_mark(con, table, mark, before)
+        if before is not None:
+            store_mark(con, table, _behind(batch, before, now), before)
         if not checked.good.num_columns:
             return 0
         # What was looked up before the transaction may not hold in it.

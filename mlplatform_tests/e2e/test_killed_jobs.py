@@ -124,15 +124,25 @@ def test_a_rollback_that_is_killed_is_finished_once(
         if any(line.strip() == f"begins {stage}" for line in process.stdout):
             time.sleep(moments.uniform(0, 1.5))
         kill(process)
-    if version(module_home) != wanted:
-        process = begin(module_home, job, config)
+    if unfinished := version(module_home) != wanted:
+        # By somebody who knows nothing of the first one, and asks for a pause of their own.
+        other = rollback_config(platform.declaration, f"another {stage}", to_version=wanted, pause_days=9)
+        process = begin(module_home, job, other)
         process.communicate()
         assert process.returncode == 0
+    reasons = {row[0] for row in pauses(module_home)}
+    assert f"rolled back: killed in {stage}" in reasons
+    assert (f"rolled back: another {stage}" in reasons) == unfinished
 
     champion = Tracking().champion("fraud")
     assert champion is not None
     assert (champion.version, version(module_home)) == (wanted, wanted)
     assert moves(module_home) == [*before, (wanted, "rollback", f"killed in {stage}")]
+
+
+def pauses(home: Home) -> list[tuple[str]]:
+    with Lake.at(home).read() as con:
+        return con.execute("SELECT reason FROM fraud.retraining_pause").fetchall()
 
 
 def version(home: Home) -> int:

@@ -111,36 +111,32 @@ def test_a_new_key_that_two_days_have_is_the_row_of_one_day_and_the_other_is_in_
     assert f"2024-01-0{3 - int(value)} 10:00:00" in kept
 
 
+def overtaken(folder: Path, source: str, waits: Callable[[Feeding], bool]) -> Feeding:
+    """The quick one of two runs: it began and ended while the other, which then failed, waited."""
+    (folder / "source.py").write_text(source.format(folder=str(folder)))
+    slow, quick = (
+        Feeding(folder, {"kind": "python", "function": "readings", "params": {"waits": is_slow, "value": value}})
+        for is_slow, value in ((True, 1.0), (False, 2.0))
+    )
+    slow.declaration  # noqa: B018
+    child = slow.ingesting()
+    wait_for(lambda: waits(slow))
+    quick.ingested()
+    (folder / "go").touch()
+    assert child.wait(240) == 1
+    return quick
+
+
 @pytest.mark.slow
 def test_a_run_without_a_cursor_that_was_overtaken_puts_nothing_older_over_what_is_newer(
     tmp_path: Path, home: Home
 ) -> None:
-    (tmp_path / "source.py").write_text(WHOLE.format(folder=str(tmp_path)))
-    slow, quick = (
-        Feeding(tmp_path, {"kind": "python", "function": "readings", "params": {"waits": waits, "value": value}})
-        for waits, value in ((True, 1.0), (False, 2.0))
-    )
-    slow.declaration  # noqa: B018
-    child = slow.ingesting()
-    wait_for((tmp_path / "reads").exists)
-    quick.ingested()
-    (tmp_path / "go").touch()
-    assert child.wait(240) == 1
+    quick = overtaken(tmp_path, WHOLE, lambda slow: (tmp_path / "reads").exists())
     assert quick.rows() == [(0, "a", 2.0)]
 
 
 @pytest.mark.slow
 def test_a_run_that_was_overtaken_stores_nothing_and_the_cursor_never_goes_back(tmp_path: Path, home: Home) -> None:
-    (tmp_path / "source.py").write_text(GOES_ON.format(folder=str(tmp_path)))
-    slow, quick = (
-        Feeding(tmp_path, {"kind": "python", "function": "readings", "params": {"waits": waits, "value": value}})
-        for waits, value in ((True, 1.0), (False, 2.0))
-    )
-    slow.declaration  # noqa: B018
-    child = slow.ingesting()
-    wait_for(lambda: slow.cursor() == "1")
-    quick.ingested()
-    (tmp_path / "go").touch()
-    assert child.wait(240) == 1
+    quick = overtaken(tmp_path, GOES_ON, lambda slow: slow.cursor() == "1")
     assert quick.cursor() == "4"
     assert quick.rows() == [(0, "a", 1.0), *((number, "a", 2.0) for number in (1, 2, 3))]

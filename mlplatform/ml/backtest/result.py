@@ -136,11 +136,6 @@ class Backtest:
         """The policy of the highest metric; of equals the cheapest."""
         return max(self.of(delayed).values(), key=lambda run: (run.metric, -run.trainings, -run.seconds))
 
-    def kept(self, policy: str, delayed: bool = True) -> float:
-        """Share of the best policy's gain; NaN where no policy gains."""
-        best = self.gain(self.best(delayed).policy, delayed)
-        return self.gain(policy, delayed) / best if best > 0 else float("nan")
-
     def cost(self, policy: str, delayed: bool = True) -> float:
         """Share of the best policy's trainings."""
         return self.of(delayed)[policy].trainings / self.best(delayed).trainings

@@ -40,11 +40,10 @@ class Computing:
         """With an engine of its own."""
         return cls(settings, EventReader(settings.fields), FeatureEngine(settings), keeper, seen)
 
-    @property
-    def happened(self) -> History | None:
-        """The rows of what has happened, among which later events see earlier ones; None before the first past."""
-        past, name = self.keeper.past, self.settings.asked_by.happened
-        return past.tables[name] if past is not None and name is not None else None
+    def happened(self, past: Past) -> History | None:
+        """The rows of what has happened, among which later events see earlier ones; None where none do."""
+        name = self.settings.asked_by.happened
+        return past.tables[name] if name is not None else None
 
     def warm_up(self, past: Past) -> None:
         """Make the plan, and prove that the text runs, with the contract's example. Raises LakeError as `run` does."""

@@ -122,7 +122,10 @@ class RawFeatures:
         if old := _too_old(events, query.time, computing.keeper.past):
             # Not the contract's word: the same event would have been taken earlier.
             raise refuse_rows(old, "events", 409)
-        alone, work = self._alone(computing, events, remember), _Work(computing, events, remember)
+        alone, work = (
+            self._alone(computing, computing.keeper.past, events, remember),
+            _Work(computing, events, remember),
+        )
         try:
             together = (id(computing), remember)
             return await self._batcher.submit(Item(work, len(events), together, alone, watch()))
@@ -169,7 +172,7 @@ class RawFeatures:
         happened = next((t for t in query.history if t.table == settings.asked_by.happened), None)
         return Computing.of(settings, PastKeeper(lake, query), Seen(query.key, happened.entities) if happened else None)
 
-    def _alone(self, computing: Computing, events: Sequence[Event], remember: bool) -> frozenset[Any]:
+    def _alone(self, computing: Computing, past: Past, events: Sequence[Event], remember: bool) -> frozenset[Any]:
         """What no other request of the same query may share: an event's key and, of questions, its entities.
 
         Texts may take each row of the spine for something that happened; what did not may be seen by nobody else.
@@ -180,10 +183,8 @@ class RawFeatures:
             return keys
         entities = {name for table in query.history for name in table.entities}
         # One that stands in the place of a row of the lake takes that away from its entities, too.
-        happened = computing.happened
-        rows = (
-            [happened.row_of(event[query.key]) or {} for event in events] if happened and query.key in events[0] else []
-        )
+        happened = computing.happened(past) if query.key in events[0] else None
+        rows = [happened.row_of(event[query.key]) or {} for event in events] if happened else []
         return keys | {(name, row.get(name)) for name in entities for row in (*events, *rows) if name in row}
 
     def _compute(self, batch: Sequence[_Work]) -> list[list[Rows]]:
@@ -201,14 +202,14 @@ class RawFeatures:
             if computing.seen is not None and work.remember:
                 # What nothing could be made of is refused, and has not happened.
                 made = [event for event, features in zip(work.events, results[-1], strict=True) if features]
-                computing.seen.add(made, computing.happened)
+                computing.seen.add(made, computing.happened(past))
         return results
 
     def _settle(self, computing: Computing, past: Past) -> None:
         """Once for each newer past: what it holds need not be remembered."""
-        if computing.seen is None:
+        history = computing.happened(past)
+        if computing.seen is None or history is None:
             return
-        history = past.tables[str(computing.settings.asked_by.happened)]
         lookback = timedelta(days=history.declared.lookback_days)
         computing.seen.settle(history, past.newest - lookback if past.newest else None)
 

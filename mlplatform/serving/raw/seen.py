@@ -56,10 +56,7 @@ class Seen:
 
     def without_replaced(self, known: pa.Table) -> pa.Table:
         """The known rows but those in whose place an event of the same key stands, also one of another entity."""
-        if not self._instead:
-            return known
-        replaced = pa.array(list(self._instead), known[self._key].type)
-        return known.filter(pc.invert(pc.is_in(known[self._key], value_set=replaced)))
+        return _without(known, self._key, list(self._instead))
 
     def of_entities(
         self, asked: Mapping[str, Iterable[Any]], known: pa.Table, events: Iterable[Event] = ()
@@ -123,9 +120,14 @@ def without_replaced(events: Sequence[Event], key: str, known: pa.Table) -> pa.T
         return known
     there = known.filter(at)
     changed = [row[key] for row in there.to_pylist() if _differs(asked[row[key]], row, known.schema)]
-    if not changed:
+    return _without(known, key, changed)
+
+
+def _without(known: pa.Table, key: str, values: Sequence[Any]) -> pa.Table:
+    """The known rows but those of these keys."""
+    if not values:
         return known
-    return known.filter(pc.invert(pc.is_in(known[key], value_set=pa.array(changed, known[key].type))))
+    return known.filter(pc.invert(pc.is_in(known[key], value_set=pa.array(values, known[key].type))))
 
 
 def _differs(event: Event, row: Event, schema: pa.Schema) -> bool:
