@@ -157,7 +157,7 @@ def test_later_events_see_a_corrected_one_and_not_the_row_that_it_corrects(
     for event in (corrected, *later):
         (rows,) = computing.run([event], known, [event])
         assert_equal(rows[0], offline[event["transaction_id"]])
-        seen.add([event], computing.happened)
+        seen.add([event], computing.happened(known))
 
     ours = known.tables[HISTORY]
     seen.settle(History.of(ours.declared, ours.rows, "transaction_id"), None)
@@ -169,9 +169,11 @@ def test_later_events_see_a_corrected_one_and_not_the_row_that_it_corrects(
 
 def test_an_event_that_says_what_the_lake_knows_is_not_remembered(computing: Computing, past: pa.Table) -> None:
     *_, stored = past.select(FIELDS).to_pylist()
+    assert computing.keeper.past is not None
+    happened = computing.happened(computing.keeper.past)
     seen = Seen("transaction_id", ("customer_id", "terminal_id"))
-    seen.add([{**stored, "amount": 1.0}], computing.happened)
-    seen.add([stored], computing.happened)
+    seen.add([{**stored, "amount": 1.0}], happened)
+    seen.add([stored], happened)
     assert len(seen) == 0
 
 
