@@ -124,15 +124,15 @@ def test_a_rollback_that_is_killed_is_finished_once(
         if any(line.strip() == f"begins {stage}" for line in process.stdout):
             time.sleep(moments.uniform(0, 1.5))
         kill(process)
-    if unfinished := version(module_home) != wanted:
-        # By somebody who knows nothing of the first one, and asks for a pause of their own.
+    # Once it is written down, whoever finishes it may be somebody who knows nothing of the first, and asks for a pause.
+    another = stage != "rollback" and version(module_home) != wanted
+    if version(module_home) != wanted:
         other = rollback_config(platform.declaration, f"another {stage}", to_version=wanted, pause_days=9)
-        process = begin(module_home, job, other)
+        process = begin(module_home, job, other if another else config)
         process.communicate()
         assert process.returncode == 0
-    reasons = {row[0] for row in pauses(module_home)}
-    assert f"rolled back: killed in {stage}" in reasons
-    assert (f"rolled back: another {stage}" in reasons) == unfinished
+    asked = {f"rolled back: killed in {stage}", *([f"rolled back: another {stage}"] if another else [])}
+    assert asked <= pauses(module_home)
 
     champion = Tracking().champion("fraud")
     assert champion is not None
@@ -140,9 +140,9 @@ def test_a_rollback_that_is_killed_is_finished_once(
     assert moves(module_home) == [*before, (wanted, "rollback", f"killed in {stage}")]
 
 
-def pauses(home: Home) -> list[tuple[str]]:
+def pauses(home: Home) -> set[str]:
     with Lake.at(home).read() as con:
-        return con.execute("SELECT reason FROM fraud.retraining_pause").fetchall()
+        return {reason for (reason,) in con.execute("SELECT reason FROM fraud.retraining_pause").fetchall()}
 
 
 def version(home: Home) -> int:
